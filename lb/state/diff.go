@@ -1,0 +1,180 @@
+package state
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Policy bounds what a plan may do.
+type Policy struct {
+	// Headroom is the number of slots that are left free when the pool grows.
+	Headroom int
+	// Guard is the largest share (0..1) of the members in rotation that may vanish unannounced in one plan. If more
+	// do, the catalog is disbelieved and all of them stay. 1 lets everything through.
+	Guard float64
+}
+
+// Diff is the plan that turns the pool into one with exactly these members, as far as the policy lets it.
+//
+// A member that has a slot keeps it. A newcomer at the address of somebody who left takes over that very slot, and one
+// that was away for a moment returns to its own, if that is free. The others take free slots, the one that was freed
+// longest ago first, so that a slot's counters and late connections have the most time to settle. If the slots run out,
+// the pool grows.
+func Diff(pool Pool, members []Member, policy Policy) Plan {
+	seating := newSeating(pool, members)
+	seating.keep()
+	seating.takeOver()
+	seating.leave(policy)
+	seating.restore()
+	seating.fill(policy)
+	return seating.plan()
+}
+
+// seating is a pool in the middle of being rearranged.
+type seating struct {
+	before   Pool
+	after    []Member // the occupant of each slot, the pool's and then the new ones
+	unseated map[string]Member
+	order    []Member // the members as given
+	gone     []int    // slots whose member is no longer wanted
+	held     []Change // what the guard refused
+}
+
+func newSeating(pool Pool, members []Member) *seating {
+	s := &seating{before: pool, order: members, unseated: make(map[string]Member, len(members))}
+	for _, slot := range pool.Slots {
+		s.after = append(s.after, slot.Member)
+	}
+	for _, member := range members {
+		s.unseated[member.Key] = member
+	}
+	return s
+}
+
+// keep leaves every member that is still wanted where it sits and notes who is gone.
+func (s *seating) keep() {
+	for i, slot := range s.before.Slots {
+		if slot.Free() {
+			continue
+		}
+		member, wanted := s.unseated[slot.Member.Key]
+		if !wanted {
+			s.gone = append(s.gone, i)
+			continue
+		}
+		s.after[i] = member
+		delete(s.unseated, member.Key)
+	}
+}
+
+// takeOver seats newcomers that listen where somebody gone did: the same program under another name. One that is out
+// takes over nothing: whether the place was really given up is for the guard to say.
+func (s *seating) takeOver() {
+	type endpoint struct {
+		address string
+		port    int
+	}
+	newcomers := map[endpoint]Member{}
+	for _, member := range s.order {
+		if _, free := s.unseated[member.Key]; free && member.Mode != Out {
+			newcomers[endpoint{member.Address, member.Port}] = member
+		}
+	}
+	s.gone = slices.DeleteFunc(s.gone, func(i int) bool {
+		left := s.before.Slots[i].Member
+		member, found := newcomers[endpoint{left.Address, left.Port}]
+		if found {
+			s.after[i] = member
+			delete(s.unseated, member.Key)
+			delete(newcomers, endpoint{left.Address, left.Port})
+		}
+		return found
+	})
+}
+
+// leave frees the slots of those gone, unless the guard finds too many members out of rotation at once. Those that
+// announced it (they were draining) and those that were out already do not count.
+func (s *seating) leave(policy Policy) {
+	for _, i := range s.gone {
+		s.after[i] = Member{}
+	}
+	var vanishing []int
+	for i, slot := range s.before.Slots {
+		if slot.Member.Mode == Ready && (s.after[i].Key == "" || s.after[i].Mode == Out) {
+			vanishing = append(vanishing, i)
+		}
+	}
+	if float64(len(vanishing)) <= policy.Guard*float64(s.before.Ready()) {
+		return
+	}
+	for _, i := range vanishing {
+		stays := s.before.Slots[i]
+		s.held = append(s.held, Change{Slot: stays.Name, Before: stays.Member, After: s.after[i]})
+		s.after[i] = stays.Member
+	}
+}
+
+// restore seats those that return where they sat last.
+func (s *seating) restore() {
+	lately := map[string]int{}
+	for i, slot := range s.before.Slots {
+		if _, returns := s.unseated[slot.Last]; !returns || !slot.Free() {
+			continue
+		}
+		if other, known := lately[slot.Last]; !known || s.before.Slots[other].Freed < slot.Freed {
+			lately[slot.Last] = i
+		}
+	}
+	for key, i := range lately {
+		s.after[i] = s.unseated[key]
+		delete(s.unseated, key)
+	}
+}
+
+// fill seats the rest, in new slots if need be.
+func (s *seating) fill(policy Policy) {
+	var free []int
+	for i := range s.after {
+		if s.after[i].Key == "" {
+			free = append(free, i)
+		}
+	}
+	slices.SortStableFunc(free, func(a, b int) int { return cmp.Compare(s.freed(a), s.freed(b)) })
+	if missing := len(s.unseated) - len(free); missing > 0 {
+		for i := range missing + max(0, policy.Headroom) {
+			free = append(free, len(s.before.Slots)+i)
+			s.after = append(s.after, Member{})
+		}
+	}
+	for _, member := range s.order {
+		if _, waiting := s.unseated[member.Key]; !waiting {
+			continue
+		}
+		s.after[free[0]] = member
+		free = free[1:]
+		delete(s.unseated, member.Key)
+	}
+}
+
+// freed puts a slot that is being freed by this very plan behind all others.
+func (s *seating) freed(i int) uint64 {
+	if slot := s.before.Slots[i]; slot.Free() {
+		return slot.Freed
+	}
+	return s.before.Frees + 1
+}
+
+func (s *seating) plan() Plan {
+	plan := Plan{Held: s.held}
+	grown := s.before
+	if len(s.after) > len(grown.Slots) {
+		plan.Grow = len(s.after)
+		grown = plan.ApplyTo(grown)
+	}
+	for i, slot := range grown.Slots {
+		if slot.Member != s.after[i] {
+			plan.Changes = append(plan.Changes, Change{Slot: slot.Name, Before: slot.Member, After: s.after[i]})
+		}
+	}
+	return plan
+}

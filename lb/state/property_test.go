@@ -1,0 +1,226 @@
+package state
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// anyMembers draws up to n members with few keys and fewer endpoints, so that joins, departures, moves and takeovers
+// all happen.
+func anyMembers(t *rapid.T, n int) []Member {
+	keys := rapid.SliceOfNDistinct(rapid.IntRange(1, 3*n), 0, n, rapid.ID[int]).Draw(t, "keys")
+	slices.Sort(keys)
+	members := make([]Member, 0, len(keys))
+	for _, key := range keys {
+		members = append(members, Member{
+			Key:     fmt.Sprintf("node/web-%d", key),
+			ID:      fmt.Sprintf("web-%d", key),
+			Address: "10.0.0.1",
+			Port:    rapid.IntRange(8000, 8000+2*n).Draw(t, "port"),
+			Weight:  rapid.IntRange(0, 3).Draw(t, "weight"),
+			Mode:    rapid.SampledFrom([]Mode{Ready, Ready, Ready, Drain, Out}).Draw(t, "mode"),
+		})
+	}
+	return members
+}
+
+// anyPool draws a pool that has a history.
+func anyPool(t *rapid.T) Pool {
+	pool := NewPool(rapid.IntRange(0, 6).Draw(t, "slots"))
+	for range rapid.IntRange(0, 4).Draw(t, "changes before") {
+		pool = Diff(pool, anyMembers(t, 8), anyPolicy(t)).ApplyTo(pool)
+	}
+	return pool
+}
+
+func anyPolicy(t *rapid.T) Policy {
+	return Policy{
+		Headroom: rapid.IntRange(0, 5).Draw(t, "headroom"),
+		Guard:    rapid.SampledFrom([]float64{0, 0.5, 1}).Draw(t, "guard"),
+	}
+}
+
+func members(pool Pool) []Member {
+	var seated []Member
+	for _, slot := range pool.Slots {
+		if !slot.Free() {
+			seated = append(seated, slot.Member)
+		}
+	}
+	slices.SortFunc(seated, byKey)
+	return seated
+}
+
+func byKey(a, b Member) int { return cmp.Compare(a.Key, b.Key) }
+
+func TestDiffReachesTheWantedMembersUnlessHeld(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pool, want, policy := anyPool(t), anyMembers(t, 8), anyPolicy(t)
+		plan := Diff(pool, want, policy)
+		after := plan.ApplyTo(pool)
+
+		held := map[string]Member{}
+		for _, change := range plan.Held {
+			held[change.Before.Key] = change.Before
+		}
+		expected := map[string]Member{}
+		for _, member := range want {
+			expected[member.Key] = member
+		}
+		for key, member := range held {
+			expected[key] = member
+		}
+		got := map[string]Member{}
+		for _, member := range members(after) {
+			if _, twice := got[member.Key]; twice {
+				t.Fatalf("%s sits in two slots:\n%v", member.Key, after)
+			}
+			got[member.Key] = member
+		}
+		for key, member := range expected {
+			if got[key] != member {
+				t.Fatalf("%s: have %v, want %v\nplan:\n%s", key, got[key], member, plan)
+			}
+		}
+		if len(got) != len(expected) {
+			t.Fatalf("%d members, want %d\nplan:\n%s", len(got), len(expected), plan)
+		}
+	})
+}
+
+func TestDiffOfWhatIsThereIsEmpty(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pool, want, policy := anyPool(t), anyMembers(t, 8), anyPolicy(t)
+		policy.Guard = 1
+		after := Diff(pool, want, policy).ApplyTo(pool)
+		if again := Diff(after, want, policy); !again.Empty() || len(again.Held) > 0 {
+			t.Fatalf("a second plan is not empty:\n%s", again)
+		}
+	})
+}
+
+func TestAMemberKeepsItsSlot(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pool, want := anyPool(t), anyMembers(t, 8)
+		after := Diff(pool, want, anyPolicy(t)).ApplyTo(pool)
+		for i, slot := range pool.Slots {
+			if after.Slots[i].Name != slot.Name {
+				t.Fatalf("slot %d was %s and is %s", i, slot.Name, after.Slots[i].Name)
+			}
+			stays := slices.ContainsFunc(want, func(m Member) bool { return m.Key == slot.Member.Key })
+			if stays && after.Slots[i].Member.Key != slot.Member.Key {
+				t.Fatalf("%s lost %s to %q", slot.Member.Key, slot.Name, after.Slots[i].Member.Key)
+			}
+		}
+	})
+}
+
+func TestThePoolGrowsOnlyWhenItHasRunOut(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pool, want, policy := anyPool(t), anyMembers(t, 8), anyPolicy(t)
+		plan := Diff(pool, want, policy)
+		after := plan.ApplyTo(pool)
+		switch {
+		case len(after.Slots) < len(pool.Slots):
+			t.Fatalf("shrank from %d to %d slots", len(pool.Slots), len(after.Slots))
+		case plan.Grow == 0:
+			if len(after.Slots) != len(pool.Slots) {
+				t.Fatalf("grew unplanned from %d to %d slots", len(pool.Slots), len(after.Slots))
+			}
+		case len(after.Slots)-after.Used() != policy.Headroom:
+			t.Fatalf("grew to %d slots with %d used, headroom is %d", len(after.Slots), after.Used(), policy.Headroom)
+		}
+	})
+}
+
+func TestTheSlotFreedLongestAgoIsFilledFirst(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pool := anyPool(t)
+		want := append(members(pool), Member{Key: "new", ID: "new", Address: "10.9.9.9", Port: 1, Mode: Ready})
+		plan := Diff(pool, want, Policy{Guard: 1})
+		for _, change := range plan.Changes {
+			if change.After.Key != "new" || plan.Grow > 0 {
+				continue
+			}
+			taken := pool.Slots[slices.IndexFunc(pool.Slots, func(s Slot) bool { return s.Name == change.Slot })]
+			for _, slot := range pool.Slots {
+				if slot.Free() && slot.Freed < taken.Freed {
+					t.Fatalf("%s (freed %d) taken before %s (freed %d)", taken.Name, taken.Freed, slot.Name, slot.Freed)
+				}
+			}
+		}
+	})
+}
+
+func TestAMemberThatReturnsGetsItsSlotBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pool, policy := anyPool(t), Policy{Headroom: 1, Guard: 1}
+		there := members(pool)
+		if len(there) == 0 {
+			t.Skip("nobody there")
+		}
+		gone := rapid.IntRange(0, len(there)-1).Draw(t, "gone")
+		without := Diff(pool, slices.Delete(slices.Clone(there), gone, gone+1), policy).ApplyTo(pool)
+		again := Diff(without, there, policy).ApplyTo(without)
+		for i := range pool.Slots {
+			if again.Slots[i].Member != pool.Slots[i].Member {
+				t.Fatalf("%s: %v is now %v", pool.Slots[i].Name, pool.Slots[i].Member, again.Slots[i].Member)
+			}
+		}
+	})
+}
+
+func TestTheGuardBoundsWhatVanishesUnannounced(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pool, want := anyPool(t), anyMembers(t, 8)
+		policy := Policy{Headroom: 2, Guard: 0.5}
+		after := Diff(pool, want, policy).ApplyTo(pool)
+		vanished := 0
+		for i, slot := range pool.Slots {
+			now := after.Slots[i].Member
+			if slot.Member.Mode == Ready && (now.Key == "" || now.Mode == Out) {
+				vanished++
+			}
+		}
+		if 2*vanished > pool.Ready() {
+			t.Fatalf("%d of %d vanished at once", vanished, pool.Ready())
+		}
+	})
+}
+
+func TestApplyToLeavesItsArgumentAlone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pool := anyPool(t)
+		before := fmt.Sprint(pool)
+		Diff(pool, anyMembers(t, 8), anyPolicy(t)).ApplyTo(pool)
+		if after := fmt.Sprint(pool); after != before {
+			t.Fatalf("the pool given was changed:\n%s\n%s", before, after)
+		}
+	})
+}
+
+func TestWeightsKeepTheirProportions(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var catalog Catalog
+		for i, weight := range rapid.SliceOfN(rapid.IntRange(0, 65535), 1, 6).Draw(t, "weights") {
+			catalog.Instances = append(catalog.Instances, Instance{
+				Key: fmt.Sprint(i), ID: fmt.Sprint(i), Address: "10.0.0.1", Port: 80, WeightPassing: weight, Status: Passing,
+			})
+		}
+		members, _ := Desire(catalog)
+		for i, a := range catalog.Instances {
+			if (a.WeightPassing > 0) != (members[i].Weight > 0) || members[i].Weight > maxWeight {
+				t.Fatalf("weight %d became %d", a.WeightPassing, members[i].Weight)
+			}
+			for j, b := range catalog.Instances {
+				if a.WeightPassing <= b.WeightPassing && members[i].Weight > members[j].Weight {
+					t.Fatalf("%d and %d became %d and %d", a.WeightPassing, b.WeightPassing, members[i].Weight, members[j].Weight)
+				}
+			}
+		}
+	})
+}
