@@ -1,0 +1,207 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/haproxytech/client-native/v5/models"
+	"github.com/haproxytech/client-native/v5/runtime"
+	"github.com/haproxytech/client-native/v5/runtime/options"
+
+	"zatoha/haproxy"
+)
+
+// socket is HAProxy's runtime API. The library takes no context, so each call runs on its own goroutine, which ends
+// with the library's own deadline at the latest.
+type socket struct {
+	api *runtime.SingleRuntime
+}
+
+func newSocket(path string) *socket {
+	api := &runtime.SingleRuntime{}
+	// Init only notes the path when it is told not to check: HAProxy need not be running yet.
+	_ = api.Init(path, 0, 0, options.RuntimeOptions{DoNotCheckRuntimeOnInit: true})
+	return &socket{api: api}
+}
+
+// within runs a call of the library and gives up waiting for it when ctx ends.
+func within[T any](ctx context.Context, call func() (T, error)) (T, error) {
+	type outcome struct {
+		value T
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		value, err := call()
+		done <- outcome{value, err}
+	}()
+	select {
+	case o := <-done:
+		return o.value, o.err
+	case <-ctx.Done():
+		var none T
+		return none, fmt.Errorf("haproxy's runtime socket did not answer: %w", ctx.Err())
+	}
+}
+
+// batch is the number of servers set in one round trip: their commands must fit into HAProxy's buffer.
+const batch = 50
+
+// set makes each server what it should be. An address is changed only in maintenance, so that no request and no check
+// sees half a change.
+func (s *socket) set(ctx context.Context, backend string, servers []haproxy.Server) error {
+	for len(servers) > 0 {
+		n := min(batch, len(servers))
+		var commands []string
+		for _, server := range servers[:n] {
+			commands = append(commands, setCommands(backend+"/"+server.Name, server)...)
+		}
+		answer, err := within(ctx, func() (string, error) { return s.api.ExecuteRaw(strings.Join(commands, ";")) })
+		if err != nil {
+			return fmt.Errorf("setting servers of %s: %w", backend, err)
+		}
+		if err := refusals(answer); err != nil {
+			return fmt.Errorf("setting servers of %s: haproxy says: %w", backend, err)
+		}
+		servers = servers[n:]
+	}
+	return nil
+}
+
+func setCommands(name string, server haproxy.Server) []string {
+	maint := fmt.Sprintf("set server %s state maint", name)
+	if server.Free() {
+		return []string{maint}
+	}
+	return []string{
+		maint,
+		fmt.Sprintf("set server %s addr %s port %d", name, server.Address, server.Port),
+		fmt.Sprintf("set server %s weight %d", name, server.Weight),
+		fmt.Sprintf("set server %s state %s", name, server.Admin),
+	}
+}
+
+// refusals are the answers of severity error or worse (0 to 3 of syslog's).
+func refusals(answer string) error {
+	var all []error
+	for _, line := range strings.Split(answer, "\n") {
+		if len(line) > 4 && line[0] == '[' && line[1] <= '3' && line[2:4] == "]:" {
+			all = append(all, errors.New(strings.TrimSpace(line[4:])))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// servers reads "show servers state". The library's own reading has no weights and takes the decimal state for a
+// hexadecimal one, which turns a drained slot into one in maintenance.
+func (s *socket) servers(ctx context.Context, backend string) ([]haproxy.Server, error) {
+	command := "show servers state " + backend
+	answer, err := within(ctx, func() (string, error) { return s.api.ExecuteWithResponse(command) })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", command, err)
+	}
+	servers, err := parseServers(answer)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", command, err)
+	}
+	return servers, nil
+}
+
+// Columns of "show servers state", version 1.
+const (
+	columnName   = 3
+	columnAddr   = 4
+	columnAdmin  = 6
+	columnWeight = 7
+	columnPort   = 18
+)
+
+// Bits of a server's administrative state, as HAProxy's management guide lists them.
+const (
+	maintBits = 0x01 | 0x02 | 0x20 // forced, inherited, by failed resolution
+	drainBits = 0x08 | 0x10        // forced, inherited
+)
+
+func parseServers(answer string) ([]haproxy.Server, error) {
+	version, table, _ := strings.Cut(strings.TrimSpace(answer), "\n")
+	if version != "1" {
+		return nil, fmt.Errorf("the format is %q, not version 1", version)
+	}
+	var servers []haproxy.Server
+	for _, line := range strings.Split(table, "\n") {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if len(fields) <= columnPort {
+			return nil, fmt.Errorf("the line %q is too short", line)
+		}
+		port, portErr := strconv.Atoi(fields[columnPort])
+		weight, weightErr := strconv.Atoi(fields[columnWeight])
+		bits, bitsErr := strconv.Atoi(fields[columnAdmin])
+		if err := errors.Join(portErr, weightErr, bitsErr); err != nil {
+			return nil, fmt.Errorf("the line %q: %w", line, err)
+		}
+		servers = append(servers, haproxy.Server{
+			Name: fields[columnName], Address: fields[columnAddr], Port: port, Weight: weight, Admin: admin(bits),
+		})
+	}
+	return servers, nil
+}
+
+func admin(bits int) haproxy.Admin {
+	switch {
+	case bits&maintBits != 0:
+		return haproxy.Maint
+	case bits&drainBits != 0:
+		return haproxy.Drain
+	default:
+		return haproxy.Ready
+	}
+}
+
+func (s *socket) traffic(ctx context.Context, backend string) (map[string]haproxy.Traffic, error) {
+	stats, err := within(ctx, func() (*models.NativeStatsCollection, error) { return s.api.GetStats(), nil })
+	if err != nil {
+		return nil, err
+	}
+	if stats.Error != "" {
+		return nil, fmt.Errorf("show stat: %s", stats.Error)
+	}
+	traffic := map[string]haproxy.Traffic{}
+	for _, row := range stats.Stats {
+		if row.Type != "server" || row.BackendName != backend || row.Stats == nil {
+			continue
+		}
+		traffic[row.Name] = haproxy.Traffic{
+			Status:   row.Stats.Status,
+			Check:    checkResult(row.Stats),
+			Sessions: int(value(row.Stats.Scur)),
+			Rate:     int(value(row.Stats.Rate)),
+			Requests: uint64(value(row.Stats.Stot)),
+		}
+	}
+	return traffic, nil
+}
+
+// checkResult reads like HAProxy's own page: "L7OK/200 in 1ms".
+func checkResult(stat *models.NativeStatStats) string {
+	text := stat.CheckStatus
+	if stat.CheckCode != nil {
+		text += fmt.Sprintf("/%d", *stat.CheckCode)
+	}
+	if stat.CheckDuration != nil {
+		text += fmt.Sprintf(" in %dms", *stat.CheckDuration)
+	}
+	return text
+}
+
+func value(n *int64) int64 {
+	if n == nil {
+		return 0
+	}
+	return *n
+}

@@ -1,0 +1,69 @@
+// Package haproxy says, in HAProxy's own terms, what the load balancer wants of it: which servers a backend has, and
+// which lines of haproxy.cfg make the front. It does nothing; the packages below it do:
+//
+//	edit      puts our sections into haproxy.cfg and leaves every foreign byte as it was (pure)
+//	process   keeps one HAProxy in master-worker mode running, adopts it, reloads it
+//	embedded  the data plane in this process: the file, the runtime socket and the process, together
+//
+// A membership change takes the runtime socket alone ([Server] by [Server], in milliseconds); the file follows, so
+// that an HAProxy that starts without us serves what it served last. Only a change of structure reloads.
+package haproxy
+
+import (
+	"net"
+	"strconv"
+)
+
+// Names of what we own in HAProxy. They are the contract with operators and their dashboards.
+const (
+	Frontend = "front_http_plain"
+	Backend  = "bck_http_plain"
+	Defaults = "zatoha"
+)
+
+// AliveURI is the monitor that HAProxy itself answers: 200 while at least one server can take traffic, else 503.
+const AliveURI = "/zato-lb-alive"
+
+// Admin is the administrative state of a server, as the runtime API takes it.
+type Admin string
+
+// The administrative states.
+const (
+	Ready Admin = "ready" // takes its share
+	Drain Admin = "drain" // no new requests, those in flight finish
+	Maint Admin = "maint" // nothing, and no health checks
+)
+
+// Server is one server line of a backend. One without an address is a free slot: it is always in [Maint].
+type Server struct {
+	Name    string
+	Address string // an IP address, or "" for a free slot
+	Port    int
+	Weight  int // 0..256
+	Admin   Admin
+	Note    string // who it is; kept in the file behind our mark
+}
+
+// Free says whether nobody is behind the server line.
+func (s Server) Free() bool { return s.Address == "" }
+
+// Endpoint is the server's address and port, with the brackets that IPv6 wants.
+func (s Server) Endpoint() string { return net.JoinHostPort(s.Address, strconv.Itoa(s.Port)) }
+
+// Differs says whether a running server has to be changed to become this one. The address of a server that takes no
+// traffic does not matter.
+func (s Server) Differs(running Server) bool {
+	if s.Free() {
+		return running.Admin != Maint
+	}
+	return s.Address != running.Address || s.Port != running.Port || s.Weight != running.Weight || s.Admin != running.Admin
+}
+
+// Traffic is what a server is doing now, as HAProxy counts it. The counters restart with each HAProxy worker.
+type Traffic struct {
+	Status   string `json:"status"`   // HAProxy's own words: UP, DOWN, MAINT, DRAIN, "UP 1/2", "no check"
+	Check    string `json:"check"`    // the last health check's result and duration
+	Sessions int    `json:"sessions"` // open now
+	Rate     int    `json:"rate"`     // sessions in the last second
+	Requests uint64 `json:"requests"` // sessions so far
+}

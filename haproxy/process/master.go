@@ -1,0 +1,142 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Processes is what the master says of itself and its workers.
+type Processes struct {
+	Master  int
+	Worker  int // the present worker, 0 while there is none
+	Version string
+	Failed  int // reloads that failed
+}
+
+// commandTimeout bounds one conversation with a socket of HAProxy.
+const commandTimeout = 2 * time.Second
+
+// showProc asks the master for its processes.
+func showProc(ctx context.Context, socket string) (Processes, error) {
+	answer, err := ask(ctx, socket, "show proc")
+	if err != nil {
+		return Processes{}, err
+	}
+	found, err := parseProc(answer)
+	if err != nil {
+		return Processes{}, fmt.Errorf("%s: show proc: %w", socket, err)
+	}
+	return found, nil
+}
+
+// parseProc reads the answer to "show proc": a table of "pid type reloads uptime version" in which comment lines part
+// the present workers from the old ones.
+func parseProc(answer string) (Processes, error) {
+	var found Processes
+	old := false
+	for _, line := range strings.Split(answer, "\n") {
+		if strings.HasPrefix(line, "#") {
+			old = strings.HasPrefix(line, "# old")
+			continue
+		}
+		fields := strings.Fields(line)
+		if len(fields) < 4 || old {
+			continue
+		}
+		pid, err := strconv.Atoi(fields[0])
+		if err != nil {
+			return Processes{}, fmt.Errorf("unexpected line %q", line)
+		}
+		switch fields[1] {
+		case "master":
+			found.Master, found.Version = pid, fields[len(fields)-1]
+			if _, failed, ok := strings.Cut(line, "[failed: "); ok {
+				count, _, _ := strings.Cut(failed, "]")
+				found.Failed, _ = strconv.Atoi(count)
+			}
+		case "worker":
+			found.Worker = pid
+		}
+	}
+	if found.Master == 0 {
+		return Processes{}, fmt.Errorf("no master in %q", answer)
+	}
+	return found, nil
+}
+
+// serves says whether the runtime socket is answered by this very worker.
+func serves(ctx context.Context, socket string, worker int) bool {
+	answer, err := ask(ctx, socket, "show info")
+	return err == nil && strings.Contains(answer, fmt.Sprintf("\nPid: %d\n", worker))
+}
+
+// ask sends one command to a socket of HAProxy and reads the whole answer.
+func ask(ctx context.Context, socket, command string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	if _, err := io.WriteString(conn, command+";quit\n"); err != nil {
+		return "", fmt.Errorf("%s: %s: %w", socket, command, err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		return "", fmt.Errorf("%s: %s: %w", socket, command, err)
+	}
+	return string(answer), nil
+}
+
+// master is a running process that may or may not be our child; its pidfd tells when it ends.
+type master struct {
+	pid  int
+	file *os.File
+}
+
+func watch(pid int) (*master, error) {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return nil, os.NewSyscallError("pidfd_open", err)
+	}
+	return &master{pid: pid, file: os.NewFile(uintptr(fd), fmt.Sprintf("pidfd of %d", pid))}, nil
+}
+
+// wait returns nil when the process has ended, or the context's error. It may be called once.
+func (m *master) wait(ctx context.Context) error {
+	defer m.file.Close()
+	conn, err := m.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { _ = m.file.SetReadDeadline(time.Unix(1, 0)) })()
+	err = conn.Read(func(fd uintptr) bool {
+		polled, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		return err == nil && polled == 1
+	})
+	if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// lastLines are the end of a log file, on one line, for an error message.
+func lastLines(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Sprintf("(its log cannot be read: %v)", err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-4):], " | ")
+}

@@ -1,0 +1,268 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+)
+
+// fixture is an HAProxy with a monitor on a free port, its paths, and a channel that tells of every change.
+type fixture struct {
+	*Process
+	paths   Paths
+	url     string
+	changes chan struct{}
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	if _, err := exec.LookPath("haproxy"); err != nil {
+		t.Skip("no haproxy on PATH: install the package haproxy to run this test")
+	}
+	dir, err := os.MkdirTemp("", "zatoha") // t.TempDir is too long for a Unix socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{paths: Paths{Config: filepath.Join(dir, "haproxy.cfg"), Dir: dir}, changes: make(chan struct{}, 100)}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := Stop(ctx, f.paths); err != nil {
+			t.Errorf("stopping haproxy: %v", err)
+		}
+		os.RemoveAll(dir)
+	})
+	address := freeAddress(t)
+	f.url = "http://" + address + "/"
+	f.write(t, fmt.Sprintf("global\n\tstats socket %s mode 600 level admin expose-fd listeners\ndefaults\n\tmode http\n\ttimeout connect 1s\n"+
+		"\ttimeout client 5s\n\ttimeout server 5s\nfrontend f\n\tbind %s\n\tmonitor-uri /\n", f.paths.Stats(), address))
+	f.Process = New("haproxy", f.paths, zerolog.New(zerolog.NewTestWriter(t)), func() { f.changes <- struct{}{} })
+	return f
+}
+
+func (f *fixture) write(t *testing.T, config string) {
+	t.Helper()
+	if err := os.WriteFile(f.paths.Config, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run supervises until the returned function is called, which waits for the end.
+func (f *fixture) run(t *testing.T) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}
+}
+
+// await waits for a change after which the status is as wanted.
+func (f *fixture) await(t *testing.T, want func(Status) bool) Status {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for !want(f.Status()) {
+		select {
+		case <-f.changes:
+		case <-deadline:
+			t.Fatalf("haproxy's status stays %+v", f.Status())
+		}
+	}
+	return f.Status()
+}
+
+func (f *fixture) serves(t *testing.T) {
+	t.Helper()
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get(f.url)
+	if err != nil {
+		t.Fatalf("haproxy does not serve: %v", err)
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("haproxy answers %s", response.Status)
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+func up(s Status) bool { return s.Worker != 0 }
+
+func TestHAProxyOutlivesItsSupervisorAndIsAdopted(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent(), goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait"))
+	f := newFixture(t)
+	stop := f.run(t)
+	first := f.await(t, up)
+	if first.Adopted {
+		t.Error("a fresh start is called an adoption")
+	}
+	f.serves(t)
+	stop()
+	f.serves(t)
+
+	second := New("haproxy", f.paths, zerolog.Nop(), func() { f.changes <- struct{}{} })
+	f.Process = second
+	stop = f.run(t)
+	defer stop()
+	adopted := f.await(t, up)
+	if !adopted.Adopted || adopted.Master != first.Master || adopted.Worker != first.Worker {
+		t.Errorf("adopted %+v, was %+v", adopted, first)
+	}
+}
+
+func TestAKilledHAProxyIsBack(t *testing.T) {
+	for name, victim := range map[string]func(Status) int{
+		"master": func(s Status) int { return s.Master },
+		"worker": func(s Status) int { return s.Worker },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			stop := f.run(t)
+			defer stop()
+			before := f.await(t, up)
+			if err := syscall.Kill(victim(before), syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			killed := time.Now()
+			after := f.await(t, func(s Status) bool { return up(s) && s.Restarts == 1 })
+			t.Logf("back after %s", time.Since(killed))
+			if after.Master == before.Master {
+				t.Errorf("the master is still %d", after.Master)
+			}
+			f.serves(t)
+		})
+	}
+}
+
+func TestReloadBringsANewWorkerUnderTheSameMaster(t *testing.T) {
+	f := newFixture(t)
+	stop := f.run(t)
+	defer stop()
+	before := f.await(t, up)
+	for range 5 {
+		if err := f.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := f.Status()
+	if after.Master != before.Master || after.Worker == before.Worker || after.Reloads != 5 {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+	f.serves(t)
+}
+
+func TestAReloadThatHAProxyRefusesKeepsTheOldWorker(t *testing.T) {
+	f := newFixture(t)
+	stop := f.run(t)
+	defer stop()
+	before := f.await(t, up)
+	f.write(t, "nonsense\n")
+	err := f.Reload(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("the reload says %v", err)
+	}
+	if after := f.Status(); after.Worker != before.Worker {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+	f.serves(t)
+}
+
+func TestStopLeavesNothing(t *testing.T) {
+	f := newFixture(t)
+	stop := f.run(t)
+	before := f.await(t, up)
+	stop()
+	if err := Stop(t.Context(), f.paths); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{f.paths.Master(), f.paths.Stats(), f.paths.PID()} {
+		if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there", file)
+		}
+	}
+	if conn, err := net.DialTimeout("tcp", strings.Trim(f.url, "htp:/"), time.Second); err == nil {
+		conn.Close()
+		t.Errorf("somebody still listens; it was %+v", before)
+	}
+	if err := Stop(t.Context(), f.paths); err != nil {
+		t.Errorf("stopping what is stopped: %v", err)
+	}
+}
+
+func TestABadConfigurationIsExplained(t *testing.T) {
+	f := newFixture(t)
+	f.write(t, "global\n\tbogus 1\n")
+	err := Validate(t.Context(), "haproxy", f.paths.Config)
+	if err == nil || !strings.Contains(err.Error(), "unknown keyword 'bogus'") {
+		t.Errorf("validation says %v", err)
+	}
+	if _, err := f.start(t.Context()); err == nil || !strings.Contains(err.Error(), "bogus") {
+		t.Errorf("the start says %v", err)
+	}
+}
+
+func TestVersionsAreChecked(t *testing.T) {
+	fake := func(t *testing.T, says string) string {
+		path := filepath.Join(t.TempDir(), "haproxy")
+		if err := os.WriteFile(path, []byte("#!/bin/sh\necho '"+says+"'\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, c := range []struct{ says, want string }{
+		{"HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/", ""},
+		{"HAProxy version 3.0.1 2024/06/10", ""},
+		{"HAProxy version 2.4.24-0ubuntu0.22.04.1 2023/10/31", "at least 2.6 is needed"},
+		{"something else", "names no version"},
+	} {
+		err := CheckVersion(t.Context(), fake(t, c.says))
+		if got := fmt.Sprint(err); c.want == "" && err != nil || !strings.Contains(got, c.want) {
+			t.Errorf("%q: %v, want %q", c.says, err, c.want)
+		}
+	}
+	if err := CheckVersion(t.Context(), "no-such-haproxy"); err == nil || !strings.Contains(err.Error(), "install") {
+		t.Errorf("a missing binary: %v", err)
+	}
+}
+
+func TestParseProc(t *testing.T) {
+	const afterReload = "#<PID>          <type>          <reloads>       <uptime>        <version>      \n" +
+		"4296            master          2 [failed: 1]   0d00h00m10s     2.6.12-1+deb12u4\n# workers\n" +
+		"4548            worker          0               0d00h00m01s     2.6.12-1+deb12u4\n# old workers\n" +
+		"4299            worker          1               0d00h00m11s     2.6.12-1+deb12u4\n# programs\n\n"
+	got, err := parseProc(afterReload)
+	if want := (Processes{Master: 4296, Worker: 4548, Version: "2.6.12-1+deb12u4", Failed: 1}); err != nil || got != want {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+	for _, bad := range []string{"", "# nobody\n", "x master 0 1 2\n"} {
+		if got, err := parseProc(bad); err == nil {
+			t.Errorf("%q is read as %+v", bad, got)
+		}
+	}
+}

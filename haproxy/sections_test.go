@@ -1,0 +1,78 @@
+package haproxy
+
+import (
+	"flag"
+	"os"
+	"slices"
+	"testing"
+
+	"zatoha/haproxy/edit"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files in testdata")
+
+var someServers = []Server{
+	{Name: "slot-001", Address: "10.0.0.1", Port: 17010, Weight: 1, Admin: Ready, Note: "node/zato-server-1"},
+	{Name: "slot-002", Address: "10.0.0.2", Port: 17010, Weight: 3, Admin: Maint, Note: "node/zato-server-2"},
+	{Name: "slot-003", Address: "::1", Port: 17010, Weight: 0, Admin: Ready, Note: "node/zato-server-3"},
+	{Name: "slot-004", Admin: Maint},
+}
+
+func TestTheDefaultConfiguration(t *testing.T) {
+	options := DefaultOptions()
+	options.StatsSocket = "/run/zatoha/haproxy-stats.sock"
+	got, err := edit.Apply("", options.Sections(someServers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const golden = "testdata/default.cfg"
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("not %s; if the new text is right, run go test ./haproxy -update\n%s", golden, got)
+	}
+}
+
+func TestServersReadBackAsTheyWereWritten(t *testing.T) {
+	text, err := edit.Apply("", DefaultOptions().Sections(someServers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections, err := edit.Read(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadServers(sections)
+	if err != nil || !slices.Equal(got, someServers) {
+		t.Errorf("read %+v, %v", got, err)
+	}
+}
+
+func TestOnlyWhatMattersDiffers(t *testing.T) {
+	server := someServers[0]
+	free := Server{Name: "slot-001", Admin: Maint}
+	change := func(f func(*Server)) Server { s := server; f(&s); return s }
+	for name, c := range map[string]struct {
+		want, running Server
+		differs       bool
+	}{
+		"the same":                {server, change(func(s *Server) { s.Note = "" }), false},
+		"another address":         {server, change(func(s *Server) { s.Address = "10.0.0.9" }), true},
+		"another port":            {server, change(func(s *Server) { s.Port = 1 }), true},
+		"another weight":          {server, change(func(s *Server) { s.Weight = 2 }), true},
+		"another state":           {server, change(func(s *Server) { s.Admin = Drain }), true},
+		"free, at some address":   {free, change(func(s *Server) { s.Admin = Maint }), false},
+		"free, and takes traffic": {free, server, true},
+	} {
+		if got := c.want.Differs(c.running); got != c.differs {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
