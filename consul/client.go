@@ -1,0 +1,173 @@
+// Package consul is the cluster's view of Consul, and the only package that imports Consul's API client: it follows a
+// service's instances, keeps an instance registered, and reads, writes and follows keys.
+//
+// One case, from end to end. A server registers itself and stays registered until its context ends:
+//
+//	client, err := consul.New("") // CONSUL_HTTP_ADDR and the other CONSUL_* variables
+//	go client.KeepRegistered(ctx, consul.Registration{
+//		ID: "zato-server-1", Name: "zato-server", Address: "10.0.0.7", Port: 17010,
+//		Check: &consul.HTTPCheck{URL: "http://10.0.0.7:17010/zato/ping", Interval: time.Second, Timeout: time.Second},
+//	}, logTransition)
+//
+// A load balancer elsewhere follows the service:
+//
+//	client.Watch(ctx, "zato-server", func(o consul.Observation) {
+//		if o.Err != nil {
+//			return // Consul cannot tell: keep what is there
+//		}
+//		reconcile(o.Snapshot.Instances)
+//	})
+//
+// It observes first an empty [Snapshot], then one with zato-server-1 critical, then passing: always the whole state,
+// never a difference, so a missed or merged change is harmless. Consul is then killed and comes back empty. The balancer
+// observes errors while Consul is away, and keeps its pool. The server notices that the agent lost it, registers again
+// within about a second of the agent's return, and the balancer's next snapshot has it again.
+package consul
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+)
+
+const (
+	// defaultTimeout bounds a call that does not block.
+	defaultTimeout = 5 * time.Second
+	// defaultWait is how long Consul may hold a blocking query when nothing changes.
+	defaultWait = time.Minute
+)
+
+// ErrNoLeader says that Consul answers but that its servers have no leader: what is read may be out of date, and nothing
+// can be written.
+var ErrNoLeader = errors.New("the Consul servers have no leader")
+
+// Client talks to one Consul agent. Its methods may be called concurrently. It holds nothing that must be closed.
+type Client struct {
+	address string
+	api     *api.Client
+	timeout time.Duration // of a call that does not block
+	wait    time.Duration // of a blocking query
+}
+
+// New makes a client from the standard CONSUL_* environment variables. An address that is not empty stands in for
+// CONSUL_HTTP_ADDR. Nothing is sent yet, so an agent that is down is no error here: see [Client.Ping].
+func New(address string) (*Client, error) {
+	// Every request has a connection of its own, so that blocked queries hold up nothing else. On a reused connection
+	// net/http would also silently repeat a GET that broke: a blocking query would take its old index to a Consul that
+	// has just restarted with lower ones, which would hold it for the whole wait.
+	config := api.DefaultNonPooledConfig()
+	if address != "" {
+		config.Address = address
+	}
+	if err := checkAddress(config.Address); err != nil {
+		return nil, fmt.Errorf("consul address: %w; set it, or %s, to "+
+			"host:port, http://host:port, https://host:port or unix:///path", err, api.HTTPAddrEnvName)
+	}
+	// A peer that vanished without closing is noticed in 25 s, well before the deadline of a blocking query.
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3,
+	}}
+	config.Transport.DialContext = dialer.DialContext
+
+	shown := config.Address
+	client, err := api.NewClient(config)
+	if err != nil {
+		return nil, fmt.Errorf("consul client for %s: %w; check the CONSUL_* environment variables", shown, err)
+	}
+	return &Client{address: shown, api: client, timeout: defaultTimeout, wait: defaultWait}, nil
+}
+
+// checkAddress refuses what the API client would accept now and fail on at every request.
+func checkAddress(address string) error {
+	if path, ok := strings.CutPrefix(address, "unix://"); ok {
+		if !strings.HasPrefix(path, "/") {
+			return fmt.Errorf("%q is no absolute socket path", address)
+		}
+		return nil
+	}
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	parsed, err := url.Parse(address)
+	if err != nil {
+		return err
+	}
+	switch {
+	case parsed.User != nil:
+		return fmt.Errorf("%q carries credentials, which belong in %s", parsed.Redacted(), api.HTTPAuthEnvName)
+	case parsed.Scheme != "http" && parsed.Scheme != "https":
+		return fmt.Errorf("%q has the unknown scheme %q", address, parsed.Scheme)
+	case parsed.Hostname() == "":
+		return fmt.Errorf("%q names no host", address)
+	}
+	if port := parsed.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return fmt.Errorf("%q has the port %s, which is not in 1 to 65535", address, port)
+		}
+	}
+	return nil
+}
+
+// Address is where the client looks for the agent, as it was configured.
+func (c *Client) Address() string { return c.address }
+
+// Ping returns nil when the agent answers and knows a leader, [ErrNoLeader] when it answers without one, and otherwise why
+// it cannot be reached.
+func (c *Client) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	leader, err := c.api.Status().LeaderWithQueryOptions((&api.QueryOptions{}).WithContext(ctx))
+	if err == nil && leader == "" {
+		err = ErrNoLeader
+	}
+	return c.explain("ask for the leader", err)
+}
+
+// explain wraps err, if there is one, with what was being done, at which agent, and what an operator can do about it.
+func (c *Client) explain(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	// A url.Error repeats the whole URL, index and all: noise to a reader, and a different text each time.
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err
+	}
+	remedy := "check that a Consul agent answers there, or set " + api.HTTPAddrEnvName
+	answer, answered := errors.AsType[api.StatusError](err)
+	switch {
+	case errors.Is(err, ErrNoLeader), strings.Contains(answer.Body, "No cluster leader"):
+		remedy = "see `consul operator raft list-peers`"
+	case answer.Code == http.StatusForbidden:
+		remedy = "give " + api.HTTPTokenEnvName + " a token that may do this"
+	case answered:
+		remedy = "see the agent's log"
+	}
+	return fmt.Errorf("consul at %s: %s: %w (%s)", c.address, doing, err, remedy)
+}
+
+// statusCode is the HTTP status of an error that Consul answered with, 0 when it did not answer.
+func statusCode(err error) int {
+	answer, _ := errors.AsType[api.StatusError](err)
+	return answer.Code
+}
+
+// queryOptions prepares a query that blocks until the state has passed index, or differs from hash, or c.wait is over;
+// with neither it is answered at once. The deadline leaves Consul its own jitter of a sixteenth of the wait, and the seven
+// seconds for which it holds any query while its servers have no leader, so that its own error is what we get.
+func (c *Client) queryOptions(ctx context.Context, index uint64, hash string) (*api.QueryOptions, context.CancelFunc) {
+	deadline := 2 * c.timeout
+	if index != 0 || hash != "" {
+		deadline += c.wait + c.wait/16
+	}
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	options := api.QueryOptions{WaitIndex: index, WaitHash: hash, WaitTime: c.wait}
+	return options.WithContext(ctx), cancel
+}

@@ -1,0 +1,10 @@
+package consul
+
+// DrainedKey is where a load balancer acknowledges, to an instance of this service ID that wants to leave, that it has
+// drained it. Both sides and every operator know it as zato/<cluster>/drained/<service id>.
+func DrainedKey(cluster, serviceID string) string {
+	return clusterPrefix(cluster) + "drained/" + serviceID
+}
+
+// clusterPrefix is where the keys of a cluster are.
+func clusterPrefix(cluster string) string { return "zato/" + cluster + "/" }

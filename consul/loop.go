@@ -1,0 +1,111 @@
+package consul
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// A query per queryInterval, after a burst: a catalog that changes without end is read 20 times a second, each time
+	// whole, instead of spinning.
+	queryInterval = 50 * time.Millisecond
+	queryBurst    = 10
+
+	// An agent that is away is asked about once a second. A lower cap would load an ailing Consul, a higher one would
+	// leave a Consul that came back unnoticed.
+	retryMin = 100 * time.Millisecond
+	retryMax = time.Second
+)
+
+// A query asks Consul once for the whole state of something, and returns it with its index. With index 0 it is answered
+// at once, otherwise when the state has passed that index or Consul's wait is over.
+type query[T any] func(ctx context.Context, index uint64) (state T, newIndex uint64, err error)
+
+// watch runs blocking queries until ctx ends and hands every state to observe, once, and every error. It returns when ctx
+// has ended; observe is called from no other goroutine. This is the one place that knows the rules of blocking queries:
+//
+//   - An index that went backwards (Consul was restored or restarted; 0 is never right) is dropped: Consul would hold a
+//     query with it until something reaches it again, or the wait is over.
+//   - So is the index after an error, since the Consul that answers next may be another one. Its answer is observed even
+//     if nothing changed, to say that the error is over.
+//   - An answer equal to the last one (the wait was over, or the index moved for some other cause) is not observed.
+//   - Queries are paced, and retried with a growing, jittered delay.
+func watch[T any](ctx context.Context, ask query[T], equal func(a, b T) bool, observe func(T, error)) {
+	var (
+		index uint64
+		last  T
+		known bool // observe was told last, and no error since
+		pace  limiter
+		retry backoff
+	)
+	for pace.wait(ctx) {
+		state, newIndex, err := ask(ctx, index)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			index, known = 0, false
+			var none T
+			observe(none, err)
+			if !sleep(ctx, retry.next()) {
+				return
+			}
+			continue
+		}
+		retry.reset()
+		if newIndex < index {
+			newIndex = 0
+		}
+		index = newIndex
+		if known && equal(last, state) {
+			continue
+		}
+		last, known = state, true
+		observe(state, nil)
+	}
+}
+
+// limiter lets queryBurst events pass at once, and then one each queryInterval.
+type limiter struct {
+	paidUntil time.Time
+}
+
+// wait returns true when the next event may happen, false when ctx has ended first.
+func (l *limiter) wait(ctx context.Context) bool {
+	now := time.Now()
+	if l.paidUntil.Before(now) {
+		l.paidUntil = now
+	}
+	delay := l.paidUntil.Sub(now) - (queryBurst-1)*queryInterval
+	l.paidUntil = l.paidUntil.Add(queryInterval)
+	return sleep(ctx, delay)
+}
+
+// backoff yields delays that double from retryMin to retryMax.
+type backoff struct {
+	delay time.Duration
+}
+
+// next is a random duration in the upper half of the current delay, so that many clients do not return in step.
+func (b *backoff) next() time.Duration {
+	b.delay = min(max(2*b.delay, retryMin), retryMax)
+	return b.delay/2 + rand.N(b.delay/2+1)
+}
+
+func (b *backoff) reset() { b.delay = 0 }
+
+// sleep waits for d and returns true, or false as soon as ctx has ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

@@ -1,0 +1,224 @@
+package consul
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+)
+
+// Registration is one instance of a service as its agent shall know it.
+type Registration struct {
+	ID      string // unique on the node
+	Name    string // the service's
+	Address string // empty: the node's
+	Port    int
+	Tags    []string
+	Meta    map[string]string
+	Weights Weights
+	Check   *HTTPCheck // nil: none, the instance counts as passing
+}
+
+// Weights is the share of traffic that an instance asks for in each state; zero means 1, Consul's default.
+type Weights struct {
+	Passing int
+	Warning int
+}
+
+// HTTPCheck makes the agent ask URL every Interval: 2xx is passing, 429 warning, all else critical.
+type HTTPCheck struct {
+	URL      string
+	Interval time.Duration // Consul takes no less than a second
+	Timeout  time.Duration // zero: Consul's default, 10 s
+	// DeregisterCriticalAfter is how long the check may be critical before the agent removes the instance; zero: for
+	// ever. Consul takes no less than a minute and looks every 30 s.
+	DeregisterCriticalAfter time.Duration
+	// InitialStatus holds until the first run, up to an Interval away; empty: critical.
+	InitialStatus Status
+}
+
+// Validate reports every fault of the registration at once, by field.
+func (r Registration) Validate() error {
+	var faults []error
+	refuse := func(bad bool, field, why string) {
+		if bad {
+			faults = append(faults, fmt.Errorf("%s %s", field, why))
+		}
+	}
+	refuse(r.ID == "", "ID", "is empty")
+	refuse(r.Name == "", "Name", "is empty")
+	refuse(r.Port < 0 || r.Port > 65535, "Port", fmt.Sprintf("is %d, not in 0 to 65535", r.Port))
+	refuse(r.Weights.Passing < 0, "Weights.Passing", "is negative")
+	refuse(r.Weights.Warning < 0, "Weights.Warning", "is negative")
+	if check := r.Check; check != nil {
+		target, err := url.Parse(check.URL)
+		refuse(err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https",
+			"Check.URL", fmt.Sprintf("is %q, not an absolute http or https URL", check.URL))
+		refuse(check.Interval <= 0, "Check.Interval", "is not positive")
+		refuse(check.Timeout < 0, "Check.Timeout", "is negative")
+		refuse(check.DeregisterCriticalAfter < 0, "Check.DeregisterCriticalAfter", "is negative")
+		refuse(!slices.Contains([]Status{"", Passing, Warning, Critical}, check.InitialStatus),
+			"Check.InitialStatus", fmt.Sprintf("is %q, not passing, warning or critical", check.InitialStatus))
+	}
+	if faults == nil {
+		return nil
+	}
+	return fmt.Errorf("registration of %q as %q: %w", r.ID, r.Name, errors.Join(faults...))
+}
+
+var (
+	errGone    = errors.New("the agent no longer has it, registering it again")
+	errChanged = errors.New("somebody registered it with other contents, registering it again")
+)
+
+// holdsAfter is how long a registration must have lasted before its loss is answered with the shortest delay again. Two
+// programs that fight over one ID would otherwise do so at full speed.
+const holdsAfter = 10 * time.Second
+
+// KeepRegistered registers an instance, and again whenever its agent has lost or changed it: because Consul restarted
+// empty, because somebody deregistered it, or because its check was critical for too long. It returns nil when ctx has
+// ended, and at once an error if the registration is not valid. The instance stays registered after the return: to
+// leave, wait for the return, then call [Client.Deregister].
+//
+// report is called from this goroutine on every transition: with nil when the instance was registered, with an error when
+// the registration was lost or fails, and when it fails for another reason than before.
+//
+// Registering never touches the maintenance mode, nor the status of a check that the agent already has.
+func (c *Client) KeepRegistered(ctx context.Context, r Registration, report func(error)) error {
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	var (
+		retry backoff
+		told  string
+		tell  = func(err error) {
+			if text := fmt.Sprint(err); text != told {
+				told = text
+				report(err)
+			}
+		}
+		definition = r.definition()
+	)
+	for ctx.Err() == nil {
+		err := c.register(ctx, definition)
+		if err == nil {
+			tell(nil)
+			since := time.Now()
+			err = c.awaitLoss(ctx, r)
+			if time.Since(since) >= holdsAfter {
+				retry.reset()
+			}
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		tell(err)
+		definition = r.definition()
+		if errors.Is(err, errGone) && r.Check != nil {
+			// The agent lives and removed it, perhaps because it was critical for too long: it has to prove itself.
+			definition.Check.Status = string(Critical)
+		}
+		sleep(ctx, retry.next())
+	}
+	return nil
+}
+
+func (c *Client) register(ctx context.Context, definition *api.AgentServiceRegistration) error {
+	// Completed even if ctx ends meanwhile: abandoned, it might reach the agent after the caller's Deregister.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+	defer cancel()
+	// Without ReplaceExistingChecks: it would remove the check that stands for maintenance mode.
+	err := c.api.Agent().ServiceRegisterOpts(definition, api.ServiceRegisterOpts{}.WithContext(ctx))
+	return c.explain(fmt.Sprintf("register service %q", definition.ID), err)
+}
+
+// awaitLoss returns, with the reason, as soon as the agent does not have the registration any more or does not answer. The
+// agent keeps no index for its own services, so these queries block on a hash of the content.
+func (c *Client) awaitLoss(ctx context.Context, r Registration) error {
+	var pace limiter
+	for hash := ""; pace.wait(ctx); {
+		options, cancel := c.queryOptions(ctx, 0, hash)
+		service, _, err := c.api.Agent().Service(r.ID, options)
+		cancel()
+		switch {
+		case statusCode(err) == http.StatusNotFound:
+			return fmt.Errorf("consul at %s: service %q: %w", c.address, r.ID, errGone)
+		case err != nil:
+			return c.explain(fmt.Sprintf("keep service %q registered", r.ID), err)
+		case !r.matches(service):
+			return fmt.Errorf("consul at %s: service %q: %w", c.address, r.ID, errChanged)
+		}
+		hash = service.ContentHash
+	}
+	return ctx.Err()
+}
+
+// Deregister removes an instance from the agent. It is no error if there is none.
+func (c *Client) Deregister(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	err := c.api.Agent().ServiceDeregisterOpts(id, (&api.QueryOptions{}).WithContext(ctx))
+	if statusCode(err) == http.StatusNotFound {
+		return nil
+	}
+	return c.explain(fmt.Sprintf("deregister service %q", id), err)
+}
+
+// SetMaintenance puts an instance of the agent into maintenance mode, or takes it out. The reason is shown to operators.
+// One that is in maintenance already keeps its first reason.
+func (c *Client) SetMaintenance(ctx context.Context, id string, on bool, reason string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	options := (&api.QueryOptions{}).WithContext(ctx)
+	if on {
+		err := c.api.Agent().EnableServiceMaintenanceOpts(id, reason, options)
+		return c.explain(fmt.Sprintf("put service %q into maintenance", id), err)
+	}
+	err := c.api.Agent().DisableServiceMaintenanceOpts(id, options)
+	return c.explain(fmt.Sprintf("take service %q out of maintenance", id), err)
+}
+
+// definition is the registration in Consul's words.
+func (r Registration) definition() *api.AgentServiceRegistration {
+	weights := r.weights()
+	definition := &api.AgentServiceRegistration{
+		ID: r.ID, Name: r.Name, Address: r.Address, Port: r.Port, Tags: r.Tags, Meta: r.Meta, Weights: &weights,
+	}
+	if check := r.Check; check != nil {
+		definition.Check = &api.AgentServiceCheck{
+			CheckID:  "service:" + r.ID,
+			Name:     "HTTP " + check.URL,
+			HTTP:     check.URL,
+			Interval: check.Interval.String(),
+			Status:   string(check.InitialStatus),
+		}
+		if check.Timeout > 0 {
+			definition.Check.Timeout = check.Timeout.String()
+		}
+		if check.DeregisterCriticalAfter > 0 {
+			definition.Check.DeregisterCriticalServiceAfter = check.DeregisterCriticalAfter.String()
+		}
+	}
+	return definition
+}
+
+func (r Registration) weights() api.AgentWeights {
+	return api.AgentWeights{Passing: cmp.Or(r.Weights.Passing, 1), Warning: cmp.Or(r.Weights.Warning, 1)}
+}
+
+// matches tells whether the agent knows the instance as it was registered.
+func (r Registration) matches(service *api.AgentService) bool {
+	return service.Service == r.Name &&
+		service.Address == r.Address &&
+		service.Port == r.Port &&
+		service.Weights == r.weights() &&
+		slices.Equal(service.Tags, r.Tags) &&
+		maps.Equal(service.Meta, r.Meta)
+}

@@ -1,0 +1,52 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+)
+
+// Observation is what a watch learned: a whole state, or why it could not be read just now.
+type Observation struct {
+	Snapshot Snapshot // zero if Err is set
+	Err      error
+}
+
+var (
+	errNoIndex = errors.New("the answer has no X-Consul-Index")
+	errHidden  = errors.New("the answer leaves out instances that the token may not read (service:read, node:read)")
+)
+
+// Watch follows a service and returns when ctx has ended. It calls observe, from this goroutine, with the first state, with
+// every changed one, and with every failed attempt (about one a second while Consul is away). An error says nothing about
+// the instances: the last snapshot remains the best that is known. The first snapshot after an error may equal the last
+// one before it. States that follow each other fast are merged, and so are those that came while observe ran.
+func (c *Client) Watch(ctx context.Context, service string, observe func(Observation)) {
+	ask := func(ctx context.Context, index uint64) (Snapshot, uint64, error) {
+		snapshot, err := c.snapshot(ctx, service, index)
+		return snapshot, snapshot.Index, c.explain(fmt.Sprintf("watch service %q", service), err)
+	}
+	equal := func(a, b Snapshot) bool { return reflect.DeepEqual(a.Instances, b.Instances) }
+	watch(ctx, ask, equal, func(s Snapshot, err error) { observe(Observation{Snapshot: s, Err: err}) })
+}
+
+// snapshot asks once. An answer that may be partial is an error: handed on, it would look like a removal.
+func (c *Client) snapshot(ctx context.Context, service string, index uint64) (Snapshot, error) {
+	options, cancel := c.queryOptions(ctx, index, "")
+	defer cancel()
+	entries, meta, err := c.api.Health().Service(service, "", false, options)
+	switch {
+	case err != nil:
+		return Snapshot{}, err
+	case meta.LastIndex == 0:
+		return Snapshot{}, errNoIndex
+	case meta.ResultsFilteredByACLs:
+		return Snapshot{}, errHidden
+	}
+	instances, err := newInstances(entries)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	return Snapshot{Service: service, Index: meta.LastIndex, Instances: instances}, nil
+}

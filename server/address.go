@@ -1,0 +1,95 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"regexp"
+	"strconv"
+
+	"zatoha/consul"
+	"zatoha/deploy/program"
+	"zatoha/server/service"
+)
+
+// registration is how Consul shall know a server that listens at an address.
+func (s *settings) registration(listening net.Addr, services *service.Registry) (consul.Registration, error) {
+	host, port := s.Advertise.Host(), s.Advertise.Port()
+	if s.Advertise == "" {
+		address, err := netip.ParseAddrPort(listening.String())
+		if err != nil {
+			return consul.Registration{}, fmt.Errorf("listen address: %w", err)
+		}
+		host, port = address.Addr().String(), int(address.Port())
+		if unspecified(host) {
+			host = machineAddress()
+		}
+	}
+	id := s.ID
+	if id == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return consul.Registration{}, program.BadConfig("--id", fmt.Sprintf("this machine has no name to make one of: %v", err), "give one")
+		}
+		id = defaultID(s.Service, name, port)
+	}
+	return consul.Registration{
+		ID: id, Name: s.Service, Address: host, Port: port,
+		Meta: map[string]string{
+			"version":       program.Version(),
+			"services_hash": services.Hash(),
+			"channels":      "0", // HTTP channels beside the built-in routes
+		},
+		Check: &consul.HTTPCheck{
+			URL:                     "http://" + net.JoinHostPort(host, strconv.Itoa(port)) + pingPath,
+			Interval:                s.CheckInterval,
+			Timeout:                 s.CheckInterval,
+			DeregisterCriticalAfter: s.DeregisterAfter,
+			InitialStatus:           consul.Passing, // the self-check has passed
+		},
+	}, nil
+}
+
+var notInID = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// defaultID is the same after a restart, and no other server of the machine has it.
+func defaultID(service, hostName string, port int) string {
+	return notInID.ReplaceAllString(fmt.Sprintf("%s-%s-%d", service, hostName, port), "-")
+}
+
+// unspecified tells whether a host stands for all addresses of the machine.
+func unspecified(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "" || err == nil && address.IsUnspecified()
+}
+
+// reachable is where this machine reaches a listener of its own.
+func reachable(listening net.Addr) string {
+	address, err := netip.ParseAddrPort(listening.String())
+	if err != nil || !address.Addr().IsUnspecified() {
+		return listening.String()
+	}
+	return net.JoinHostPort("localhost", strconv.Itoa(int(address.Port())))
+}
+
+// machineAddress is the first address of the machine that others may reach, IPv4 before IPv6, else a loopback address.
+func machineAddress() string {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return "127.0.0.1"
+	}
+	var v4, v6 string
+	for _, a := range addresses {
+		network, ok := a.(*net.IPNet)
+		switch {
+		case !ok || !network.IP.IsGlobalUnicast():
+		case network.IP.To4() != nil:
+			v4 = cmp.Or(v4, network.IP.String())
+		default:
+			v6 = cmp.Or(v6, network.IP.String())
+		}
+	}
+	return cmp.Or(v4, v6, "127.0.0.1")
+}

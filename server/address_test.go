@@ -1,0 +1,66 @@
+package main
+
+import (
+	"net"
+	"testing"
+
+	"zatoha/consul"
+	"zatoha/server/service"
+)
+
+func TestRegistration(t *testing.T) {
+	for _, c := range []struct {
+		listening         string
+		settings          settings
+		id, host, url     string
+		port              int
+		anyID, anyAddress bool
+	}{
+		{listening: "127.0.0.1:17010", settings: settings{ID: "a"}, id: "a", host: "127.0.0.1", port: 17010, url: "http://127.0.0.1:17010/zato/ping"},
+		{listening: "[::1]:17010", settings: settings{ID: "a"}, id: "a", host: "::1", port: 17010, url: "http://[::1]:17010/zato/ping"},
+		{listening: "0.0.0.0:17010", settings: settings{ID: "a"}, id: "a", anyAddress: true, port: 17010},
+		{listening: "[::]:17010", settings: settings{ID: "a"}, id: "a", anyAddress: true, port: 17010},
+		{listening: "0.0.0.0:17010", settings: settings{ID: "a", Advertise: "web-1:80"}, id: "a", host: "web-1", port: 80, url: "http://web-1:80/zato/ping"},
+		{listening: "127.0.0.1:17010", anyID: true, host: "127.0.0.1", port: 17010, url: "http://127.0.0.1:17010/zato/ping"},
+	} {
+		address, err := net.ResolveTCPAddr("tcp", c.listening)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.settings.Service, c.settings.CheckInterval = "zato-server", 1
+		got, err := c.settings.registration(address, service.NewRegistry())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := got.Validate(); err != nil {
+			t.Error(err)
+		}
+		if c.anyAddress {
+			ip := net.ParseIP(got.Address)
+			if ip == nil || ip.IsUnspecified() {
+				t.Errorf("%s: advertises %q", c.listening, got.Address)
+			}
+			c.host, c.url = got.Address, got.Check.URL
+		}
+		if c.anyID {
+			if !validName.MatchString(got.ID) {
+				t.Errorf("%s: ID %q", c.listening, got.ID)
+			}
+			c.id = got.ID
+		}
+		if got.ID != c.id || got.Address != c.host || got.Port != c.port || got.Check.URL != c.url || got.Check.InitialStatus != consul.Passing {
+			t.Errorf("%s: got %+v, check %+v", c.listening, got, got.Check)
+		}
+		for _, field := range []string{"version", "services_hash", "channels"} {
+			if got.Meta[field] == "" {
+				t.Errorf("%s: no %s in Meta", c.listening, field)
+			}
+		}
+	}
+}
+
+func TestDefaultIDHasOnlyWhatAKeyMayHave(t *testing.T) {
+	if got, want := defaultID("zato-server", "büro/pc 1.example", 17010), "zato-server-b-ro-pc-1.example-17010"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,95 @@
+package front
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/valyala/fasthttp"
+
+	"zatoha/server/service"
+)
+
+// envelope is the body of every answer that is not a service's. The CID needs no escaping.
+func envelope(cid, details string) []byte {
+	quoted, err := json.Marshal(details)
+	if err != nil { // a string can always be marshalled
+		quoted = []byte(`""`)
+	}
+	return fmt.Appendf(nil, `{"zato_env": {"result": "ZATO_ERROR", "cid": "%s", "details": %s}}`, cid, quoted)
+}
+
+func fail(ctx *fasthttp.RequestCtx, status int, cid, details string) {
+	ctx.Response.SetStatusCode(status)
+	ctx.Response.Header.SetCanonical(cidHeader, []byte(cid))
+	ctx.Response.Header.SetContentType(contentType)
+	ctx.Response.SetBodyRaw(envelope(cid, details))
+}
+
+// statusOf is how HTTP says it. A service that took too long is 503: 504 would blame a server behind this one, and 408
+// the client.
+func statusOf(kind service.Kind) int {
+	switch kind {
+	case service.BadRequest:
+		return fasthttp.StatusBadRequest
+	case service.NotFound:
+		return fasthttp.StatusNotFound
+	case service.Unauthorized:
+		return fasthttp.StatusUnauthorized
+	case service.Forbidden:
+		return fasthttp.StatusForbidden
+	case service.Conflict:
+		return fasthttp.StatusConflict
+	case service.TooLarge:
+		return fasthttp.StatusRequestEntityTooLarge
+	case service.Unavailable, service.Timeout:
+		return fasthttp.StatusServiceUnavailable
+	default:
+		return fasthttp.StatusInternalServerError
+	}
+}
+
+const bodyTooLarge = "the request body is too large"
+
+// refuse answers what could not be read as a request. fasthttp closes the connection after it.
+func (f *Front) refuse(ctx *fasthttp.RequestCtx, err error) {
+	status, details := fasthttp.StatusBadRequest, "this is no valid HTTP request"
+	var tooSmall *fasthttp.ErrSmallBuffer
+	var network net.Error
+	switch {
+	case errors.As(err, &tooSmall):
+		status, details = fasthttp.StatusRequestHeaderFieldsTooLarge, "the request headers are too large"
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		status, details = fasthttp.StatusRequestEntityTooLarge, bodyTooLarge
+	case errors.As(err, &network) && network.Timeout():
+		status, details = fasthttp.StatusRequestTimeout, "the request did not arrive in time"
+	}
+	cid := service.NewCID()
+	f.log.Debug().Err(err).Str("cid", cid).Int("status", status).Msg("refused a request")
+	ctx.Response.Reset()
+	fail(ctx, status, cid, details)
+	lingerOnClose(ctx.Conn())
+	f.metrics.refused(status)
+}
+
+// expect decides on `Expect: 100-continue`: a body announced as too large is refused before it is sent.
+func (f *Front) expect(ctx *fasthttp.RequestCtx) int {
+	if ctx.Request.Header.ContentLength() <= f.limits.BodyBytes {
+		return fasthttp.StatusContinue
+	}
+	fail(ctx, fasthttp.StatusRequestEntityTooLarge, service.NewCID(), bodyTooLarge)
+	lingerOnClose(ctx.Conn())
+	f.metrics.refused(fasthttp.StatusRequestEntityTooLarge)
+	return fasthttp.StatusRequestEntityTooLarge
+}
+
+// overload is the whole response to a connection over the limit.
+func (f *Front) overload() []byte {
+	cid := service.NewCID()
+	f.metrics.refused(fasthttp.StatusServiceUnavailable)
+	body := envelope(cid, "the server has too many connections")
+	head := fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s: %s\r\n"+
+		"Connection: close\r\n\r\n", contentType, len(body), cidHeader, cid)
+	return append(head, body...)
+}

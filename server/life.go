@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"zatoha/server/front"
+)
+
+const (
+	pingPath          = "/zato/ping"
+	selfCheckTimeout  = 2 * time.Second
+	deregisterTimeout = time.Second
+)
+
+// life is the order in which a server comes and goes. It comes in the order of its fields and leaves the other way
+// round, so that at no moment traffic is sent to it that it cannot answer.
+type life struct {
+	front         *front.Front
+	listener      net.Listener
+	member        *membership
+	drainTimeout  time.Duration
+	finishTimeout time.Duration
+	log           zerolog.Logger
+}
+
+// run returns nil after a stop by ctx. A stop that took longer than it may is logged, not returned: the process ends.
+func (l life) run(ctx context.Context) error {
+	serving := begin(func() error { return l.front.Serve(l.listener) })
+	stopping := context.WithoutCancel(ctx)
+	failure := selfCheck(ctx, l.listener.Addr())
+	switch {
+	case ctx.Err() != nil: // stopped before anybody knew of it
+		failure = nil
+	case failure == nil:
+		if failure = l.stay(ctx, serving); failure == nil {
+			l.leave(stopping)
+		}
+	}
+	l.log.Info().Msg("no longer accepting, finishing what is in flight")
+	if err := l.front.Shutdown(l.finishTimeout); err != nil {
+		l.log.Warn().Err(err).Msg("left unfinished")
+	}
+	<-serving.done
+	l.deregister(stopping)
+	return failure
+}
+
+// stay keeps the server in the cluster until ctx ends, and returns nil then; or until it fails.
+func (l life) stay(ctx context.Context, serving *task) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	joining := begin(func() error { return l.member.join(ctx) })
+	select {
+	case <-ctx.Done():
+	case <-joining.done:
+	case <-serving.done:
+		stop()
+		<-joining.done
+		return serving.err
+	}
+	<-joining.done
+	return joining.err
+}
+
+// task is a function that runs in a goroutine of its own until done is closed; only then err may be read.
+type task struct {
+	done chan struct{}
+	err  error
+}
+
+func begin(run func() error) *task {
+	t := &task{done: make(chan struct{})}
+	go func() {
+		defer close(t.done)
+		t.err = run()
+	}()
+	return t
+}
+
+func (l life) leave(ctx context.Context) {
+	if l.drainTimeout == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.drainTimeout)
+	defer cancel()
+	start := time.Now()
+	if err := l.member.leave(ctx); err != nil {
+		l.log.Warn().Err(err).Dur("after_ms", time.Since(start)).Msg("leaving without being drained")
+		return
+	}
+	l.log.Info().Dur("after_ms", time.Since(start)).Msg("drained by the load balancer")
+}
+
+func (l life) deregister(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, deregisterTimeout)
+	defer cancel()
+	if err := l.member.deregister(ctx); err != nil {
+		l.log.Warn().Err(err).Msg("still registered; Consul's check will find this server gone")
+	}
+}
+
+// selfCheck asks the server what Consul will ask it, before anybody is told of it.
+func selfCheck(ctx context.Context, listening net.Addr) error {
+	ctx, cancel := context.WithTimeout(ctx, selfCheckTimeout)
+	defer cancel()
+	url := "http://" + reachable(listening) + pingPath
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return fmt.Errorf("self-check: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("self-check: %s answers %s, want 200: does another program answer at this address?", url, response.Status)
+	}
+	return nil
+}
