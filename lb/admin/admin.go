@@ -1,0 +1,142 @@
+// Package admin is the controller's own HTTP side: the truth about the load balancer for operators and monitors.
+//
+//	GET /status         everything, as JSON; see [Status]
+//	GET /zato-lb-alive  200 while at least one server can take traffic, else 503, and why
+//	GET /metrics        for Prometheus
+//
+// A probe, walked through: GET /zato-lb-alive reads the loop's report, the supervised process and HAProxy's counters,
+// all in memory or on a local socket, counts the servers that HAProxy itself would send traffic to, and answers. It
+// differs from the answer of HAProxy's own monitor under the same path in saying also what stands behind the code.
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/rs/zerolog"
+
+	"zatoha/haproxy"
+	"zatoha/haproxy/process"
+	"zatoha/lb/reconcile"
+)
+
+// Loop is the reconciler's report.
+type Loop interface{ Report() reconcile.Report }
+
+// Process is the supervised HAProxy.
+type Process interface{ Status() process.Status }
+
+// Plane reads HAProxy's counters.
+type Plane interface {
+	Traffic(ctx context.Context) (map[string]haproxy.Traffic, error)
+}
+
+// Options say what is shown beside what is measured.
+type Options struct {
+	Cluster string
+	Service string
+	Consul  string // where Consul is looked for
+	Version string
+}
+
+// Admin answers the controller's HTTP requests.
+type Admin struct {
+	options Options
+	loop    Loop
+	process Process
+	plane   Plane
+	log     zerolog.Logger
+	metrics http.Handler
+}
+
+// New makes the handler. Metrics of other packages are in the registry already; ours are added to it.
+func New(options Options, loop Loop, process Process, plane Plane, registry *prometheus.Registry, log zerolog.Logger) *Admin {
+	a := &Admin{options: options, loop: loop, process: process, plane: plane, log: log}
+	registry.MustRegister(collector{a})
+	a.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: errorLog{log}})
+	return a
+}
+
+// errorLog takes what promhttp has to complain about.
+type errorLog struct{ log zerolog.Logger }
+
+func (e errorLog) Println(v ...any) { e.log.Error().Msg(fmt.Sprint(v...)) }
+
+// requestTimeout bounds everything that one request may wait for.
+const requestTimeout = 3 * time.Second
+
+// Serve answers on the listener until ctx ends, then finishes what is under way.
+func (a *Admin) Serve(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
+		Handler: a.Handler(), ReadTimeout: requestTimeout, WriteTimeout: 2 * requestTimeout, IdleTimeout: time.Minute,
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("the status page on %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	defer cancel()
+	err := server.Shutdown(stopCtx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = server.Close()
+	}
+	<-ended
+	return err
+}
+
+// Handler routes the requests.
+func (a *Admin) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
+		a.answer(w, http.StatusOK, a.status(r.Context()))
+	})
+	mux.HandleFunc("GET "+haproxy.AliveURI, a.alive)
+	mux.Handle("GET /metrics", a.metrics)
+	mux.Handle("GET /{$}", http.RedirectHandler("/status", http.StatusFound))
+	return http.TimeoutHandler(mux, requestTimeout, "the load balancer's controller did not answer in time\n")
+}
+
+// Alive is the answer of the deep probe.
+type Alive struct {
+	Alive     bool      `json:"alive"` // at least one server can take traffic
+	Servers   int       `json:"servers"`
+	HAProxy   bool      `json:"haproxy_running"`
+	Consul    bool      `json:"consul_reachable"`
+	LastSync  time.Time `json:"last_sync"` // when HAProxy was last seen to follow the catalog
+	SyncAgeMS int64     `json:"last_sync_age_ms"`
+	Summary   string    `json:"summary"`
+}
+
+func (a *Admin) alive(w http.ResponseWriter, r *http.Request) {
+	s := a.status(r.Context())
+	code := http.StatusOK
+	if !s.Healthy {
+		code = http.StatusServiceUnavailable
+	}
+	a.answer(w, code, Alive{
+		Alive: s.Healthy, Servers: len(s.Rotation), HAProxy: s.HAProxy.Running, Consul: s.Consul.Reachable,
+		LastSync: s.Sync.Last, SyncAgeMS: s.Sync.AgeMS, Summary: s.Summary,
+	})
+}
+
+func (a *Admin) answer(w http.ResponseWriter, code int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		a.log.Debug().Err(err).Msg("the client of the status page has gone")
+	}
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"net"
+	"regexp"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"zatoha/consul"
+	"zatoha/deploy/program"
+	"zatoha/haproxy/embedded"
+	"zatoha/haproxy/process"
+	"zatoha/lb/admin"
+	"zatoha/lb/reconcile"
+	"zatoha/lb/state"
+)
+
+// controller is the assembled load balancer.
+type controller struct {
+	agent        *consul.Client
+	service      string
+	registration consul.Registration
+	haproxy      *process.Process
+	plane        *embedded.DataPlane
+	loop         *reconcile.Loop
+	admin        *admin.Admin
+	log          zerolog.Logger
+}
+
+// equip adds the loop over the pool, and the status page that reads it.
+func (c *controller) equip(pool state.Pool, r *runCommand) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	c.loop = reconcile.New(pool, c.plane, c.agent, c.log, reconcile.Options{
+		Policy:     r.policy(),
+		Cluster:    r.Cluster,
+		Resync:     r.Resync,
+		Propagated: admin.Propagation(registry),
+	})
+	c.admin = admin.New(admin.Options{
+		Cluster: r.Cluster, Service: r.Service, Consul: c.agent.Address(), Version: program.Version(),
+	}, c.loop, c.haproxy, c.plane, registry, c.log)
+}
+
+// run lives until ctx ends or a part fails for good. HAProxy goes on serving either way.
+func (c *controller) run(ctx context.Context, listener net.Listener) error {
+	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error { return c.admin.Serve(ctx, listener) })
+	parts.Go(func() error { return c.haproxy.Run(ctx) })
+	parts.Go(func() error { return c.loop.Run(ctx) })
+	parts.Go(func() error {
+		c.agent.Watch(ctx, c.service, func(seen consul.Observation) { c.loop.Observe(ctx, seen) })
+		return nil
+	})
+	parts.Go(func() error { return c.agent.KeepRegistered(ctx, c.registration, c.registered) })
+	err := parts.Wait()
+	if running := c.haproxy.Status(); running.Master != 0 {
+		c.log.Info().Int("haproxy", running.Master).Msg("the controller ends, haproxy goes on serving; to stop it: lb stop-haproxy")
+	}
+	return err
+}
+
+func (c *controller) registered(err error) {
+	if err != nil {
+		c.log.Warn().Err(err).Msg("the load balancer is not registered in consul, trying on")
+		return
+	}
+	c.log.Info().Str("id", c.registration.ID).Msg("the load balancer is registered in consul")
+}
+
+var uri = regexp.MustCompile(`^/[!-~]*$`)
+
+// validURI says whether HAProxy can ask for it.
+func validURI(text string) bool { return uri.MatchString(text) }

@@ -1,0 +1,89 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"zatoha/consul"
+	"zatoha/haproxy"
+	"zatoha/lb/state"
+)
+
+// drains are the members, by key, that are being drained and have not been acknowledged, with the time since when
+// HAProxy sends them nothing new; those acknowledged already have the zero time.
+type drains map[string]time.Time
+
+// drainSettle is how long a member must have been in drain before its idle connections prove anything: a request that
+// was on its way when the drain began has arrived by then.
+const drainSettle = time.Second
+
+// waiting says whether anybody is still to be acknowledged.
+func (d drains) waiting() bool {
+	for _, since := range d {
+		if !since.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// update starts the clock for members that are new in drain, and forgets those that are no longer.
+func (d drains) update(pool state.Pool, now time.Time) {
+	draining := map[string]bool{}
+	for _, slot := range pool.Slots {
+		if slot.Member.Mode != state.Drain {
+			continue
+		}
+		draining[slot.Member.Key] = true
+		if _, known := d[slot.Member.Key]; !known {
+			d[slot.Member.Key] = now
+		}
+	}
+	for key := range d {
+		if !draining[key] {
+			delete(d, key)
+		}
+	}
+}
+
+// idle says whether HAProxy has nothing under way with the member.
+func (d drains) idle(member state.Member, traffic haproxy.Traffic, now time.Time) bool {
+	since := d[member.Key]
+	return !since.IsZero() && now.Sub(since) >= drainSettle && traffic.Sessions == 0
+}
+
+// Acknowledgement is the value of the KV key by which a drained instance learns that it may go.
+type Acknowledgement struct {
+	Instance string    `json:"instance"`
+	Slot     string    `json:"slot"`
+	At       time.Time `json:"at"`
+}
+
+// acknowledge tells every member that has been drained that it may go, once.
+func (l *Loop) acknowledge(ctx context.Context, pool state.Pool) error {
+	l.drains.update(pool, time.Now())
+	if !l.drains.waiting() {
+		return nil
+	}
+	traffic, err := l.plane.Traffic(ctx)
+	if err != nil {
+		return fmt.Errorf("asking whether drained servers are idle: %w", err)
+	}
+	for _, slot := range pool.Slots {
+		if !l.drains.idle(slot.Member, traffic[slot.Name], time.Now()) {
+			continue
+		}
+		value, err := json.Marshal(Acknowledgement{Instance: slot.Member.ID, Slot: slot.Name, At: time.Now().UTC()})
+		if err != nil {
+			return err
+		}
+		if err := l.acks.Put(ctx, consul.DrainedKey(l.options.Cluster, slot.Member.ID), value); err != nil {
+			return fmt.Errorf("acknowledging that %s is drained: %w", slot.Member.ID, err)
+		}
+		l.drains[slot.Member.Key] = time.Time{}
+		l.log.Info().Str("instance", slot.Member.ID).Str("slot", slot.Name).Msg("drained")
+	}
+	return nil
+}

@@ -1,0 +1,268 @@
+// Package reconcile is the loop that keeps HAProxy in step with Consul. It is level-triggered: each round reads the
+// whole of both sides, so a missed, merged or repeated event is harmless.
+//
+// One membership change, walked through: the watcher hands a snapshot to [Loop.Observe], which wakes the loop. The
+// round asks package state for a plan, compares the planned pool with the servers that the running HAProxy has, sets
+// those that differ through the runtime socket, writes the file to match, and notes what it did for the status page.
+// The same comparison repairs what somebody else changed in HAProxy, and brings a restarted HAProxy up to date.
+//
+// Consul unreachable: the snapshot stays the last one that was seen, so every round keeps what is there (fail static).
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"zatoha/consul"
+	"zatoha/haproxy"
+	"zatoha/lb/state"
+)
+
+// DataPlane is what the loop needs of HAProxy.
+type DataPlane interface {
+	// Servers are the backend's servers as they run.
+	Servers(ctx context.Context) ([]haproxy.Server, error)
+	// Traffic is what each server is doing, by its name.
+	Traffic(ctx context.Context) (map[string]haproxy.Traffic, error)
+	// Set changes running servers, without a reload.
+	Set(ctx context.Context, servers []haproxy.Server) error
+	// Save writes the servers for the next start of HAProxy, if they are not written already, without a reload.
+	Save(ctx context.Context, servers []haproxy.Server) error
+	// Rebuild changes the number of servers, by a reload that closes no connection.
+	Rebuild(ctx context.Context, servers []haproxy.Server) error
+}
+
+// Acknowledger tells a draining instance that it may go.
+type Acknowledger interface {
+	Put(ctx context.Context, key string, value []byte) error
+}
+
+// Options of a loop.
+type Options struct {
+	Policy     state.Policy
+	Cluster    string              // under whose keys drained instances are acknowledged
+	Resync     time.Duration       // the longest time between two rounds
+	Propagated func(time.Duration) // is told how long each change took from Consul's answer to HAProxy
+}
+
+// Loop owns the pool. [Loop.Run] runs the rounds; the other methods may be called from any goroutine.
+type Loop struct {
+	options Options
+	plane   DataPlane
+	acks    Acknowledger
+	log     zerolog.Logger
+	resolve resolver
+	wake    chan struct{} // holds one wake-up; more would be the same
+	drains  drains        // used by the rounds only
+
+	mu     sync.Mutex
+	pool   state.Pool
+	latest *catalogSeen // nil until Consul has answered once
+	consul ConsulReport
+	report Report
+}
+
+// catalogSeen is the last snapshot that Consul gave, and when.
+type catalogSeen struct {
+	catalog state.Catalog
+	at      time.Time
+}
+
+// New makes a loop that starts from the given pool: the one that HAProxy served last.
+func New(pool state.Pool, plane DataPlane, acks Acknowledger, log zerolog.Logger, options Options) *Loop {
+	return &Loop{
+		options: options, plane: plane, acks: acks, log: log, pool: pool,
+		resolve: resolver{lookup: net.DefaultResolver.LookupNetIP},
+		wake:    make(chan struct{}, 1), drains: drains{},
+	}
+}
+
+// Observe takes what the watch of the balanced service saw.
+func (l *Loop) Observe(ctx context.Context, seen consul.Observation) {
+	var latest *catalogSeen
+	if seen.Err == nil {
+		latest = &catalogSeen{catalog: l.resolve.catalog(ctx, seen.Snapshot), at: time.Now()}
+	}
+	l.mu.Lock()
+	was := l.consul
+	l.consul = ConsulReport{Reachable: seen.Err == nil, Since: was.Since}
+	if seen.Err != nil {
+		l.consul.Error = seen.Err.Error()
+	}
+	if was.Since.IsZero() || was.Reachable != l.consul.Reachable {
+		l.consul.Since = time.Now()
+		l.logConsul(l.consul)
+	}
+	if latest != nil {
+		l.latest = latest
+	}
+	l.mu.Unlock()
+	if latest != nil {
+		l.Wake()
+	}
+}
+
+func (l *Loop) logConsul(now ConsulReport) {
+	if now.Reachable {
+		l.log.Info().Msg("consul answers")
+		return
+	}
+	l.log.Warn().Str("error", now.Error).Msg("consul does not answer: every server stays as it is")
+}
+
+// Wake asks for a round soon.
+func (l *Loop) Wake() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+const (
+	roundTimeout = 30 * time.Second       // a reload with a check of 5,000 servers takes a second or two
+	retryDelay   = 500 * time.Millisecond // after a round that failed
+	drainDelay   = 100 * time.Millisecond // while somebody waits to be drained
+)
+
+// Run runs rounds until ctx ends: when woken, and after [Options.Resync] at the latest.
+func (l *Loop) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		roundCtx, cancel := context.WithTimeout(ctx, roundTimeout)
+		err := l.round(roundCtx)
+		cancel()
+		l.finish(err)
+		timer := time.NewTimer(l.delay(err))
+		select {
+		case <-ctx.Done():
+		case <-l.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+	return nil
+}
+
+func (l *Loop) delay(err error) time.Duration {
+	switch {
+	case err != nil:
+		return min(retryDelay, l.options.Resync)
+	case l.drains.waiting():
+		return min(drainDelay, l.options.Resync)
+	default:
+		return l.options.Resync
+	}
+}
+
+// round brings HAProxy to where the catalog wants it.
+func (l *Loop) round(ctx context.Context) error {
+	pool, seen := l.read()
+	plan, refused := l.plan(pool, seen)
+	next := plan.ApplyTo(pool)
+	if plan.Grow > 0 {
+		if err := l.plane.Rebuild(ctx, Servers(next)); err != nil {
+			return fmt.Errorf("growing the backend to %d slots: %w", plan.Grow, err)
+		}
+	}
+	// From here on the plan stands, whether or not HAProxy can be told now: a later round will see the difference.
+	l.commit(next, plan, refused, seen)
+	// The running HAProxy first, it is the one that serves; then the file, also while none is running.
+	err := l.converge(ctx, next, plan)
+	if err := errors.Join(err, l.plane.Save(ctx, Servers(next))); err != nil {
+		return err
+	}
+	l.propagated(plan, seen)
+	return l.acknowledge(ctx, next)
+}
+
+func (l *Loop) read() (state.Pool, *catalogSeen) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pool, l.latest
+}
+
+func (l *Loop) plan(pool state.Pool, seen *catalogSeen) (state.Plan, []state.Refusal) {
+	if seen == nil {
+		return state.Plan{}, nil
+	}
+	members, refusals := state.Desire(seen.catalog)
+	return state.Diff(pool, members, l.options.Policy), refusals
+}
+
+// converge sets every running server that differs from its slot. A backend whose server lines are not our slots at
+// all is rebuilt.
+func (l *Loop) converge(ctx context.Context, pool state.Pool, plan state.Plan) error {
+	want := Servers(pool)
+	running, err := l.plane.Servers(ctx)
+	if err != nil {
+		return err
+	}
+	if !sameNames(want, running) {
+		if err := l.plane.Rebuild(ctx, want); err != nil {
+			return fmt.Errorf("rebuilding the backend: %w", err)
+		}
+		l.rebuilt()
+		if running, err = l.plane.Servers(ctx); err != nil {
+			return err
+		}
+	}
+	differ := differing(want, running)
+	if len(differ) == 0 {
+		return nil
+	}
+	if err := l.plane.Set(ctx, differ); err != nil {
+		return err
+	}
+	l.repaired(unplanned(differ, plan))
+	return nil
+}
+
+// unplanned are the names of those servers that the plan did not mean to change.
+func unplanned(servers []haproxy.Server, plan state.Plan) []string {
+	planned := map[string]bool{}
+	for _, change := range plan.Changes {
+		planned[change.Slot] = true
+	}
+	var names []string
+	for _, server := range servers {
+		if !planned[server.Name] {
+			names = append(names, server.Name)
+		}
+	}
+	return names
+}
+
+// propagated tells how long the snapshot took from being seen to being served, once for each that changed something.
+func (l *Loop) propagated(plan state.Plan, seen *catalogSeen) {
+	if !plan.Empty() {
+		l.options.Propagated(time.Since(seen.at))
+	}
+}
+
+func sameNames(want, running []haproxy.Server) bool {
+	if len(want) != len(running) {
+		return false
+	}
+	for i := range want {
+		if want[i].Name != running[i].Name {
+			return false
+		}
+	}
+	return true
+}
+
+// differing are the wanted servers whose running counterpart, in the same order, is another.
+func differing(want, running []haproxy.Server) []haproxy.Server {
+	var differ []haproxy.Server
+	for i := range min(len(want), len(running)) {
+		if want[i].Differs(running[i]) {
+			differ = append(differ, want[i])
+		}
+	}
+	return differ
+}

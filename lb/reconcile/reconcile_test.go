@@ -1,0 +1,339 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"zatoha/consul"
+	"zatoha/haproxy"
+	"zatoha/lb/state"
+)
+
+// fakePlane is an HAProxy that keeps its servers in memory and can be made to fail, and Consul's KV beside it.
+type fakePlane struct {
+	mu       sync.Mutex
+	acks     map[string]string
+	running  []haproxy.Server
+	saved    []haproxy.Server
+	sessions map[string]int
+	rebuilds int
+	down     error
+}
+
+func (f *fakePlane) Servers(context.Context) ([]haproxy.Server, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.running), f.down
+}
+
+func (f *fakePlane) Traffic(context.Context) (map[string]haproxy.Traffic, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	traffic := map[string]haproxy.Traffic{}
+	for name, sessions := range f.sessions {
+		traffic[name] = haproxy.Traffic{Sessions: sessions}
+	}
+	return traffic, f.down
+}
+
+func (f *fakePlane) Set(_ context.Context, servers []haproxy.Server) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, server := range servers {
+		i := slices.IndexFunc(f.running, func(s haproxy.Server) bool { return s.Name == server.Name })
+		if i < 0 {
+			return fmt.Errorf("no such server %s", server.Name)
+		}
+		f.running[i] = server
+	}
+	return f.down
+}
+
+func (f *fakePlane) Save(_ context.Context, servers []haproxy.Server) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.saved = slices.Clone(servers)
+	return nil
+}
+
+func (f *fakePlane) Rebuild(_ context.Context, servers []haproxy.Server) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down != nil {
+		return f.down
+	}
+	f.running, f.saved = slices.Clone(servers), slices.Clone(servers)
+	f.rebuilds++
+	return nil
+}
+
+// String is the backend as it runs, without its free slots.
+func (f *fakePlane) String() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var lines []string
+	for _, s := range f.running {
+		if !s.Free() {
+			lines = append(lines, fmt.Sprintf("%s %s %s", s.Name, s.Endpoint(), s.Admin))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (f *fakePlane) Put(_ context.Context, key string, value []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.acks[key] = string(value)
+	return f.down
+}
+
+// change is how a test reaches in while the loop runs.
+func (f *fakePlane) change(how func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	how()
+}
+
+// take reads an acknowledgement and removes it.
+func (f *fakePlane) take(key string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	value := f.acks[key]
+	delete(f.acks, key)
+	return value
+}
+
+// world is a loop that runs in fake time against fakes.
+type world struct {
+	*Loop
+	plane *fakePlane
+	index uint64
+}
+
+// inWorld runs a test with a loop over a pool of n free slots.
+func inWorld(t *testing.T, n int, test func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		pool := state.NewPool(n)
+		w := &world{plane: &fakePlane{running: Servers(pool), sessions: map[string]int{}, acks: map[string]string{}}}
+		w.Loop = New(pool, w.plane, w.plane, zerolog.New(zerolog.NewTestWriter(t)), Options{
+			Policy:     state.Policy{Headroom: 2, Guard: 0.5},
+			Cluster:    "main",
+			Resync:     5 * time.Second,
+			Propagated: func(time.Duration) {},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- w.Run(ctx) }()
+		synctest.Wait()
+		test(t, w)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// catalog shows the loop a snapshot: "ID STATUS", one instance for each.
+func (w *world) catalog(t *testing.T, instances ...string) {
+	t.Helper()
+	w.index++
+	snapshot := consul.Snapshot{Index: w.index}
+	for _, text := range instances {
+		id, status, _ := strings.Cut(text, " ")
+		snapshot.Instances = append(snapshot.Instances, consul.Instance{
+			Node: "n", ID: id, Address: "10.0.0." + strings.TrimPrefix(id, "web-"), Port: 80,
+			WeightPassing: 1, WeightWarning: 1, Status: consul.Status(status),
+		})
+	}
+	w.Observe(t.Context(), consul.Observation{Snapshot: snapshot})
+	synctest.Wait()
+}
+
+// pass lets fake time pass and everything come to rest.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func (w *world) runs(t *testing.T, want ...string) {
+	t.Helper()
+	if got := w.plane.String(); got != strings.Join(want, "\n") {
+		t.Errorf("haproxy runs\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+}
+
+func TestHAProxyFollowsTheCatalog(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		w.catalog(t, "web-1 passing", "web-2 passing", "web-3 passing")
+		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 ready", "slot-003 10.0.0.3:80 ready")
+		w.catalog(t, "web-1 passing", "web-2 critical", "web-3 passing")
+		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 maint", "slot-003 10.0.0.3:80 ready")
+		w.catalog(t, "web-1 passing", "web-2 passing", "web-3 passing", "web-4 passing")
+		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 ready", "slot-003 10.0.0.3:80 ready", "slot-004 10.0.0.4:80 ready")
+		report := w.Report()
+		if w.plane.rebuilds != 1 || report.Counters.Reloads[reloadToGrow] != 1 || len(report.Pool.Slots) != 6 {
+			t.Errorf("%d rebuilds, %v reloads, %d slots", w.plane.rebuilds, report.Counters.Reloads, len(report.Pool.Slots))
+		}
+		if report.Counters.Repairs != 0 || report.Error != "" || report.Index != 3 {
+			t.Errorf("report %+v", report)
+		}
+		if !slices.Equal(w.plane.saved, Servers(report.Pool)) {
+			t.Errorf("saved %v", w.plane.saved)
+		}
+	})
+}
+
+func TestWithoutConsulEverythingStays(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		w.catalog(t, "web-1 passing", "web-2 passing", "web-3 passing")
+		before := w.plane.String()
+		w.Observe(t.Context(), consul.Observation{Err: errors.New("connection refused")})
+		pass(time.Minute) // many rounds
+		w.runs(t, before)
+		if report := w.Report(); report.Consul.Reachable || report.Consul.Error != "connection refused" {
+			t.Errorf("consul is reported as %+v", report.Consul)
+		}
+		w.catalog(t) // back, and empty
+		w.runs(t, before)
+		if report := w.Report(); !report.Consul.Reachable || len(report.Held) != 3 || report.Counters.Holds != 1 {
+			t.Errorf("report %+v", report)
+		}
+	})
+}
+
+func TestWhatSomebodyElseChangedIsSetRight(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		w.catalog(t, "web-1 passing", "web-2 passing")
+		w.plane.change(func() { w.plane.running[0].Admin, w.plane.running[1].Port = haproxy.Maint, 99 })
+		pass(6 * time.Second) // a resync
+		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 ready")
+		if report := w.Report(); report.Counters.Repairs != 2 || !strings.Contains(report.History[0].What, "slot-001, slot-002") {
+			t.Errorf("report %+v", report)
+		}
+		w.plane.change(func() { w.plane.running = w.plane.running[:1] })
+		w.Wake()
+		synctest.Wait()
+		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 ready")
+		if report := w.Report(); report.Counters.Reloads[reloadToRepair] != 1 {
+			t.Errorf("reloads %v", report.Counters.Reloads)
+		}
+	})
+}
+
+func TestAnHAProxyThatWasAwayIsBroughtUpToDate(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		w.catalog(t)
+		w.plane.change(func() { w.plane.down = errors.New("no socket") })
+		w.catalog(t, "web-1 passing")
+		if report := w.Report(); report.Error != "no socket" || report.Counters.Failures == 0 {
+			t.Errorf("report %+v", report)
+		}
+		if w.plane.saved[0].Address != "10.0.0.1" {
+			t.Errorf("the file was not written: %v", w.plane.saved)
+		}
+		w.plane.change(func() { w.plane.down = nil })
+		pass(time.Second) // a retry
+		w.runs(t, "slot-001 10.0.0.1:80 ready")
+		if report := w.Report(); report.Error != "" {
+			t.Errorf("the error stays: %s", report.Error)
+		}
+	})
+}
+
+func TestAGrowthThatFailsIsTriedAgain(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		w.catalog(t, "web-1 passing")
+		w.plane.change(func() { w.plane.down = errors.New("haproxy refused it") })
+		w.catalog(t, "web-1 passing", "web-2 passing")
+		w.runs(t, "slot-001 10.0.0.1:80 ready")
+		if report := w.Report(); len(report.Pool.Slots) != 1 || !strings.Contains(report.Error, "growing the backend to 4 slots") {
+			t.Errorf("report %+v", report)
+		}
+		w.plane.change(func() { w.plane.down = nil })
+		pass(time.Second)
+		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 ready")
+	})
+}
+
+func TestADrainedInstanceIsAcknowledgedOnceItIsIdle(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		const key = "zato/main/drained/web-1"
+		w.catalog(t, "web-1 passing", "web-2 passing")
+		w.plane.change(func() { w.plane.sessions["slot-001"] = 1 })
+		w.catalog(t, "web-1 maintenance", "web-2 passing")
+		w.runs(t, "slot-001 10.0.0.1:80 drain", "slot-002 10.0.0.2:80 ready")
+		pass(10 * time.Second)
+		if w.plane.take(key) != "" {
+			t.Error("acknowledged while a session is open")
+		}
+		w.plane.change(func() { w.plane.sessions["slot-001"] = 0 })
+		pass(200 * time.Millisecond)
+		if ack := w.plane.take(key); !strings.Contains(ack, `"instance":"web-1"`) {
+			t.Errorf("the acknowledgement is %q", ack)
+		}
+		pass(10 * time.Second)
+		if w.plane.take(key) != "" {
+			t.Error("acknowledged twice")
+		}
+		w.catalog(t, "web-1 passing", "web-2 passing")
+		w.catalog(t, "web-1 maintenance", "web-2 passing")
+		if w.plane.take(key) != "" {
+			t.Error("acknowledged before the drain has settled")
+		}
+		pass(2 * time.Second)
+		if w.plane.take(key) == "" {
+			t.Error("a second drain is not acknowledged")
+		}
+	})
+}
+
+func TestThePoolReadsBackFromTheServerLines(t *testing.T) {
+	members := []state.Member{
+		{Key: "n/web-1", ID: "web-1", Address: "10.0.0.1", Port: 80, Weight: 3, Mode: state.Ready},
+		{Key: "n/web-2", ID: "web-2", Address: "10.0.0.2", Port: 80, Weight: 1, Mode: state.Out},
+	}
+	pool := state.NewPool(3)
+	pool.Slots[0].Member, pool.Slots[2].Member = members[0], members[1]
+	if got := Pool(Servers(pool), 0); !slices.Equal(got.Slots, pool.Slots) {
+		t.Errorf("%+v became %+v", pool, got)
+	}
+	if got := Pool(Servers(pool), 5); len(got.Slots) != 5 || got.Used() != 2 {
+		t.Errorf("with five slots at least it became %+v", got)
+	}
+}
+
+func TestHostNamesAreResolvedAndRemembered(t *testing.T) {
+	var fail error
+	r := resolver{lookup: func(_ context.Context, _, host string) ([]netip.Addr, error) {
+		if host != "web.local" {
+			return nil, errors.New("no such host")
+		}
+		return []netip.Addr{netip.MustParseAddr("::1"), netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("10.0.0.3")}, fail
+	}}
+	for _, c := range []struct{ host, address, fault string }{
+		{"10.0.0.1", "10.0.0.1", ""},
+		{"::1", "::1", ""},
+		{"", "", ""},
+		{"web.local", "10.0.0.3", ""},
+		{"nowhere.local", "", `its address "nowhere.local" cannot be resolved: no such host`},
+	} {
+		if address, fault := r.address(t.Context(), c.host); address != c.address || fault != c.fault {
+			t.Errorf("%q is %q, %q", c.host, address, fault)
+		}
+	}
+	fail = errors.New("name server down")
+	if address, fault := r.address(t.Context(), "web.local"); address != "10.0.0.3" || fault != "" {
+		t.Errorf("a known name is %q, %q while the name server is down", address, fault)
+	}
+}

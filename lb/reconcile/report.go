@@ -1,0 +1,145 @@
+package reconcile
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"zatoha/lb/state"
+)
+
+// Report is what the loop knows, for the status page and the metrics. It is a copy; nothing in it changes.
+type Report struct {
+	Pool     state.Pool
+	Held     []state.Change  // removals that the guard does not let through
+	Refused  []state.Refusal // instances that cannot be balanced
+	Index    uint64          // of the last snapshot applied
+	Consul   ConsulReport
+	LastSync time.Time // when HAProxy was last seen to be as the pool wants it; zero if never
+	Error    string    // why the last round failed, or ""
+	History  []Entry   // the last changes, newest first
+	Counters Counters
+}
+
+// ConsulReport says whether the catalog can be read.
+type ConsulReport struct {
+	Reachable bool      `json:"reachable"`
+	Since     time.Time `json:"since"` // when that became so
+	Error     string    `json:"error,omitempty"`
+}
+
+// Entry is one applied change.
+type Entry struct {
+	At    time.Time `json:"at"`
+	Index uint64    `json:"consul_index"`
+	What  string    `json:"what"`
+}
+
+// Counters only grow while the controller runs.
+type Counters struct {
+	Changes  uint64            // slots changed because the catalog said so
+	Repairs  uint64            // running servers set right that nobody had planned to change
+	Failures uint64            // rounds that failed
+	Holds    uint64            // snapshots of which the guard held something back
+	Reloads  map[string]uint64 // by reason
+}
+
+// historyLength is the number of changes kept for the status page.
+const historyLength = 50
+
+// Report is the state after the last round, and of Consul now.
+func (l *Loop) Report() Report {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	report := l.report
+	report.Pool, report.Consul = l.pool, l.consul // a pool is replaced, never changed
+	return report
+}
+
+// commit makes the planned pool the present one and notes what the plan did.
+func (l *Loop) commit(next state.Pool, plan state.Plan, refused []state.Refusal, seen *catalogSeen) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pool = next
+	if seen == nil {
+		return
+	}
+	r := &l.report
+	if len(plan.Held) > 0 && (len(r.Held) == 0 || r.Index != seen.catalog.Index) {
+		r.Counters.Holds++
+		l.log.Warn().Uint64("consul_index", seen.catalog.Index).Int("held", len(plan.Held)).
+			Msg("too many servers vanished at once, keeping them: see the status page")
+	}
+	r.Held, r.Refused, r.Index = plan.Held, refused, seen.catalog.Index
+	r.Counters.Changes += uint64(len(plan.Changes))
+	if plan.Grow > 0 {
+		l.addHistory(seen.catalog.Index, fmt.Sprintf("grown to %d slots", plan.Grow))
+		r.Counters.Reloads = increment(r.Counters.Reloads, reloadToGrow)
+	}
+	for _, change := range plan.Changes {
+		l.addHistory(seen.catalog.Index, change.String())
+	}
+}
+
+// addHistory puts an entry in front and logs it. The caller holds the lock.
+func (l *Loop) addHistory(index uint64, what string) {
+	l.log.Info().Uint64("consul_index", index).Msg(what)
+	entry := Entry{At: time.Now(), Index: index, What: what}
+	kept := l.report.History[:min(len(l.report.History), historyLength-1)]
+	l.report.History = append([]Entry{entry}, kept...)
+}
+
+// rebuilt notes a reload that no plan asked for.
+func (l *Loop) rebuilt() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.report.Counters.Reloads = increment(l.report.Counters.Reloads, reloadToRepair)
+	l.addHistory(l.report.Index, "rebuilt: haproxy ran another set of slots")
+}
+
+// repaired notes servers that ran otherwise than they should, though no plan changed them.
+func (l *Loop) repaired(slots []string) {
+	if len(slots) == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.report.Counters.Repairs += uint64(len(slots))
+	l.addHistory(l.report.Index, "set right: "+strings.Join(slots, ", "))
+}
+
+// finish notes how the round ended.
+func (l *Loop) finish(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.report.Error
+	if err == nil {
+		l.report.Error, l.report.LastSync = "", time.Now()
+		return
+	}
+	l.report.Error = err.Error()
+	if l.report.LastSync.IsZero() {
+		return // haproxy is still starting; if it cannot, its supervisor says so
+	}
+	l.report.Counters.Failures++
+	if was != l.report.Error {
+		l.log.Error().Err(err).Msg("haproxy is not as it should be, trying again")
+	}
+}
+
+// Reasons for a reload.
+const (
+	reloadToGrow   = "grow"
+	reloadToRepair = "repair"
+)
+
+// increment counts in a copy, so that reports handed out stay as they are.
+func increment(counts map[string]uint64, reason string) map[string]uint64 {
+	counts = maps.Clone(counts)
+	if counts == nil {
+		counts = map[string]uint64{}
+	}
+	counts[reason]++
+	return counts
+}
