@@ -1,0 +1,217 @@
+// Package cluster runs a whole cluster on this machine from the real programs: a Consul agent, the load balancer with
+// its HAProxy, and servers. `make run` and the integration tests start the same cluster by it.
+//
+// From start to end: [Start] starts Consul and waits for its leader, starts the servers and the load balancer, and
+// waits until HAProxy sends traffic to each server. Whoever has the [Cluster] may kill its processes, by their PIDs, and
+// start them again. [Cluster.Stop] ends the servers first, which lets them leave rotation, then the load balancer and
+// its HAProxy, then Consul; it leaves no process, socket or pid file behind, and the logs in place.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Config says what a cluster is made of and where it listens.
+type Config struct {
+	Bin        string   // folder with our programs
+	ConsulBin  string   // path of Consul
+	Dir        string   // folder for state and logs; see Clean
+	ConsulAddr string   // of Consul's HTTP API
+	Front      string   // of HAProxy's front
+	Admin      string   // of the status page
+	Servers    []string // of each server
+	LBArgs     []string // more arguments for the load balancer
+}
+
+// Cluster is a running cluster. It belongs to one goroutine.
+type Cluster struct {
+	Config
+	Consul  *Process
+	LB      *Process
+	Servers []*Process
+}
+
+// Status is what is read of the load balancer's status page.
+type Status struct {
+	Summary  string   `json:"summary"`
+	Rotation []string `json:"rotation"`
+	Slots    []struct {
+		Slot     string `json:"slot"`
+		Instance string `json:"instance"`
+		Mode     string `json:"mode"`
+		Status   string `json:"status"`
+		Requests int    `json:"requests"`
+	} `json:"slots"`
+	Held    []any `json:"held"`
+	HAProxy struct {
+		Master   int  `json:"master_pid"`
+		Worker   int  `json:"worker_pid"`
+		Adopted  bool `json:"adopted"`
+		Restarts int  `json:"restarts"`
+	} `json:"haproxy"`
+	Consul struct {
+		Reachable bool `json:"reachable"`
+	} `json:"consul"`
+	Sync struct {
+		AgeMS    int64  `json:"age_ms"`
+		Error    string `json:"error"`
+		Failures int    `json:"failures_total"`
+	} `json:"sync"`
+}
+
+// Start starts everything and waits until every server takes traffic. If that fails, what was started is stopped.
+func Start(ctx context.Context, config Config) (*Cluster, error) {
+	c := &Cluster{Config: config}
+	if err := c.start(ctx); err != nil {
+		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return nil, errors.Join(err, c.Stop(stopCtx))
+	}
+	return c, nil
+}
+
+func (c *Cluster) start(ctx context.Context) error {
+	if err := c.StartConsul(ctx); err != nil {
+		return err
+	}
+	c.Servers = make([]*Process, len(c.Config.Servers))
+	for i := range c.Config.Servers {
+		if err := c.StartServer(i); err != nil {
+			return err
+		}
+	}
+	if err := c.StartLB(); err != nil {
+		return err
+	}
+	return c.Await(ctx, func(s Status) bool { return len(s.Rotation) == len(c.Config.Servers) })
+}
+
+// StartConsul starts Consul, empty.
+func (c *Cluster) StartConsul(ctx context.Context) (err error) {
+	c.Consul, err = StartConsul(ctx, c.ConsulBin, c.ConsulAddr, c.log("consul"))
+	return err
+}
+
+// StartServer starts server i, counted from 0.
+func (c *Cluster) StartServer(i int) (err error) {
+	name := fmt.Sprintf("server-%d", i+1)
+	c.Servers[i], err = startProcess(name, c.log(name), c.env(), filepath.Join(c.Bin, "server"), "--listen", c.Config.Servers[i])
+	return err
+}
+
+// StartLB starts the load balancer, which starts or adopts its HAProxy.
+func (c *Cluster) StartLB() (err error) {
+	args := append([]string{"--state-dir", c.lbDir(), "--listen", c.Front, "--admin-listen", c.Admin}, c.LBArgs...)
+	c.LB, err = startProcess("lb", c.log("lb"), c.env(), filepath.Join(c.Bin, "lb"), args...)
+	return err
+}
+
+func (c *Cluster) env() []string { return []string{"CONSUL_HTTP_ADDR=" + c.ConsulAddr} }
+
+// LogDir is the folder with the output of every program.
+func (c *Cluster) LogDir() string { return filepath.Join(c.Dir, "log") }
+
+func (c *Cluster) log(name string) string { return filepath.Join(c.LogDir(), name+".log") }
+
+func (c *Cluster) lbDir() string { return filepath.Join(c.Dir, "lb") }
+
+// HAProxyCfg is the path of HAProxy's configuration file.
+func (c *Cluster) HAProxyCfg() string { return filepath.Join(c.lbDir(), "haproxy.cfg") }
+
+// Processes are all that were started, in the order in which they are to be stopped.
+func (c *Cluster) Processes() []*Process {
+	var all []*Process
+	for _, p := range append(append([]*Process{}, c.Servers...), c.LB, c.Consul) {
+		if p != nil {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// Status reads the status page.
+func (c *Cluster) Status(ctx context.Context) (Status, error) {
+	var status Status
+	err := getJSON(ctx, "http://"+c.Admin+"/status", &status)
+	return status, err
+}
+
+// Await reads the status page until it is as wanted, the load balancer ends, or ctx does.
+func (c *Cluster) Await(ctx context.Context, wanted func(Status) bool) error {
+	return c.LB.await(ctx, func(ctx context.Context) error {
+		if ended := c.ended(); ended != nil {
+			return ended
+		}
+		status, err := c.Status(ctx)
+		if err == nil && !wanted(status) {
+			err = fmt.Errorf("the status page says %+v", status)
+		}
+		return err
+	})
+}
+
+// ended is the first server that ended though nobody asked it to.
+func (c *Cluster) ended() error {
+	for _, p := range c.Servers {
+		select {
+		case <-p.Done():
+			if p.Status() > 0 {
+				return &EndedError{Process: p}
+			}
+		default:
+		}
+	}
+	return nil
+}
+
+// Stop ends everything, whatever of it runs, in bounded time: what has not ended when ctx ends is killed.
+func (c *Cluster) Stop(ctx context.Context) error {
+	var errs []error
+	servers := make(chan error, len(c.Servers))
+	waiting := 0
+	for _, p := range c.Servers {
+		if p != nil {
+			waiting++
+			go func() { servers <- p.Stop(ctx) }()
+		}
+	}
+	for range waiting {
+		errs = append(errs, <-servers)
+	}
+	for _, p := range []*Process{c.LB, c.Consul} {
+		if p != nil {
+			errs = append(errs, p.Stop(ctx))
+		}
+	}
+	return errors.Join(append(errs, c.StopHAProxy(ctx))...)
+}
+
+// StopHAProxy ends the HAProxy that a load balancer of this cluster has left running, if there is one.
+func (c *Cluster) StopHAProxy(ctx context.Context) error {
+	if _, err := os.Stat(c.lbDir()); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	output, err := exec.CommandContext(ctx, filepath.Join(c.Bin, "lb"), "stop-haproxy", "--state-dir", c.lbDir()).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("stopping haproxy: %w: %s", err, strings.TrimSpace(string(output)))
+	}
+	return nil
+}
+
+// Clean removes what an earlier cluster has left in the folder: its HAProxy, if that still runs, its state and logs.
+func (c *Cluster) Clean(ctx context.Context) error {
+	if err := c.StopHAProxy(ctx); err != nil {
+		return err
+	}
+	return errors.Join(os.RemoveAll(c.lbDir()), os.RemoveAll(c.LogDir()))
+}

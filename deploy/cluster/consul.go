@@ -1,0 +1,92 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// StartConsul starts a real Consul agent, a cluster of one with its UI, that keeps everything in memory, and waits until
+// it has elected itself. Its HTTP API listens at the address given; the ports that nobody asks for are any free ones.
+func StartConsul(ctx context.Context, binary, address, log string) (*Process, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("consul's address: %w", err)
+	}
+	internal, err := FreePorts(3)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{
+		"agent", "-dev", "-node=local", "-log-level=warn", "-disable-host-node-id", "-bind=127.0.0.1", "-client=" + host,
+		"-hcl=disable_update_check = true", "-http-port=" + port, "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1",
+	}
+	for i, flag := range []string{"-server-port", "-serf-lan-port", "-serf-wan-port"} {
+		args = append(args, fmt.Sprintf("%s=%d", flag, internal[i]))
+	}
+	// The CONSUL_* variables would configure the agent; they are meant for its clients.
+	p, err := startProcess("consul", log, []string{"CONSUL_HTTP_ADDR="}, binary, args...)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.await(ctx, func(ctx context.Context) error { return hasLeader(ctx, address) }); err != nil {
+		p.Kill()
+		return nil, err
+	}
+	return p, nil
+}
+
+func hasLeader(ctx context.Context, address string) error {
+	var leader string
+	if err := getJSON(ctx, "http://"+address+"/v1/status/leader", &leader); err != nil {
+		return err
+	}
+	if leader == "" {
+		return errors.New("consul has no leader yet")
+	}
+	return nil
+}
+
+// getJSON reads a JSON answer of any status into value.
+func getJSON(ctx context.Context, url string, value any) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("%s: %w", url, err)
+	}
+	if err := json.Unmarshal(body, value); err != nil {
+		return fmt.Errorf("%s answers %s, %.100q: %w", url, response.Status, strings.TrimSpace(string(body)), err)
+	}
+	return nil
+}
+
+// FreePorts finds n different TCP ports of the loopback address on which nobody listens now.
+func FreePorts(n int) ([]int, error) {
+	var ports []int
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("finding a free port: %w", err)
+		}
+		defer listener.Close() // held until all are found, so that they differ
+		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}
