@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"zatoha/consul"
-	"zatoha/consul/consultest"
+	"zatoha/deploy/consultest"
 )
 
 // The tests of this file run against a real Consul agent.
@@ -146,7 +146,7 @@ func TestInstanceLifeInConsul(t *testing.T) {
 	reports, stop := keepRegistered(t, client, server.registration())
 	await(t, "registration", reports, isNil)
 	got := await(t, "passing instance", observed, instances(consul.Passing)).Snapshot.Instances[0]
-	if got.Key() != "node-1/zato-server-1" || got.HostPort() != "[::1]:17010" || got.WeightPassing != 3 ||
+	if got.Key() != "local/zato-server-1" || got.HostPort() != "[::1]:17010" || got.WeightPassing != 3 ||
 		got.WeightWarning != 1 || got.Meta["version"] != "1" || len(got.Tags) != 2 || len(got.Checks) != 2 {
 		t.Errorf("instance is %+v", got)
 	}

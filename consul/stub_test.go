@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) {
 	for _, variable := range os.Environ() {
-		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "CONSUL_") && name != "CONSUL_BIN" {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "CONSUL_") {
 			os.Unsetenv(name)
 		}
 	}

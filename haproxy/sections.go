@@ -14,6 +14,7 @@ type Options struct {
 	StatsSocket     string        // path of the runtime API's Unix socket
 	CheckURI        string        // what health checks ask of a server
 	BufferSize      int           // bytes; a request that fits can be sent again if its server dies
+	ConnectTimeout  time.Duration // for a connection to a server, and the pause before a second try at the same one
 	ServerTimeout   time.Duration // the longest a server may think
 	CheckTimeout    time.Duration // the longest a health check may take
 	HardStop        time.Duration // how long an old worker may live after a reload
@@ -27,6 +28,7 @@ func DefaultOptions() Options {
 		Bind:            "0.0.0.0:11223",
 		CheckURI:        "/zato/ping",
 		BufferSize:      64 << 10,
+		ConnectTimeout:  250 * time.Millisecond,
 		ServerTimeout:   30 * time.Second,
 		CheckTimeout:    300 * time.Millisecond,
 		HardStop:        5 * time.Minute,
@@ -54,7 +56,7 @@ func (o Options) defaults() edit.Section {
 		"timeout http-request "+duration(o.RequestDeadline),
 		"timeout http-keep-alive 60s",
 		"timeout client 60s",
-		"timeout connect 1s",
+		"timeout connect "+duration(o.ConnectTimeout),
 		"timeout queue 5s",
 		"timeout server "+duration(o.ServerTimeout),
 		"timeout tunnel 1h",

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"zatoha/consul"
-	"zatoha/consul/consultest"
+	"zatoha/deploy/consultest"
 )
 
 // consulState asks the agent for what it answers at an API path, by plain HTTP.

@@ -13,9 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -37,6 +35,8 @@ type Cluster struct {
 	Consul  *Process
 	LB      *Process
 	Servers []*Process
+
+	janitor *janitor
 }
 
 // Status is what is read of the load balancer's status page.
@@ -78,7 +78,10 @@ func Start(ctx context.Context, config Config) (*Cluster, error) {
 	return c, nil
 }
 
-func (c *Cluster) start(ctx context.Context) error {
+func (c *Cluster) start(ctx context.Context) (err error) {
+	if c.janitor, err = hireJanitor(filepath.Join(c.Bin, "lb"), c.lbDir()); err != nil {
+		return err
+	}
 	if err := c.StartConsul(ctx); err != nil {
 		return err
 	}
@@ -91,7 +94,9 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := c.StartLB(); err != nil {
 		return err
 	}
-	return c.Await(ctx, func(s Status) bool { return len(s.Rotation) == len(c.Config.Servers) })
+	return c.Await(ctx, func(s Status) bool {
+		return s.HAProxy.Worker != 0 && len(s.Rotation) == len(c.Config.Servers)
+	})
 }
 
 // StartConsul starts Consul, empty.
@@ -114,7 +119,7 @@ func (c *Cluster) StartLB() (err error) {
 	return err
 }
 
-func (c *Cluster) env() []string { return []string{"CONSUL_HTTP_ADDR=" + c.ConsulAddr} }
+func (c *Cluster) env() []string { return append(os.Environ(), "CONSUL_HTTP_ADDR="+c.ConsulAddr) }
 
 // LogDir is the folder with the output of every program.
 func (c *Cluster) LogDir() string { return filepath.Join(c.Dir, "log") }
@@ -191,7 +196,10 @@ func (c *Cluster) Stop(ctx context.Context) error {
 			errs = append(errs, p.Stop(ctx))
 		}
 	}
-	return errors.Join(append(errs, c.StopHAProxy(ctx))...)
+	if c.janitor != nil {
+		errs = append(errs, c.janitor.finish(ctx))
+	}
+	return errors.Join(errs...)
 }
 
 // StopHAProxy ends the HAProxy that a load balancer of this cluster has left running, if there is one.
@@ -199,13 +207,11 @@ func (c *Cluster) StopHAProxy(ctx context.Context) error {
 	if _, err := os.Stat(c.lbDir()); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	output, err := exec.CommandContext(ctx, filepath.Join(c.Bin, "lb"), "stop-haproxy", "--state-dir", c.lbDir()).CombinedOutput()
+	j, err := hireJanitor(filepath.Join(c.Bin, "lb"), c.lbDir())
 	if err != nil {
-		return fmt.Errorf("stopping haproxy: %w: %s", err, strings.TrimSpace(string(output)))
+		return err
 	}
-	return nil
+	return j.finish(ctx)
 }
 
 // Clean removes what an earlier cluster has left in the folder: its HAProxy, if that still runs, its state and logs.

@@ -8,13 +8,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"time"
 )
 
 // StartConsul starts a real Consul agent, a cluster of one with its UI, that keeps everything in memory, and waits until
 // it has elected itself. Its HTTP API listens at the address given; the ports that nobody asks for are any free ones.
-func StartConsul(ctx context.Context, binary, address, log string) (*Process, error) {
+// More arguments of the agent may follow.
+func StartConsul(ctx context.Context, binary, address, log string, more ...string) (*Process, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("consul's address: %w", err)
@@ -30,8 +33,7 @@ func StartConsul(ctx context.Context, binary, address, log string) (*Process, er
 	for i, flag := range []string{"-server-port", "-serf-lan-port", "-serf-wan-port"} {
 		args = append(args, fmt.Sprintf("%s=%d", flag, internal[i]))
 	}
-	// The CONSUL_* variables would configure the agent; they are meant for its clients.
-	p, err := startProcess("consul", log, []string{"CONSUL_HTTP_ADDR="}, binary, args...)
+	p, err := startProcess("consul", log, withoutConsul(os.Environ()), binary, append(args, more...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +42,11 @@ func StartConsul(ctx context.Context, binary, address, log string) (*Process, er
 		return nil, err
 	}
 	return p, nil
+}
+
+// withoutConsul drops the CONSUL_* variables, which would configure the agent and are meant for its clients.
+func withoutConsul(environ []string) []string {
+	return slices.DeleteFunc(environ, func(variable string) bool { return strings.HasPrefix(variable, "CONSUL_") })
 }
 
 func hasLeader(ctx context.Context, address string) error {

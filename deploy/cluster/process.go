@@ -34,7 +34,7 @@ func startProcess(name, log string, env []string, binary string, args ...string)
 	}
 	defer output.Close()
 	p := &Process{Name: name, log: log, cmd: exec.Command(binary, args...), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Env = env
 	p.cmd.Stdout, p.cmd.Stderr = output, output
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error, 1)

@@ -214,6 +214,32 @@ func TestAMissingSocketIsAnErrorAtOnce(t *testing.T) {
 	}
 }
 
+func TestAnAnswerCutShortIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "s")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() { // ends with the listener
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	s := newSocket(path)
+	if traffic, err := s.traffic(t.Context(), haproxy.Backend); err == nil {
+		t.Errorf("nothing was answered, and read as %v", traffic)
+	}
+	if servers, err := s.servers(t.Context(), haproxy.Backend); err == nil {
+		t.Errorf("nothing was answered, and read as %v", servers)
+	}
+}
+
 func TestHAProxysRefusalsAreReported(t *testing.T) {
 	d, _ := start(t, 1)
 	err := d.Set(t.Context(), []haproxy.Server{{Name: "slot-999", Address: "127.0.0.1", Port: 1, Admin: haproxy.Ready}})

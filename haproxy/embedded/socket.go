@@ -27,7 +27,8 @@ func newSocket(path string) *socket {
 	return &socket{api: api}
 }
 
-// within runs a call of the library and gives up waiting for it when ctx ends.
+// within runs a call of the library and gives up waiting for it when ctx ends. The library takes an answer apart
+// without looking whether it is whole: that it panics on one that was cut short, by HAProxy's end, is an error here.
 func within[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	type outcome struct {
 		value T
@@ -35,8 +36,14 @@ func within[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		value, err := call()
-		done <- outcome{value, err}
+		var o outcome
+		defer func() {
+			if cause := recover(); cause != nil {
+				o.err = fmt.Errorf("haproxy's answer was cut short (%v)", cause)
+			}
+			done <- o
+		}()
+		o.value, o.err = call()
 	}()
 	select {
 	case o := <-done:

@@ -1,0 +1,45 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"syscall"
+)
+
+// janitor is a process that outlives us to end HAProxy, which outlives everybody else: it waits on a pipe until we let
+// go of the other end, be it because the cluster is stopped or because we were killed.
+type janitor struct {
+	cmd    *exec.Cmd
+	let    io.Closer // closed to let it go to work
+	output bytes.Buffer
+}
+
+func hireJanitor(lb, stateDir string) (*janitor, error) {
+	j := &janitor{cmd: exec.Command("sh", "-c", `read -r _; exec "$0" stop-haproxy --state-dir "$1"`, lb, stateDir)}
+	j.cmd.Stdout, j.cmd.Stderr = &j.output, &j.output
+	j.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	pipe, err := j.cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start the janitor: %w", err)
+	}
+	if err := j.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the janitor: %w", err)
+	}
+	j.let = pipe
+	return j, nil
+}
+
+// finish ends HAProxy now, waits until it has ended, and kills the janitor if ctx ends first.
+func (j *janitor) finish(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { _ = j.cmd.Process.Kill() })()
+	err := errors.Join(j.let.Close(), j.cmd.Wait())
+	if err != nil {
+		return fmt.Errorf("stopping haproxy: %w: %s", err, strings.TrimSpace(j.output.String()))
+	}
+	return nil
+}

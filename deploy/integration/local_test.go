@@ -1,0 +1,208 @@
+package integration
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"zatoha/deploy/cluster"
+)
+
+// local is a running `make run`, less the make.
+type local struct {
+	cmd    *exec.Cmd
+	output *output
+	config cluster.Config
+}
+
+// output is what a program prints, readable while it prints.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// startLocal runs the program local on the config's ports with so many servers.
+func startLocal(t *testing.T, config cluster.Config, servers int) *local {
+	t.Helper()
+	l := &local{output: &output{}, config: config}
+	l.cmd = exec.Command(filepath.Join(bin, "local"), "--bin", bin, "--dir", config.Dir, "--listen", config.Front,
+		"--admin-listen", config.Admin, "--consul", config.ConsulAddr, "--first-server", config.Servers[0])
+	l.cmd.Env = append(os.Environ(), fmt.Sprintf("SERVERS=%d", servers))
+	l.cmd.Stdout, l.cmd.Stderr = l.output, l.output
+	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := l.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// ready waits for the table.
+func (l *local) ready(t *testing.T) {
+	t.Helper()
+	l.says(t, "Ctrl-C stops everything")
+}
+
+// says waits until the text was printed.
+func (l *local) says(t *testing.T, text string) {
+	t.Helper()
+	eventually(t, func() error {
+		if !strings.Contains(l.output.String(), text) {
+			return fmt.Errorf("it does not say %q:\n%s", text, l.output)
+		}
+		return nil
+	})
+}
+
+// stop sends the signal and waits for the end.
+func (l *local) stop(t *testing.T, signal syscall.Signal) (status int) {
+	t.Helper()
+	if err := l.cmd.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+	return l.wait(t)
+}
+
+func (l *local) wait(t *testing.T) (status int) {
+	t.Helper()
+	timer := time.AfterFunc(bound, func() { _ = l.cmd.Process.Kill() })
+	defer timer.Stop()
+	var exit *exec.ExitError
+	if err := l.cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return l.cmd.ProcessState.ExitCode()
+}
+
+// nothingLeft waits until nothing of the cluster listens or lies about any more.
+func (l *local) nothingLeft(t *testing.T) {
+	t.Helper()
+	for _, address := range append([]string{l.config.Front, l.config.Admin, l.config.ConsulAddr}, l.config.Servers...) {
+		eventually(t, func() error {
+			listener, err := net.Listen("tcp", address)
+			if err == nil {
+				err = listener.Close()
+			}
+			return err
+		})
+	}
+	eventually(t, func() error {
+		sockets, _ := filepath.Glob(filepath.Join(l.config.Dir, "lb", "*.sock"))
+		pids, _ := filepath.Glob(filepath.Join(l.config.Dir, "lb", "*.pid"))
+		if left := append(sockets, pids...); len(left) > 0 {
+			return fmt.Errorf("left behind: %v", left)
+		}
+		return nil
+	})
+}
+
+// freeRange is a config whose servers have n ports in a row.
+func freeRange(t *testing.T, n int) cluster.Config {
+	t.Helper()
+	config := newConfig(t, 1)
+	for range 100 {
+		ports, err := cluster.FreePorts(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.Servers = nil
+		for i := range n {
+			address := fmt.Sprintf("127.0.0.1:%d", ports[0]+i)
+			if listener, err := net.Listen("tcp", address); err == nil {
+				listener.Close()
+				config.Servers = append(config.Servers, address)
+			}
+		}
+		if len(config.Servers) == n {
+			return config
+		}
+	}
+	t.Fatalf("no %d free ports in a row", n)
+	return config
+}
+
+func TestMakeRunStartsShowsAndStopsEverything(t *testing.T) {
+	config := freeRange(t, 5)
+	for range 2 {
+		began := time.Now()
+		l := startLocal(t, config, 5)
+		l.ready(t)
+		t.Logf("ready after %s", time.Since(began))
+		for _, row := range []string{"load balancer ", "server-5 ", "Consul ", "curl -i http://" + config.Front + "/zato/ping"} {
+			if !strings.Contains(l.output.String(), row) {
+				t.Errorf("the table does not show %q:\n%s", row, l.output)
+			}
+		}
+		answers(t, "http://"+config.Front+"/zato/ping", http.StatusOK)
+		began = time.Now()
+		if status := l.stop(t, syscall.SIGINT); status != 0 {
+			t.Errorf("exit status %d:\n%s", status, l.output)
+		}
+		t.Logf("stopped after %s", time.Since(began))
+		l.nothingLeft(t)
+	}
+}
+
+func TestMakeRunTellsWhatDied(t *testing.T) {
+	config := freeRange(t, 2)
+	l := startLocal(t, config, 2)
+	l.ready(t)
+	_, row, _ := strings.Cut(l.output.String(), "server-2 (pid ")
+	var pid int
+	if _, err := fmt.Sscanf(row, "%d", &pid); err != nil {
+		t.Fatal(err)
+	}
+	kill(t, pid)
+	answers(t, "http://"+config.Front+"/zato/ping", http.StatusOK)
+	l.says(t, fmt.Sprintf("server-2 (pid %d) ended: signal: killed. To start it again", pid))
+	l.stop(t, syscall.SIGTERM)
+	l.nothingLeft(t)
+}
+
+func TestAKilledMakeRunLeavesNothing(t *testing.T) {
+	l := startLocal(t, freeRange(t, 2), 2)
+	l.ready(t)
+	l.stop(t, syscall.SIGKILL)
+	l.nothingLeft(t)
+}
+
+func TestMakeRunRefusesABusyPort(t *testing.T) {
+	config := freeRange(t, 2)
+	for what, address := range map[string]string{
+		"Consul": config.ConsulAddr, "the load balancer": config.Front, "the status page": config.Admin, "server-2": config.Servers[1],
+	} {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := startLocal(t, config, 2)
+		status := l.wait(t)
+		listener.Close()
+		said := strings.TrimSpace(l.output.String())
+		if want := fmt.Sprintf("%s is in use, %s needs it", address, what); status != 2 || !strings.Contains(said, want) || strings.Contains(said, "\n") {
+			t.Errorf("%s busy: exit status %d, %q", what, status, said)
+		}
+		l.nothingLeft(t)
+	}
+}
