@@ -25,6 +25,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func TestOutcomes(t *testing.T) {
 	ok := answer(200, "", "hello")
 	post := Template{Method: "POST", Path: "/", Body: []byte("body"), BodyPause: 5 * time.Millisecond}
+	slow := post
+	slow.BodyPause = 250 * time.Millisecond // enough for the other side to have reset the connection, on any machine
 	afterOne := func(then func(peer)) func(peer) {
 		return func(p peer) {
 			p.ask()
@@ -61,11 +63,11 @@ func TestOutcomes(t *testing.T) {
 			statuses: map[int]int{200: 2}, failures: map[Failure]int{SilentClose: 2}, reconnects: 1,
 		},
 		{
-			name: "silent close before the second request", behave: first(ok),
+			name: "silent close before the second request", behave: closeAfter(ok),
 			statuses: map[int]int{200: 2}, failures: map[Failure]int{SilentClose: 2}, reconnects: 1,
 		},
 		{
-			name: "silent close before a paused body", behave: first(ok), template: post, // the body meets a broken pipe
+			name: "silent close before a paused body", behave: closeAfter(ok), template: post, // the body meets a broken pipe
 			statuses: map[int]int{200: 2}, failures: map[Failure]int{SilentClose: 2}, reconnects: 1,
 		},
 		{name: "close of a new connection", behave: first(""), failures: map[Failure]int{EarlyClose: 4}, reconnects: 3},
@@ -78,12 +80,12 @@ func TestOutcomes(t *testing.T) {
 			failures: map[Failure]int{Reset: 4}, reconnects: 3,
 		},
 		{
-			name: "reset before a paused body", template: post,
+			name: "reset before a paused body", template: slow,
 			behave:   func(p peer) { _, _ = p.reader.ReadString('\n'); p.reset() },
 			failures: map[Failure]int{Reset: 4}, reconnects: 3,
 		},
 		{
-			name: "answer before a paused body, then reset", template: post,
+			name: "answer before a paused body, then reset", template: slow,
 			behave:   func(p peer) { _, _ = p.reader.ReadString('\n'); p.say(answer(413, "", "")); p.reset() },
 			statuses: map[int]int{413: 4}, announced: 4, reconnects: 3,
 		},

@@ -77,3 +77,14 @@ func always(text string) func(peer) {
 		}
 	}
 }
+
+// closeAfter answers once and has closed before the next request comes. To close at once instead would send a reset if
+// that request was faster.
+func closeAfter(text string) func(peer) {
+	return func(p peer) {
+		p.ask()
+		p.say(text)
+		_ = p.CloseWrite()
+		_, _ = p.reader.Peek(1)
+	}
+}

@@ -21,6 +21,7 @@ import (
 type Config struct {
 	Bin        string   // folder with our programs
 	ConsulBin  string   // path of Consul
+	HAProxyBin string   // path of HAProxy
 	Dir        string   // folder for state and logs; see Clean
 	ConsulAddr string   // of Consul's HTTP API
 	Front      string   // of HAProxy's front
@@ -114,7 +115,8 @@ func (c *Cluster) StartServer(i int) (err error) {
 
 // StartLB starts the load balancer, which starts or adopts its HAProxy.
 func (c *Cluster) StartLB() (err error) {
-	args := append([]string{"--state-dir", c.lbDir(), "--listen", c.Front, "--admin-listen", c.Admin}, c.LBArgs...)
+	args := []string{"--haproxy-bin", c.HAProxyBin, "--state-dir", c.lbDir(), "--listen", c.Front, "--admin-listen", c.Admin}
+	args = append(args, c.LBArgs...)
 	c.LB, err = startProcess("lb", c.log("lb"), c.env(), filepath.Join(c.Bin, "lb"), args...)
 	return err
 }

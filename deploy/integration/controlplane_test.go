@@ -117,7 +117,8 @@ func TestAnEmptyCatalogDoesNotEmptyThePool(t *testing.T) {
 	for _, server := range c.Servers {
 		server.Signal(syscall.SIGCONT)
 	}
-	await(t, c, inRotation(6))
+	// The servers register again. That leaves three copies missing of six, which is not too many: they are let go.
+	await(t, c, func(s cluster.Status) bool { return len(s.Rotation) == 3 && len(s.Slots) == 3 && len(s.Held) == 0 })
 }
 
 func TestAStartWithoutConsulServesTheLastServers(t *testing.T) {

@@ -23,14 +23,14 @@ import (
 	"zatoha/deploy/tools/find"
 )
 
-// bin is the folder with our programs, and consulBin the path of Consul.
-var bin, consulBin string
+// bin is the folder with our programs; the others are the paths of the programs that we run.
+var bin, consulBin, haproxyBin string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	consul, consulErr := find.FindConsul()
-	_, haproxyErr := find.FindHAProxy()
+	haproxy, haproxyErr := find.FindHAProxy()
 	if err := errors.Join(consulErr, haproxyErr); err != nil {
 		fmt.Printf("SKIPPED: no test with the real programs was run: %v\n", err)
 		if os.Getenv("ZATOHA_REQUIRE_TOOLS") != "" {
@@ -44,7 +44,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(folder)
-	bin, consulBin = folder, consul
+	bin, consulBin, haproxyBin = folder, consul, haproxy
 	build := exec.Command("go", "build", "-o", folder, "zatoha/lb", "zatoha/server", "zatoha/deploy/local")
 	if output, err := build.CombinedOutput(); err != nil {
 		fmt.Printf("building the programs: %v\n%s", err, output)
@@ -82,7 +82,7 @@ func newConfig(t *testing.T, servers int) cluster.Config {
 		addresses = append(addresses, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	}
 	return cluster.Config{
-		Bin: bin, ConsulBin: consulBin, Dir: dir,
+		Bin: bin, ConsulBin: consulBin, HAProxyBin: haproxyBin, Dir: dir,
 		ConsulAddr: addresses[0], Front: addresses[1], Admin: addresses[2], Servers: addresses[3:],
 	}
 }

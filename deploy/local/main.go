@@ -88,7 +88,8 @@ func (s *settings) config() (cluster.Config, error) {
 	if err != nil {
 		return cluster.Config{}, program.BadConfig("consul", err.Error(), "")
 	}
-	if _, err := find.FindHAProxy(); err != nil {
+	haproxy, err := find.FindHAProxy()
+	if err != nil {
 		return cluster.Config{}, program.BadConfig("haproxy", err.Error(), "")
 	}
 	dir, err := filepath.Abs(s.Dir)
@@ -96,7 +97,7 @@ func (s *settings) config() (cluster.Config, error) {
 		return cluster.Config{}, program.BadConfig("--dir", err.Error(), "")
 	}
 	config := cluster.Config{
-		Bin: s.Bin, ConsulBin: consul, Dir: dir,
+		Bin: s.Bin, ConsulBin: consul, HAProxyBin: haproxy, Dir: dir,
 		ConsulAddr: string(s.Consul), Front: string(s.Listen), Admin: string(s.AdminListen),
 	}
 	for i := range s.Servers {

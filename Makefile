@@ -1,0 +1,93 @@
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# Version of the programs; without one they name the commit that they were built from.
+RELEASE ?=
+
+lint_tool := go tool -modfile=deploy/tools/lint/go.mod
+unit_packages = $$(go list ./... | grep -v ^zatoha/deploy/integration)
+
+# haproxy is in a folder that is not in everyone's PATH.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin
+
+ifeq ($(shell command -v go),)
+$(error there is no go in PATH: install Go 1.26 or newer from https://go.dev/dl and put its bin folder into PATH)
+endif
+
+# Without a repository that git can read, as in a container that mounts another user's, go would refuse to build.
+ifneq ($(shell git rev-parse HEAD >/dev/null 2>&1 && echo readable),readable)
+export GOFLAGS := $(shell go env GOFLAGS) -buildvcs=false
+endif
+
+# The race detector needs a C compiler with its library; without one, nothing may use cgo.
+c_works := $(shell printf '\043include <stdlib.h>\nint main(void) { return 0; }' | \
+	$$(go env CC) -x c -o /dev/null - >/dev/null 2>&1 && test "$$(go env CGO_ENABLED)" = 1 && echo yes)
+
+.PHONY: help
+help: ## Show this.
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+.PHONY: run
+run: tools build ## Start a cluster here until Ctrl-C: Consul, the load balancer, three servers (SERVERS=5 make run).
+	@go build -o bin/ ./deploy/local
+	@exec bin/local
+
+.PHONY: build
+build: ## Build the programs into bin/ (RELEASE=v1.2.3 make build).
+	@go build -ldflags '$(if $(RELEASE),-X zatoha/deploy/program.release=$(RELEASE))' -o bin/ ./lb ./server
+
+.PHONY: tools
+tools: ## Get HAProxy and Consul if they are missing.
+	@go build -o bin/ ./deploy/tools
+	@bin/tools haproxy consul
+
+.PHONY: test
+test: TOOLS = haproxy consul chromium
+test: tools ## Everything that must pass: lint, unit, integration.
+	@start=$$(date +%s) && $(MAKE) --no-print-directory lint unit integration && \
+		echo "== test: all passed in $$(($$(date +%s) - start)) s"
+
+.PHONY: lint
+lint: ## Check the format, go vet, staticcheck, and that go.mod is tidy.
+	@echo "== lint: gofumpt, vet, staticcheck, go.mod"
+	@files=$$($(lint_tool) gofumpt -l .) && if [ -n "$$files" ]; then \
+		echo "run \"make format\" for:" $$files; exit 1; fi
+	@go vet ./...
+	@$(lint_tool) staticcheck ./...
+	@go mod tidy -diff
+
+.PHONY: format
+format: ## Format the code.
+	@$(lint_tool) gofumpt -l -w .
+
+.PHONY: unit
+unit: ## Run the tests of each package, with the race detector if there is a C compiler.
+ifeq ($(c_works),yes)
+	@echo "== unit: with the race detector"
+	@go test -race $(unit_packages)
+else
+	@echo "== unit: WITHOUT THE RACE DETECTOR, for want of a C compiler (apt-get install gcc libc6-dev)"
+	@CGO_ENABLED=0 go test $(unit_packages)
+endif
+
+.PHONY: integration
+integration: tools ## Run the tests of the whole, with the real HAProxy and Consul.
+	@echo "== integration: with the real programs"
+	@bin/tools chromium || echo "== integration: WITHOUT THE TEST OF CONSUL'S UI, for want of chromium"
+	@ZATOHA_REQUIRE_TOOLS=1 go test -count=1 -timeout 10m ./deploy/integration/...
+
+.PHONY: fuzz
+fuzz: ## Fuzz each fuzz target for 20 seconds.
+	@grep -r --include='*_test.go' '^func Fuzz' . | sed 's|/[^/]*:func \(Fuzz[^(]*\).*| \1|' | \
+	while read -r package target; do \
+		echo "== fuzz: $$package $$target"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime 20s "$$package" || exit 1; \
+	done
+
+.PHONY: cover
+cover: ## Say how much of the code the unit tests run.
+	@mkdir -p bin && go test -coverprofile bin/cover.out $(unit_packages) && go tool cover -func bin/cover.out | tail -1
+
+.PHONY: clean
+clean: ## Remove what was built and what runs left; the tools stay in their cache.
+	@rm -rf bin run

@@ -1,0 +1,25 @@
+// Package architecture is a test: it reads every Go file of the repository, and fails where one breaks the rules by
+// which the parts stay apart.
+//
+// Imports run one way, along these arrows and no others:
+//
+//	lb             -> haproxy, consul, deploy/program
+//	server         -> consul, deploy/program
+//	connectorhost  -> consul, deploy/program
+//	haproxy        -> client-native, which nobody else sees
+//	consul         -> consul/api, which nobody else sees
+//	server/front   -> fasthttp, which nobody else sees
+//	deploy, bench  -> each other; they run the programs, they do not import them
+//	deploy/program -> nothing of ours
+//
+// No program imports another. What decides is pure: lb/state, server/service, server/channel and
+// connectorhost/connector import the standard library and nothing else. Tests may also start a Consul by
+// deploy/consultest.
+//
+// One case: somebody formats a Consul error in lb/state with the help of consul/api. `go test ./deploy/architecture`
+// then says "lb/state/diff.go imports github.com/hashicorp/consul/api", once under the rule that lb/state is pure and
+// once under the rule that only consul/ knows Consul's client.
+//
+// The rules are the table in architecture_test.go. They look at each file as it stands, also at those that are left out
+// of a default build by a build tag, which `go list` does not show.
+package architecture

@@ -1,0 +1,188 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"zatoha/haproxy"
+	"zatoha/haproxy/process"
+	"zatoha/lb/reconcile"
+	"zatoha/lb/state"
+)
+
+// fake is a load balancer of which every part says what the test wants.
+type fake struct {
+	report  reconcile.Report
+	process process.Status
+	traffic map[string]haproxy.Traffic
+	err     error
+}
+
+func (f *fake) Report() reconcile.Report { return f.report }
+func (f *fake) Status() process.Status   { return f.process }
+func (f *fake) Traffic(context.Context) (map[string]haproxy.Traffic, error) {
+	return f.traffic, f.err
+}
+
+// healthy is two servers that serve, and one free slot.
+func healthy() *fake {
+	pool := state.NewPool(3)
+	for i, id := range []string{"web-1", "web-2"} {
+		pool.Slots[i].Member = state.Member{Key: "n/" + id, ID: id, Address: "10.0.0.1", Port: 80 + i, Weight: 1, Mode: state.Ready}
+	}
+	return &fake{
+		report: reconcile.Report{
+			Pool: pool, Index: 7, LastSync: time.Now(), Consul: reconcile.ConsulReport{Reachable: true},
+			Counters: reconcile.Counters{Changes: 2, Reloads: map[string]uint64{"grow": 1}},
+		},
+		process: process.Status{Master: 10, Worker: 11},
+		traffic: map[string]haproxy.Traffic{
+			"slot-001": {Status: "UP", Check: "L7OK/200 in 1ms", Requests: 5},
+			"slot-002": {Status: "UP 1/2"},
+			"slot-003": {Status: "MAINT"},
+		},
+	}
+}
+
+func (f *fake) handler(t *testing.T) http.Handler {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	Propagation(registry)(3 * time.Millisecond)
+	options := Options{Cluster: "main", Service: "zato-server", Consul: "127.0.0.1:8500", Version: "test"}
+	return New(options, f, f, f, registry, zerolog.New(zerolog.NewTestWriter(t))).Handler()
+}
+
+func (f *fake) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	f.handler(t).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
+	return recorder.Code, recorder.Body.String()
+}
+
+func TestTheTruthInOneLine(t *testing.T) {
+	for name, c := range map[string]struct {
+		change  func(*fake)
+		code    int
+		summary string
+	}{
+		"all well": {func(*fake) {}, 200, "healthy: 2 of 2 servers take traffic"},
+		"one is down by haproxy's checks": {func(f *fake) {
+			f.traffic["slot-001"] = haproxy.Traffic{Status: "DOWN"}
+		}, 200, "healthy: 1 of 2 servers take traffic"},
+		"none is up": {func(f *fake) {
+			f.traffic["slot-001"] = haproxy.Traffic{Status: "DOWN 1/2"}
+			f.report.Pool.Slots[1].Member.Mode = state.Drain
+		}, 503, "DOWN: none of 2 servers takes traffic"},
+		"weight 0 takes nothing": {func(f *fake) {
+			f.report.Pool.Slots[0].Member.Weight, f.report.Pool.Slots[1].Member.Weight = 0, 0
+		}, 503, "DOWN: none of 2 servers takes traffic"},
+		"no haproxy": {func(f *fake) {
+			f.process, f.traffic, f.err = process.Status{}, nil, errors.New("no socket")
+		}, 503, "DOWN: none of 2 servers takes traffic; haproxy is not running"},
+		"no consul": {func(f *fake) {
+			f.report.Consul = reconcile.ConsulReport{Error: "refused"}
+		}, 200, "healthy: 2 of 2 servers take traffic; consul does not answer, servers stay as they were"},
+		"held back": {func(f *fake) {
+			f.report.Held = []state.Change{{Slot: "slot-001"}}
+			f.report.Refused = []state.Refusal{{ID: "x"}, {ID: "y"}}
+		}, 200, "healthy: 2 of 2 servers take traffic; 1 removals are held back; 2 instances cannot be balanced"},
+		"does not follow": {func(f *fake) {
+			f.report.Error = "permission denied"
+		}, 200, "healthy: 2 of 2 servers take traffic; haproxy does not follow: permission denied"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := healthy()
+			c.change(f)
+			code, body := f.get(t, "/zato-lb-alive")
+			var alive Alive
+			if err := json.Unmarshal([]byte(body), &alive); err != nil {
+				t.Fatal(err)
+			}
+			if code != c.code || alive.Alive != (c.code == 200) || alive.Summary != c.summary {
+				t.Errorf("%d %+v", code, alive)
+			}
+		})
+	}
+}
+
+func TestStatusShowsEverySlotInUse(t *testing.T) {
+	code, body := healthy().get(t, "/status")
+	var s Status
+	if err := json.Unmarshal([]byte(body), &s); err != nil || code != 200 {
+		t.Fatalf("%d %v %s", code, err, body)
+	}
+	if len(s.Slots) != 2 || s.Free != 1 || s.Slots[0].Instance != "web-1" || s.Slots[0].Address != "10.0.0.1:80" || s.Slots[0].Requests != 5 {
+		t.Errorf("slots %+v, %d free", s.Slots, s.Free)
+	}
+	if s.Consul.Index != 7 || s.Sync.AgeMS < 0 || s.HAProxy.Worker != 11 {
+		t.Errorf("%+v", s)
+	}
+	if strings.Contains(body, "null") {
+		t.Errorf("null in %s", body)
+	}
+}
+
+func TestMetricsFollowTheStatus(t *testing.T) {
+	code, body := healthy().get(t, "/metrics")
+	if code != 200 {
+		t.Fatalf("%d %s", code, body)
+	}
+	for _, line := range []string{
+		`zatoha_lb_slots{use="used"} 2`, `zatoha_lb_slots{use="free"} 1`, `zatoha_lb_servers{mode="ready"} 2`,
+		`zatoha_lb_servers_in_rotation 2`, `zatoha_lb_consul_up 1`, `zatoha_lb_consul_index 7`, `zatoha_lb_haproxy_up 1`,
+		`zatoha_lb_haproxy_reloads_total{reason="grow"} 1`, `zatoha_lb_changes_total 2`, `zatoha_lb_in_sync 1`,
+		`zatoha_lb_propagation_seconds_count 1`, `zatoha_lb_build_info{version="test"} 1`,
+	} {
+		if !strings.Contains(body, line+"\n") {
+			t.Errorf("no line %s", line)
+		}
+	}
+}
+
+func TestUnknownPathsAndMethods(t *testing.T) {
+	f := healthy()
+	if code, _ := f.get(t, "/"); code != http.StatusFound {
+		t.Errorf("/ answers %d", code)
+	}
+	if code, _ := f.get(t, "/nothing"); code != http.StatusNotFound {
+		t.Errorf("/nothing answers %d", code)
+	}
+	recorder := httptest.NewRecorder()
+	f.handler(t).ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/status", nil))
+	if recorder.Code != http.StatusMethodNotAllowed {
+		t.Errorf("POST answers %d", recorder.Code)
+	}
+}
+
+func TestServeEndsWithItsContext(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := healthy()
+	admin := New(Options{}, f, f, f, prometheus.NewRegistry(), zerolog.Nop())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- admin.Serve(ctx, listener) }()
+	response, err := http.Get("http://" + listener.Addr().String() + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	response.Body.Close()
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
