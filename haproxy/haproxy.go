@@ -59,6 +59,18 @@ func (s Server) Differs(running Server) bool {
 	return s.Address != running.Address || s.Port != running.Port || s.Weight != running.Weight || s.Admin != running.Admin
 }
 
+// Change makes a running server another one.
+type Change struct {
+	From Server // as it runs
+	To   Server // as it shall run
+}
+
+// Moves says whether the server gets another address. That is done in maintenance, so that no request and no health
+// check sees half a change; all else is done in place.
+func (c Change) Moves() bool {
+	return !c.To.Free() && (c.From.Address != c.To.Address || c.From.Port != c.To.Port)
+}
+
 // Traffic is what a server is doing now, as HAProxy counts it. The counters restart with each HAProxy worker.
 type Traffic struct {
 	Status   string `json:"status"`   // HAProxy's own words: UP, DOWN, MAINT, DRAIN, "UP 1/2", "no check"

@@ -87,9 +87,9 @@ func (d *DataPlane) Servers(ctx context.Context) ([]haproxy.Server, error) {
 	return d.runtime.servers(ctx, haproxy.Backend)
 }
 
-// Set changes servers in the running HAProxy, in one round trip for each hundred of them.
-func (d *DataPlane) Set(ctx context.Context, servers []haproxy.Server) error {
-	return d.runtime.set(ctx, haproxy.Backend, servers)
+// Set changes servers in the running HAProxy, in one round trip for each fifty of them.
+func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) error {
+	return d.runtime.set(ctx, haproxy.Backend, changes)
 }
 
 // Traffic is what each server of the backend is doing, by the server's name.

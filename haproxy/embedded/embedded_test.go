@@ -87,6 +87,20 @@ func member(slot int, admin haproxy.Admin) haproxy.Server {
 	}
 }
 
+// set makes the running servers what is wanted.
+func set(t *testing.T, d *DataPlane, want []haproxy.Server) error {
+	t.Helper()
+	running, err := d.Servers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changes []haproxy.Change
+	for i := range want {
+		changes = append(changes, haproxy.Change{From: running[i], To: want[i]})
+	}
+	return d.Set(t.Context(), changes)
+}
+
 // same says whether the running servers are as wanted, and which is the first that is not.
 func same(t *testing.T, d *DataPlane, want []haproxy.Server) {
 	t.Helper()
@@ -111,7 +125,7 @@ func TestMembersAreSetWithoutAReload(t *testing.T) {
 	for i := range want {
 		want[i] = member(i+1, []haproxy.Admin{haproxy.Ready, haproxy.Drain, haproxy.Maint}[i%3])
 	}
-	if err := d.Set(t.Context(), want); err != nil {
+	if err := set(t, d, want); err != nil {
 		t.Fatal(err)
 	}
 	same(t, d, want)
@@ -120,7 +134,7 @@ func TestMembersAreSetWithoutAReload(t *testing.T) {
 		want[i].Name = fmt.Sprintf("slot-%03d", i+1)
 	}
 	want[7] = haproxy.Server{Name: "slot-008", Admin: haproxy.Maint}
-	if err := d.Set(t.Context(), want); err != nil {
+	if err := set(t, d, want); err != nil {
 		t.Fatal(err)
 	}
 	same(t, d, want)
@@ -209,7 +223,7 @@ func TestAMissingSocketIsAnErrorAtOnce(t *testing.T) {
 	if _, err := d.Servers(t.Context()); err == nil {
 		t.Error("no haproxy, and no error")
 	}
-	if err := d.Set(t.Context(), freeSlots(1)); err == nil {
+	if err := d.Set(t.Context(), []haproxy.Change{{To: member(1, haproxy.Ready)}}); err == nil {
 		t.Error("no haproxy, and no error")
 	}
 }
@@ -242,7 +256,7 @@ func TestAnAnswerCutShortIsAnError(t *testing.T) {
 
 func TestHAProxysRefusalsAreReported(t *testing.T) {
 	d, _ := start(t, 1)
-	err := d.Set(t.Context(), []haproxy.Server{{Name: "slot-999", Address: "127.0.0.1", Port: 1, Admin: haproxy.Ready}})
+	err := d.Set(t.Context(), []haproxy.Change{{To: member(999, haproxy.Ready)}})
 	if err == nil || !strings.Contains(err.Error(), "No such server") {
 		t.Errorf("setting a server that is not there says %v", err)
 	}

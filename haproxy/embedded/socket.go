@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,14 +58,15 @@ func within[T any](ctx context.Context, call func() (T, error)) (T, error) {
 // batch is the number of servers set in one round trip: their commands must fit into HAProxy's buffer.
 const batch = 50
 
-// set makes each server what it should be. An address is changed only in maintenance, so that no request and no check
-// sees half a change.
-func (s *socket) set(ctx context.Context, backend string, servers []haproxy.Server) error {
-	for len(servers) > 0 {
-		n := min(batch, len(servers))
+// set makes each server what it shall be, in the order given.
+func (s *socket) set(ctx context.Context, backend string, changes []haproxy.Change) error {
+	for batched := range slices.Chunk(changes, batch) {
 		var commands []string
-		for _, server := range servers[:n] {
-			commands = append(commands, setCommands(backend+"/"+server.Name, server)...)
+		for _, change := range batched {
+			commands = append(commands, setCommands(backend, change)...)
+		}
+		if len(commands) == 0 {
+			continue
 		}
 		answer, err := within(ctx, func() (string, error) { return s.api.ExecuteRaw(strings.Join(commands, ";")) })
 		if err != nil {
@@ -73,22 +75,30 @@ func (s *socket) set(ctx context.Context, backend string, servers []haproxy.Serv
 		if err := refusals(answer); err != nil {
 			return fmt.Errorf("setting servers of %s: haproxy says: %w", backend, err)
 		}
-		servers = servers[n:]
 	}
 	return nil
 }
 
-func setCommands(name string, server haproxy.Server) []string {
-	maint := fmt.Sprintf("set server %s state maint", name)
-	if server.Free() {
-		return []string{maint}
+// setCommands are the commands of one change, only those that change something.
+func setCommands(backend string, change haproxy.Change) (commands []string) {
+	from, to := change.From, change.To
+	set := func(format string, args ...any) {
+		commands = append(commands, fmt.Sprintf("set server %s/%s ", backend, to.Name)+fmt.Sprintf(format, args...))
 	}
-	return []string{
-		maint,
-		fmt.Sprintf("set server %s addr %s port %d", name, server.Address, server.Port),
-		fmt.Sprintf("set server %s weight %d", name, server.Weight),
-		fmt.Sprintf("set server %s state %s", name, server.Admin),
+	if change.Moves() && from.Admin != haproxy.Maint {
+		set("state %s", haproxy.Maint)
+		from.Admin = haproxy.Maint
 	}
+	if change.Moves() {
+		set("addr %s port %d", to.Address, to.Port)
+	}
+	if !to.Free() && from.Weight != to.Weight {
+		set("weight %d", to.Weight)
+	}
+	if from.Admin != to.Admin {
+		set("state %s", to.Admin)
+	}
+	return commands
 }
 
 // refusals are the answers of severity error or worse (0 to 3 of syslog's).

@@ -31,7 +31,7 @@ type DataPlane interface {
 	// Traffic is what each server is doing, by its name.
 	Traffic(ctx context.Context) (map[string]haproxy.Traffic, error)
 	// Set changes running servers, without a reload.
-	Set(ctx context.Context, servers []haproxy.Server) error
+	Set(ctx context.Context, changes []haproxy.Change) error
 	// Save writes the servers for the next start of HAProxy, if they are not written already, without a reload.
 	Save(ctx context.Context, servers []haproxy.Server) error
 	// Rebuild changes the number of servers, by a reload that closes no connection.
@@ -223,15 +223,15 @@ func (l *Loop) converge(ctx context.Context, pool state.Pool, plan state.Plan) e
 }
 
 // unplanned are the names of those servers that the plan did not mean to change.
-func unplanned(servers []haproxy.Server, plan state.Plan) []string {
+func unplanned(changes []haproxy.Change, plan state.Plan) []string {
 	planned := map[string]bool{}
 	for _, change := range plan.Changes {
 		planned[change.Slot] = true
 	}
 	var names []string
-	for _, server := range servers {
-		if !planned[server.Name] {
-			names = append(names, server.Name)
+	for _, change := range changes {
+		if !planned[change.To.Name] {
+			names = append(names, change.To.Name)
 		}
 	}
 	return names
@@ -256,12 +256,12 @@ func sameNames(want, running []haproxy.Server) bool {
 	return true
 }
 
-// differing are the wanted servers whose running counterpart, in the same order, is another.
-func differing(want, running []haproxy.Server) []haproxy.Server {
-	var differ []haproxy.Server
+// differing pairs the wanted servers with their running counterparts, in the same order, where those are others.
+func differing(want, running []haproxy.Server) []haproxy.Change {
+	var differ []haproxy.Change
 	for i := range min(len(want), len(running)) {
 		if want[i].Differs(running[i]) {
-			differ = append(differ, want[i])
+			differ = append(differ, haproxy.Change{From: running[i], To: want[i]})
 		}
 	}
 	return differ

@@ -46,15 +46,15 @@ func (f *fakePlane) Traffic(context.Context) (map[string]haproxy.Traffic, error)
 	return traffic, f.down
 }
 
-func (f *fakePlane) Set(_ context.Context, servers []haproxy.Server) error {
+func (f *fakePlane) Set(_ context.Context, changes []haproxy.Change) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, server := range servers {
-		i := slices.IndexFunc(f.running, func(s haproxy.Server) bool { return s.Name == server.Name })
+	for _, change := range changes {
+		i := slices.IndexFunc(f.running, func(s haproxy.Server) bool { return s.Name == change.To.Name })
 		if i < 0 {
-			return fmt.Errorf("no such server %s", server.Name)
+			return fmt.Errorf("no such server %s", change.To.Name)
 		}
-		f.running[i] = server
+		f.running[i] = change.To
 	}
 	return f.down
 }
