@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -351,4 +352,32 @@ func TestKeysInConsul(t *testing.T) {
 	await(t, "absent key after the restart", observations, absent)
 	must(t, client.Put(ctx, key, []byte("three")))
 	await(t, "value after the restart", observations, holds("three"))
+}
+
+func TestKeysUnderAPrefixInConsul(t *testing.T) {
+	t.Parallel()
+	prefix := consul.BalancersPrefix("main")
+	agent := consultest.Start(t)
+	client, ctx := newClient(t, agent), t.Context()
+	observations := make(chan consul.TreeObservation, 1000)
+	goroutine(t, func(ctx context.Context) {
+		client.WatchTree(ctx, prefix, func(o consul.TreeObservation) { observations <- o })
+	})
+	holds := func(want ...string) func(consul.TreeObservation) bool {
+		return func(o consul.TreeObservation) bool {
+			var got []string
+			for _, pair := range o.Pairs {
+				got = append(got, strings.TrimPrefix(pair.Key, prefix)+"="+string(pair.Value))
+			}
+			return o.Err == nil && slices.Equal(got, want)
+		}
+	}
+	await(t, "nothing", observations, holds())
+	must(t, client.Put(ctx, prefix+"b", []byte("1")))
+	await(t, "one key", observations, holds("b=1"))
+	must(t, client.Put(ctx, consul.DrainedKey("main", "x"), nil)) // not under the prefix
+	must(t, client.Put(ctx, prefix+"a", []byte("2")))
+	await(t, "two keys", observations, holds("a=2", "b=1"))
+	must(t, client.Delete(ctx, prefix+"b"))
+	await(t, "a key deleted", observations, holds("a=2"))
 }

@@ -6,5 +6,8 @@ func DrainedKey(cluster, serviceID string) string {
 	return clusterPrefix(cluster) + "drained/" + serviceID
 }
 
+// BalancersPrefix is where each load balancer of a cluster says, under its own service ID, what it has applied.
+func BalancersPrefix(cluster string) string { return clusterPrefix(cluster) + "lb/" }
+
 // clusterPrefix is where the keys of a cluster are.
 func clusterPrefix(cluster string) string { return "zato/" + cluster + "/" }

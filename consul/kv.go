@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/consul/api"
 )
@@ -62,10 +63,11 @@ func (c *Client) WatchKey(ctx context.Context, key string, observe func(KeyObser
 		pair, newIndex, err := c.pair(ctx, key, index)
 		return pair, newIndex, c.explain(fmt.Sprintf("watch key %q", key), err)
 	}
-	equal := func(a, b Pair) bool {
-		return a.Found == b.Found && a.ModifyIndex == b.ModifyIndex && bytes.Equal(a.Value, b.Value)
-	}
-	watch(ctx, ask, equal, func(p Pair, err error) { observe(KeyObservation{Pair: p, Err: err}) })
+	watch(ctx, ask, samePair, func(p Pair, err error) { observe(KeyObservation{Pair: p, Err: err}) })
+}
+
+func samePair(a, b Pair) bool {
+	return a.Key == b.Key && a.Found == b.Found && a.ModifyIndex == b.ModifyIndex && bytes.Equal(a.Value, b.Value)
 }
 
 // pair asks once, and returns the index of the answer beside it.
@@ -87,4 +89,37 @@ func newPair(key string, found *api.KVPair) Pair {
 		return Pair{Key: key}
 	}
 	return Pair{Key: key, Found: true, Value: found.Value, ModifyIndex: found.ModifyIndex}
+}
+
+// TreeObservation is what a watch of all keys under a prefix learned, or why they could not be read just now.
+type TreeObservation struct {
+	Pairs []Pair // by key; nil if Err is set
+	Err   error
+}
+
+// WatchTree follows all keys that begin with the prefix, by the rules of [Client.Watch].
+func (c *Client) WatchTree(ctx context.Context, prefix string, observe func(TreeObservation)) {
+	ask := func(ctx context.Context, index uint64) ([]Pair, uint64, error) {
+		pairs, newIndex, err := c.tree(ctx, prefix, index)
+		return pairs, newIndex, c.explain(fmt.Sprintf("watch keys under %q", prefix), err)
+	}
+	equal := func(a, b []Pair) bool { return slices.EqualFunc(a, b, samePair) }
+	watch(ctx, ask, equal, func(pairs []Pair, err error) { observe(TreeObservation{Pairs: pairs, Err: err}) })
+}
+
+func (c *Client) tree(ctx context.Context, prefix string, index uint64) ([]Pair, uint64, error) {
+	options, cancel := c.queryOptions(ctx, index, "")
+	defer cancel()
+	found, meta, err := c.api.KV().List(prefix, options)
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case meta.LastIndex == 0:
+		return nil, 0, errNoIndex
+	}
+	pairs := make([]Pair, 0, len(found))
+	for _, pair := range found {
+		pairs = append(pairs, newPair(pair.Key, pair))
+	}
+	return pairs, meta.LastIndex, nil
 }

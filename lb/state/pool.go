@@ -1,6 +1,12 @@
 package state
 
-import "fmt"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Slot is one place in the backend: a server line of HAProxy, with or without a member behind it.
 type Slot struct {
@@ -41,6 +47,20 @@ func (p Pool) Used() int { return p.count(func(s Slot) bool { return !s.Free() }
 
 // Ready is the number of slots whose member takes traffic.
 func (p Pool) Ready() int { return p.count(func(s Slot) bool { return s.Member.Mode == Ready }) }
+
+// Digest identifies who gets how much traffic, in whatever slots: two load balancers that follow the same catalog have
+// the same digest.
+func (p Pool) Digest() string {
+	var members []string
+	for _, slot := range p.Slots {
+		if !slot.Free() {
+			members = append(members, fmt.Sprintf("%q %s", slot.Member.Key, slot.Member))
+		}
+	}
+	slices.Sort(members)
+	sum := sha256.Sum256([]byte(strings.Join(members, "\n")))
+	return hex.EncodeToString(sum[:8])
+}
 
 func (p Pool) count(is func(Slot) bool) int {
 	n := 0

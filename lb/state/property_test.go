@@ -203,6 +203,25 @@ func TestApplyToLeavesItsArgumentAlone(t *testing.T) {
 	})
 }
 
+func TestTheDigestIsOfTheMembersAndNotOfTheirSlots(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pool := anyPool(t)
+		moved := Pool{Slots: append(NewPool(2).Slots, pool.Slots...)}
+		if pool.Digest() != moved.Digest() {
+			t.Fatal("the digest depends on the slots")
+		}
+		for i, slot := range pool.Slots {
+			if !slot.Free() {
+				changed := Pool{Slots: slices.Clone(pool.Slots)}
+				changed.Slots[i].Member.Port++
+				if changed.Digest() == pool.Digest() {
+					t.Fatal("another port, and the same digest")
+				}
+			}
+		}
+	})
+}
+
 func TestWeightsKeepTheirProportions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var catalog Catalog
