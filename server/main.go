@@ -16,7 +16,6 @@ import (
 	"net"
 	"os"
 	"regexp"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,18 +85,11 @@ func (s *settings) Run(ctx context.Context, log zerolog.Logger) error {
 	if err != nil {
 		return program.BadConfig("--consul-http-addr", err.Error(), "")
 	}
-	listener, err := net.Listen("tcp", string(s.Listen))
+	listener, err := program.Listen("--listen", s.Listen)
 	if err != nil {
-		return refusedToListen(s.Listen, err)
+		return err
 	}
 	return s.serve(ctx, listener, agent, log)
-}
-
-func refusedToListen(address program.HostPort, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return program.BadConfig("--listen", fmt.Sprintf("%s is in use", address), "stop the program that has it, or choose another port")
-	}
-	return program.BadConfig("--listen", err.Error(), "choose an address of this machine and a port that this user may open")
 }
 
 // serve puts the parts together and lets them live until ctx ends. It closes the listener.

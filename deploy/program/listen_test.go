@@ -1,0 +1,25 @@
+package program
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestListenExplainsWhatCannotBeHad(t *testing.T) {
+	listener, err := Listen("--listen", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	for address, want := range map[HostPort]string{
+		HostPort(listener.Addr().String()): "is in use: stop the program that has it",
+		"192.0.2.1:1":                      "choose an address of this machine",
+	} {
+		_, err := Listen("--listen", address)
+		var bad *ConfigError
+		if !errors.As(err, &bad) || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "--listen: ") {
+			t.Errorf("%s: %v, want %q", address, err, want)
+		}
+	}
+}
