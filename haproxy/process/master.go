@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +37,70 @@ func showProc(ctx context.Context, socket string) (Processes, error) {
 		return Processes{}, fmt.Errorf("%s: show proc: %w", socket, err)
 	}
 	return found, nil
+}
+
+// reloadGap is how long a master that is alive may leave its socket unanswered, or have no worker: it does for some
+// milliseconds at each reload, when it executes itself anew; on a machine that is overloaded, for seconds.
+const reloadGap = 10 * time.Second
+
+// find looks for the HAProxy that runs on these paths and says whether it serves. One whose master is alive but has no
+// worker, or does not answer, is found and does not serve.
+func find(ctx context.Context, paths Paths) (found Processes, serves bool) {
+	ctx, cancel := context.WithTimeout(ctx, reloadGap)
+	defer cancel()
+	// A process that is just executing itself has no command line for an instant, so one look is not enough.
+	for looksForNobody := 3; looksForNobody > 0; {
+		answered, err := showProc(ctx, paths.Master())
+		if err == nil && answered.Worker != 0 {
+			return answered, true
+		}
+		found = Processes{Master: paths.alive()}
+		if found.Master == 0 {
+			looksForNobody--
+		}
+		if !pause(ctx, 5*time.Millisecond) {
+			break
+		}
+	}
+	return found, false
+}
+
+// alive is the master that runs on these very paths, by the command lines of all processes, else 0. The pid file does
+// not tell: HAProxy removes it for a moment at each reload.
+func (p Paths) alive() int {
+	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return 0
+	}
+	for _, path := range commands {
+		command, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(command), "\x00"+p.Master()+",") {
+			continue
+		}
+		if pid := leader(filepath.Dir(path)); pid != 0 {
+			return pid
+		}
+	}
+	return 0
+}
+
+// leader is the id of the process with this folder in /proc if it leads a session, as a master does and a worker, also
+// one that has lost its master, does not; else 0.
+func leader(folder string) int {
+	stat, err := os.ReadFile(filepath.Join(folder, "stat"))
+	if err != nil {
+		return 0 // it has ended
+	}
+	_, fields, _ := strings.Cut(string(stat), ") ") // behind the name, which may hold anything
+	var state string
+	var parent, group, session int
+	if _, err := fmt.Sscan(fields, &state, &parent, &group, &session); err != nil {
+		return 0
+	}
+	if pid, _ := strconv.Atoi(filepath.Base(folder)); pid == session {
+		return pid
+	}
+	return 0
 }
 
 // parseProc reads the answer to "show proc": a table of "pid type reloads uptime version" in which comment lines part

@@ -121,17 +121,17 @@ func (p *Process) Run(ctx context.Context) error {
 	return nil
 }
 
-// adoptOrStart takes over the HAProxy that answers on our master socket, or starts one.
+// adoptOrStart takes over the HAProxy that runs on our paths, or starts one.
 func (p *Process) adoptOrStart(ctx context.Context) (*master, error) {
-	found, err := showProc(ctx, p.paths.Master())
-	adopted := err == nil && found.Worker != 0
-	if err == nil && !adopted {
-		p.log.Warn().Int("master", found.Master).Msg("haproxy's master has no worker, replacing it")
-		if err := end(ctx, found); err != nil {
-			return nil, err
-		}
-	}
+	found, adopted := find(ctx, p.paths)
 	if !adopted {
+		if found.Master != 0 {
+			p.log.Warn().Int("master", found.Master).Msg("haproxy's master has no worker, replacing it")
+			if err := end(ctx, found); err != nil {
+				return nil, err
+			}
+		}
+		var err error
 		if found, err = p.start(ctx); err != nil {
 			return nil, err
 		}
@@ -184,11 +184,12 @@ func (p *Process) start(ctx context.Context) (Processes, error) {
 
 // Reload makes HAProxy read its configuration again, without closing a connection, and waits until a new worker
 // serves. The configuration must have been validated: HAProxy 2.6 answers nothing, so success is seen by the master's
-// own list of workers. It returns an error, and the old worker goes on, if the new one does not come.
+// own list of workers. It returns an error, and the old worker goes on, if the new one does not come. Once begun it is
+// seen through, whatever becomes of ctx: whoever follows us must not find an HAProxy that is about to change.
 func (p *Process) Reload(ctx context.Context) error {
 	p.reloading.Lock()
 	defer p.reloading.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 	defer cancel()
 	before, err := showProc(ctx, p.paths.Master())
 	if err != nil {
@@ -214,15 +215,14 @@ func (p *Process) Reload(ctx context.Context) error {
 
 // Running says whether an HAProxy with a worker answers on these paths.
 func Running(ctx context.Context, paths Paths) bool {
-	found, err := showProc(ctx, paths.Master())
-	return err == nil && found.Worker != 0
+	_, running := find(ctx, paths)
+	return running
 }
 
 // Stop ends the HAProxy that belongs to these paths, at once and with all its workers, and removes its sockets and pid
 // file. It is no error if none is running.
 func Stop(ctx context.Context, paths Paths) error {
-	found, err := showProc(ctx, paths.Master())
-	if err == nil {
+	if found, _ := find(ctx, paths); found.Master != 0 {
 		if err := end(ctx, found); err != nil {
 			return err
 		}

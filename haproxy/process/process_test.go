@@ -165,11 +165,25 @@ func TestReloadBringsANewWorkerUnderTheSameMaster(t *testing.T) {
 	stop := f.run(t)
 	defer stop()
 	before := f.await(t, up)
+	ctx, cancel := context.WithCancel(t.Context())
+	looked := make(chan int)
+	go func() { // somebody else looks all the time, as a controller would that starts now
+		looks := 0
+		for ; ctx.Err() == nil; looks++ {
+			if !Running(ctx, f.paths) && ctx.Err() == nil {
+				t.Error("in the middle of a reload, nobody seems to run")
+				break
+			}
+		}
+		looked <- looks
+	}()
 	for range 5 {
 		if err := f.Reload(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
+	cancel()
+	t.Logf("looked %d times", <-looked)
 	after := f.Status()
 	if after.Master != before.Master || after.Worker == before.Worker || after.Reloads != 5 {
 		t.Errorf("before %+v, after %+v", before, after)
