@@ -62,13 +62,13 @@ func (i Instance) Key() string { return url.PathEscape(i.Node) + "/" + i.ID }
 // HostPort is the instance's address as dialers take it, an IPv6 address in brackets.
 func (i Instance) HostPort() string { return net.JoinHostPort(i.Address, strconv.Itoa(i.Port)) }
 
-var errMalformed = errors.New("the answer has an instance without a node or a service")
+var errMalformed = errors.New("the answer has an instance without a node or a service, or an empty check")
 
 // newInstances converts Consul's answer. The order is ours, so that equal states compare equal.
 func newInstances(entries []*api.ServiceEntry) ([]Instance, error) {
 	instances := make([]Instance, 0, len(entries))
 	for _, entry := range entries {
-		if entry == nil || entry.Node == nil || entry.Service == nil {
+		if entry == nil || entry.Node == nil || entry.Service == nil || slices.Contains(entry.Checks, nil) {
 			return nil, errMalformed
 		}
 		instances = append(instances, newInstance(entry))

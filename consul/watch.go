@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+
+	"github.com/hashicorp/consul/api"
 )
 
 // Observation is what a watch learned: a whole state, or why it could not be read just now.
@@ -35,7 +37,7 @@ func (c *Client) Watch(ctx context.Context, service string, observe func(Observa
 func (c *Client) snapshot(ctx context.Context, service string, index uint64) (Snapshot, error) {
 	options, cancel := c.queryOptions(ctx, index, "")
 	defer cancel()
-	entries, meta, err := c.api.Health().Service(service, "", false, options)
+	entries, meta, err := c.health(service, options)
 	switch {
 	case err != nil:
 		return Snapshot{}, err
@@ -49,4 +51,14 @@ func (c *Client) snapshot(ctx context.Context, service string, index uint64) (Sn
 		return Snapshot{}, err
 	}
 	return Snapshot{Service: service, Index: meta.LastIndex, Instances: instances}, nil
+}
+
+// health asks for a service's instances. The library panics on some answers that are malformed, which is an error here.
+func (c *Client) health(service string, options *api.QueryOptions) (entries []*api.ServiceEntry, meta *api.QueryMeta, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("the answer is malformed: %v", cause)
+		}
+	}()
+	return c.api.Health().Service(service, "", false, options)
 }

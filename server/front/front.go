@@ -151,6 +151,11 @@ func (f *Front) dispatch(ctx *fasthttp.RequestCtx, cid string) (class string) {
 			fail(ctx, statusOf(kind), cid, details)
 		}
 	}()
+	if ambiguous(&ctx.Request.Header) {
+		ctx.SetConnectionClose()
+		fail(ctx, fasthttp.StatusBadRequest, cid, "this is no valid HTTP request")
+		return class
+	}
 	if f.services.Err() != nil {
 		fail(ctx, fasthttp.StatusServiceUnavailable, cid, "the server is stopping")
 		return class
@@ -220,3 +225,19 @@ func (f *Front) answerMetrics(ctx *fasthttp.RequestCtx, cid string) (class strin
 type debugLog struct{ log zerolog.Logger }
 
 func (l debugLog) Printf(format string, args ...any) { l.log.Debug().Msgf(format, args...) }
+
+var (
+	transferEncoding = []byte(fasthttp.HeaderTransferEncoding + ":")
+	identity         = []byte("identity")
+)
+
+// ambiguous says whether the request has the transfer encoding "identity": fasthttp refuses every one that it does not
+// know, but drops this one, and would take a body without a length for the next request.
+func ambiguous(header *fasthttp.RequestHeader) bool {
+	for line := range bytes.Lines(header.RawHeaders()) {
+		if len(line) > len(transferEncoding) && bytes.EqualFold(line[:len(transferEncoding)], transferEncoding) {
+			return bytes.EqualFold(bytes.TrimSpace(line[len(transferEncoding):]), identity)
+		}
+	}
+	return false
+}

@@ -53,6 +53,7 @@ func TestEveryRequestIsAnswered(t *testing.T) {
 		{"negative length", "POST /zato/ping HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400, refusal(invalid)},
 		{"two lengths", "POST /zato/ping HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400, refusal(invalid)},
 		{"chunks win over a length", "POST /zato/ping HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200, pong},
+		{"an encoding that is none", "POST /zato/ping HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\n\r\n", 400, refusal(invalid)},
 		{"chunks in HTTP/1.0", "POST /zato/ping HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, refusal(invalid)},
 		{"bad chunk", "POST /zato/ping HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400, refusal(invalid)},
 		{"large header", "GET /zato/ping HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", 5000) + "\r\n\r\n", 431, refusal("the request headers are too large")},
