@@ -7,6 +7,15 @@
 //
 // A membership change takes the runtime socket alone ([Server] by [Server], in milliseconds); the file follows, so
 // that an HAProxy that starts without us serves what it served last. Only a change of structure reloads.
+//
+// [Options] are what an operator may choose of the structure. Whoever needs another front writes one into the same
+// file, and sends to our backend; below our sections it can have our timeouts and error pages too:
+//
+//	frontend partner from zatoha
+//	    bind 10.0.0.1:8443 ssl crt /etc/partner.pem verify required ca-file /etc/partner-ca.pem
+//	    http-request set-header X-Forwarded-For %[src]
+//	    http-request set-header X-Forwarded-Proto https
+//	    default_backend bck_http_plain
 package haproxy
 
 import (
@@ -40,6 +49,7 @@ type Server struct {
 	Address string // an IP address, or "" for a free slot
 	Port    int
 	Weight  int // 0..256
+	MaxConn int // requests at a time, the others wait; 0 is no limit
 	Admin   Admin
 	Note    string // who it is; kept in the file behind our mark
 }
@@ -56,7 +66,8 @@ func (s Server) Differs(running Server) bool {
 	if s.Free() {
 		return running.Admin != Maint
 	}
-	return s.Address != running.Address || s.Port != running.Port || s.Weight != running.Weight || s.Admin != running.Admin
+	return s.Address != running.Address || s.Port != running.Port || s.Weight != running.Weight ||
+		s.MaxConn != running.MaxConn || s.Admin != running.Admin
 }
 
 // Change makes a running server another one.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"zatoha/haproxy/edit"
 )
@@ -12,31 +13,45 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files in testdata")
 
 var someServers = []Server{
-	{Name: "slot-001", Address: "10.0.0.1", Port: 17010, Weight: 1, Admin: Ready, Note: "node/zato-server-1"},
-	{Name: "slot-002", Address: "10.0.0.2", Port: 17010, Weight: 3, Admin: Maint, Note: "node/zato-server-2"},
+	{Name: "slot-001", Address: "10.0.0.1", Port: 17010, Weight: 1, MaxConn: 4000, Admin: Ready, Note: "node/zato-server-1"},
+	{Name: "slot-002", Address: "10.0.0.2", Port: 17010, Weight: 3, MaxConn: 4000, Admin: Maint, Note: "node/zato-server-2"},
 	{Name: "slot-003", Address: "::1", Port: 17010, Weight: 0, Admin: Ready, Note: "node/zato-server-3"},
 	{Name: "slot-004", Admin: Maint},
 }
 
-func TestTheDefaultConfiguration(t *testing.T) {
-	options := DefaultOptions()
-	options.StatsSocket = "/run/zatoha/haproxy-stats.sock"
-	got, err := edit.Apply("", options.Sections(someServers))
-	if err != nil {
-		t.Fatal(err)
-	}
-	const golden = "testdata/default.cfg"
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+// allOptions is a front with all that is off by default.
+func allOptions() Options {
+	o := DefaultOptions()
+	o.TLS = TLS{Bind: "0.0.0.0:11443", Certificate: "/etc/zatoha/my certs", RedirectPort: 443, HSTS: 365 * 24 * time.Hour}
+	o.RateLimit = RateLimit{Requests: 100, Period: 10 * time.Second}
+	o.AccessLog = "/dev/log"
+	o.SlowStart = 5 * time.Second
+	return o
+}
+
+// TestTheShippedFile shows the whole configuration, as it is by default and with everything on.
+func TestTheShippedFile(t *testing.T) {
+	for golden, options := range map[string]Options{
+		"testdata/default.cfg": DefaultOptions(),
+		"testdata/all.cfg":     allOptions(),
+	} {
+		options.StatsSocket = "/run/zatoha/haproxy-stats.sock"
+		got, err := edit.Apply("", options.Sections(someServers))
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("not %s; if the new text is right, run go test ./haproxy -update\n%s", golden, got)
+		if *update {
+			if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("not %s; if the new text is right, run go test ./haproxy -update\n%s", golden, got)
+		}
 	}
 }
 
@@ -67,6 +82,7 @@ func TestOnlyWhatMattersDiffers(t *testing.T) {
 		"another address":         {server, change(func(s *Server) { s.Address = "10.0.0.9" }), true},
 		"another port":            {server, change(func(s *Server) { s.Port = 1 }), true},
 		"another weight":          {server, change(func(s *Server) { s.Weight = 2 }), true},
+		"another limit":           {server, change(func(s *Server) { s.MaxConn = 2 }), true},
 		"another state":           {server, change(func(s *Server) { s.Admin = Drain }), true},
 		"free, at some address":   {free, change(func(s *Server) { s.Admin = Maint }), false},
 		"free, and takes traffic": {free, server, true},

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"net"
-	"regexp"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -15,6 +15,7 @@ import (
 	"zatoha/haproxy/embedded"
 	"zatoha/haproxy/process"
 	"zatoha/lb/admin"
+	"zatoha/lb/peers"
 	"zatoha/lb/reconcile"
 	"zatoha/lb/state"
 )
@@ -27,6 +28,7 @@ type controller struct {
 	haproxy      *process.Process
 	plane        *embedded.DataPlane
 	loop         *reconcile.Loop
+	peers        *peers.Peers
 	admin        *admin.Admin
 	log          zerolog.Logger
 }
@@ -37,12 +39,15 @@ func (c *controller) equip(pool state.Pool, r *runCommand) {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	c.loop = reconcile.New(pool, c.plane, c.agent, c.log, reconcile.Options{
 		Policy:     r.policy(),
+		MaxConn:    r.ServerMaxConn,
 		Cluster:    r.Cluster,
 		Resync:     r.Resync,
 		Propagated: admin.Propagation(registry),
 	})
+	c.peers = peers.New(c.agent, consul.BalancersPrefix(r.Cluster), c.registration.ID, c.applied, c.log)
 	c.admin = admin.New(admin.Options{
 		Cluster: r.Cluster, Service: r.Service, Consul: c.agent.Address(), Version: program.Version(),
+		Actions: c.actions(), Peers: c.peers.Report,
 	}, c.loop, c.haproxy, c.plane, registry, c.log)
 }
 
@@ -52,6 +57,8 @@ func (c *controller) run(ctx context.Context, listener net.Listener) error {
 	parts.Go(func() error { return c.admin.Serve(ctx, listener) })
 	parts.Go(func() error { return c.haproxy.Run(ctx) })
 	parts.Go(func() error { return c.loop.Run(ctx) })
+	parts.Go(func() error { return c.peers.Run(ctx) })
+	parts.Go(func() error { return c.plane.Certificates(c.log).Run(ctx) })
 	parts.Go(func() error {
 		c.agent.Watch(ctx, c.service, func(seen consul.Observation) { c.loop.Observe(ctx, seen) })
 		return nil
@@ -64,6 +71,12 @@ func (c *controller) run(ctx context.Context, listener net.Listener) error {
 	return err
 }
 
+// applied is what this load balancer tells the others of itself.
+func (c *controller) applied() peers.Applied {
+	report := c.loop.Report()
+	return peers.Applied{Index: report.Index, Digest: report.Pool.Digest(), At: time.Now().UTC()}
+}
+
 func (c *controller) registered(err error) {
 	if err != nil {
 		c.log.Warn().Err(err).Msg("the load balancer is not registered in consul, trying on")
@@ -71,8 +84,3 @@ func (c *controller) registered(err error) {
 	}
 	c.log.Info().Str("id", c.registration.ID).Msg("the load balancer is registered in consul")
 }
-
-var uri = regexp.MustCompile(`^/[!-~]*$`)
-
-// validURI says whether HAProxy can ask for it.
-func validURI(text string) bool { return uri.MatchString(text) }

@@ -18,6 +18,7 @@ type Server struct {
 	Address  string // an IP address (IPv6 without brackets), a host name, or another address that HAProxy knows
 	Port     int    // 0 if the line has none
 	Weight   *int   // 0..256; nil if the line has none, and HAProxy takes that of default-server, or 1
+	MaxConn  int    // 0 if the line has none
 	Disabled bool
 	Note     string
 }
@@ -92,15 +93,28 @@ func (s *Server) take(options []params.ServerOption) error {
 				s.Disabled = false
 			}
 		case *params.ServerOptionValue:
-			if option.Name != "weight" {
-				continue
+			if err := s.takeValue(option); err != nil {
+				return err
 			}
-			weight, err := strconv.ParseUint(option.Value, 10, 16)
-			if err != nil || weight > maxWeight {
-				return fmt.Errorf("weight %q: want a number from 0 to %d", option.Value, maxWeight)
-			}
-			s.Weight = new(int(weight))
 		}
+	}
+	return nil
+}
+
+func (s *Server) takeValue(option *params.ServerOptionValue) error {
+	switch option.Name {
+	case "weight":
+		weight, err := strconv.ParseUint(option.Value, 10, 16)
+		if err != nil || weight > maxWeight {
+			return fmt.Errorf("weight %q: want a number from 0 to %d", option.Value, maxWeight)
+		}
+		s.Weight = new(int(weight))
+	case "maxconn":
+		limit, err := strconv.ParseUint(option.Value, 10, 31)
+		if err != nil {
+			return fmt.Errorf("maxconn %q: want a number of connections", option.Value)
+		}
+		s.MaxConn = int(limit)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ type DataPlane struct {
 	options haproxy.Options
 	runtime *socket
 	process *process.Process
-	file    sync.Mutex // one writer of haproxy.cfg at a time
+	file    sync.Mutex // one change of haproxy.cfg at a time, with the reload that belongs to it
 }
 
 // New ties together the configuration file, the options of our sections and the supervised process.
@@ -57,27 +57,59 @@ func (d *DataPlane) Saved() ([]haproxy.Server, error) {
 }
 
 // Prepare puts our sections with these servers into the file, checked, before HAProxy is started or adopted. An HAProxy
-// that is running already on another file is reloaded.
+// that is running already on another structure is reloaded.
 func (d *DataPlane) Prepare(ctx context.Context, servers []haproxy.Server) error {
-	changed, err := d.write(ctx, servers, true)
-	if err != nil || !changed || !process.Running(ctx, d.paths) {
+	d.file.Lock()
+	defer d.file.Unlock()
+	if err := d.write(ctx, servers); err != nil || !d.running(ctx) {
 		return err
 	}
-	return d.process.Reload(ctx)
+	return d.catchUp(ctx)
 }
 
-// Save writes the servers into the file and reloads nothing. Only addresses, weights and states may differ from what
-// runs; that cannot make a valid file invalid, so it is not checked again.
+func (d *DataPlane) running(ctx context.Context) bool { return process.Running(ctx, d.paths) }
+
+// Save writes the servers into the file, if they are not there already. It reloads nothing, unless the running HAProxy
+// is found on another structure than the file has: it was started or reloaded from a file that somebody else wrote.
 func (d *DataPlane) Save(ctx context.Context, servers []haproxy.Server) error {
-	_, err := d.write(ctx, servers, false)
-	return err
+	d.file.Lock()
+	defer d.file.Unlock()
+	if err := d.write(ctx, servers); err != nil || d.process.Status().Worker == 0 {
+		return err
+	}
+	return d.catchUp(ctx)
 }
 
 // Rebuild writes the file with another structure and reloads HAProxy, which drops no connection. If haproxy refuses
 // the new file, the old one stays in place and in use.
 func (d *DataPlane) Rebuild(ctx context.Context, servers []haproxy.Server) error {
-	if _, err := d.write(ctx, servers, true); err != nil {
+	d.file.Lock()
+	defer d.file.Unlock()
+	if err := d.write(ctx, servers); err != nil {
 		return err
+	}
+	return d.process.Reload(ctx)
+}
+
+// catchUp reloads a running HAProxy whose structure is not the file's.
+func (d *DataPlane) catchUp(ctx context.Context) error {
+	running, err := d.runtime.structure(ctx)
+	if err != nil {
+		return err
+	}
+	text, err := d.read()
+	if err != nil {
+		return err
+	}
+	sections, err := edit.Read(text)
+	if err != nil {
+		return d.inFile(err)
+	}
+	if haproxy.Structure(sections) == running {
+		return nil
+	}
+	if err := process.Validate(ctx, d.binary, d.paths.Config); err != nil {
+		return fmt.Errorf("haproxy runs on another structure than its file has, which cannot be loaded: %w", err)
 	}
 	return d.process.Reload(ctx)
 }
@@ -97,35 +129,78 @@ func (d *DataPlane) Traffic(ctx context.Context) (map[string]haproxy.Traffic, er
 	return d.runtime.traffic(ctx, haproxy.Backend)
 }
 
-// write edits the file and says whether anything was changed in it. The previous file is kept beside it as .last-good.
-func (d *DataPlane) write(ctx context.Context, servers []haproxy.Server, check bool) (changed bool, err error) {
+// write edits the file, if it is not as wanted. Another structure is checked by haproxy first, members alone cannot
+// make a valid file invalid; and the file that another design replaces is kept as the last good one.
+func (d *DataPlane) write(ctx context.Context, servers []haproxy.Server) error {
+	edited, err := d.edit(servers)
+	if err != nil || edited.New == edited.Old {
+		return err
+	}
+	return d.put(ctx, edited)
+}
+
+// Edit is a change of the file, before it is made.
+type Edit struct {
+	Old, New   string // the whole file
+	Structural bool   // it takes a reload
+	Redesigned bool   // and not only because the number of slots changes
+}
+
+// Preview is what Prepare would do to the file.
+func (d *DataPlane) Preview(servers []haproxy.Server) (Edit, error) {
 	d.file.Lock()
 	defer d.file.Unlock()
+	return d.edit(servers)
+}
+
+func (d *DataPlane) edit(servers []haproxy.Server) (Edit, error) {
 	old, err := d.read()
 	if err != nil {
-		return false, err
+		return Edit{}, err
 	}
-	text, err := edit.Apply(old, d.options.Sections(servers))
+	have, err := edit.Read(old)
 	if err != nil {
-		return false, d.inFile(err)
+		return Edit{}, d.inFile(err)
 	}
-	if text == old {
-		return false, nil
+	want := d.options.Sections(servers)
+	if d.rejected(want) {
+		want = haproxy.WithServers(have, want)
 	}
-	next, err := d.stage(text)
+	return d.compare(old, have, want)
+}
+
+func (d *DataPlane) compare(old string, have, want []edit.Section) (Edit, error) {
+	text, err := edit.Apply(old, haproxy.NameStructure(want))
 	if err != nil {
-		return false, err
+		return Edit{}, d.inFile(err)
+	}
+	return Edit{
+		Old: old, New: text, Structural: haproxy.Structure(have) != haproxy.Structure(want),
+		Redesigned: design(have) != design(want),
+	}, nil
+}
+
+// put makes a change of the file.
+func (d *DataPlane) put(ctx context.Context, edited Edit) error {
+	next, err := d.stage(edited.New)
+	if err != nil {
+		return err
 	}
 	defer os.Remove(next)
-	if check {
+	if edited.Structural {
 		if err := process.Validate(ctx, d.binary, next); err != nil {
-			return false, fmt.Errorf("the new %s is not valid and was not put in place: %w", d.paths.Config, err)
+			return fmt.Errorf("the new %s is not valid and was not put in place: %w", d.paths.Config, err)
 		}
 	}
-	if err := d.replace(next); err != nil {
-		return false, err
+	if edited.Redesigned {
+		if err := d.keep(edited.Old); err != nil {
+			return err
+		}
 	}
-	return true, nil
+	if err := os.Rename(next, d.paths.Config); err != nil {
+		return fmt.Errorf("putting haproxy's configuration in place: %w", err)
+	}
+	return nil
 }
 
 func (d *DataPlane) read() (string, error) {
@@ -154,21 +229,6 @@ func (d *DataPlane) stage(text string) (string, error) {
 		return "", fmt.Errorf("writing haproxy's configuration: %w", err)
 	}
 	return next, nil
-}
-
-// replace puts the staged file in place, at one stroke, and keeps the one that was there.
-func (d *DataPlane) replace(next string) error {
-	kept := d.paths.Config + ".last-good"
-	if err := os.Remove(kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("keeping haproxy's last configuration: %w", err)
-	}
-	if err := os.Link(d.paths.Config, kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("keeping haproxy's last configuration: %w", err)
-	}
-	if err := os.Rename(next, d.paths.Config); err != nil {
-		return fmt.Errorf("putting haproxy's configuration in place: %w", err)
-	}
-	return nil
 }
 
 // inFile says in which file an edit was refused.

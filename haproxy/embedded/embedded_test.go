@@ -47,6 +47,13 @@ func newDataPlane(t *testing.T) (*DataPlane, process.Paths) {
 func start(t *testing.T, slots int) (*DataPlane, process.Paths) {
 	t.Helper()
 	d, paths := newDataPlane(t)
+	serve(t, d, paths, slots)
+	return d, paths
+}
+
+// serve runs the HAProxy of a data plane with n free slots until the test ends.
+func serve(t *testing.T, d *DataPlane, paths process.Paths, slots int) {
+	t.Helper()
 	if err := d.Prepare(t.Context(), freeSlots(slots)); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +76,6 @@ func start(t *testing.T, slots int) (*DataPlane, process.Paths) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("haproxy does not start")
 	}
-	return d, paths
 }
 
 func freeSlots(n int) []haproxy.Server {
@@ -82,7 +88,7 @@ func freeSlots(n int) []haproxy.Server {
 
 func member(slot int, admin haproxy.Admin) haproxy.Server {
 	return haproxy.Server{
-		Name: fmt.Sprintf("slot-%03d", slot), Address: "127.0.0.2", Port: 2000 + slot, Weight: slot % 256,
+		Name: fmt.Sprintf("slot-%03d", slot), Address: "127.0.0.2", Port: 2000 + slot, Weight: slot % 256, MaxConn: slot % 7,
 		Admin: admin, Note: fmt.Sprintf("node/web-%d", slot),
 	}
 }
@@ -147,7 +153,7 @@ func TestMembersAreSetWithoutAReload(t *testing.T) {
 }
 
 func TestTheFileFollowsAndIsServedAfterAReload(t *testing.T) {
-	d, paths := start(t, 3)
+	d, _ := start(t, 3)
 	want := []haproxy.Server{member(1, haproxy.Ready), member(2, haproxy.Maint), freeSlots(3)[2]}
 	if err := d.Save(t.Context(), want); err != nil {
 		t.Fatal(err)
@@ -160,9 +166,6 @@ func TestTheFileFollowsAndIsServedAfterAReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, d, want)
-	if _, err := os.Stat(paths.Config + ".last-good"); err != nil {
-		t.Errorf("the file before was not kept: %v", err)
-	}
 }
 
 func TestThePoolGrowsByAReload(t *testing.T) {
@@ -259,6 +262,18 @@ func TestHAProxysRefusalsAreReported(t *testing.T) {
 	err := d.Set(t.Context(), []haproxy.Change{{To: member(999, haproxy.Ready)}})
 	if err == nil || !strings.Contains(err.Error(), "No such server") {
 		t.Errorf("setting a server that is not there says %v", err)
+	}
+}
+
+func TestNothingButAnIPAddressReachesTheSocket(t *testing.T) {
+	d, _ := newDataPlane(t)
+	for _, address := range []string{"localhost", "::1%x;disable frontend front_http_plain;#", "1.2.3.4;help"} {
+		to := member(1, haproxy.Ready)
+		to.Address = address
+		err := d.Set(t.Context(), []haproxy.Change{{To: to}})
+		if err == nil || !strings.Contains(err.Error(), "is not an IP address") {
+			t.Errorf("%q: %v", address, err)
+		}
 	}
 }
 

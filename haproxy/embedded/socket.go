@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/haproxytech/client-native/v5/models"
 	"github.com/haproxytech/client-native/v5/runtime"
 	"github.com/haproxytech/client-native/v5/runtime/options"
 
@@ -63,6 +63,9 @@ func (s *socket) set(ctx context.Context, backend string, changes []haproxy.Chan
 	for batched := range slices.Chunk(changes, batch) {
 		var commands []string
 		for _, change := range batched {
+			if !change.To.Free() && !isIP(change.To.Address) {
+				return fmt.Errorf("setting servers of %s: %s: %q is not an IP address", backend, change.To.Name, change.To.Address)
+			}
 			commands = append(commands, setCommands(backend, change)...)
 		}
 		if len(commands) == 0 {
@@ -77,6 +80,12 @@ func (s *socket) set(ctx context.Context, backend string, changes []haproxy.Chan
 		}
 	}
 	return nil
+}
+
+// isIP keeps everything else out of a command line: commands are parted by semicolons, which a zone could have too.
+func isIP(address string) bool {
+	ip, err := netip.ParseAddr(address)
+	return err == nil && ip.Zone() == ""
 }
 
 // setCommands are the commands of one change, only those that change something.
@@ -95,6 +104,9 @@ func setCommands(backend string, change haproxy.Change) (commands []string) {
 	if !to.Free() && from.Weight != to.Weight {
 		set("weight %d", to.Weight)
 	}
+	if !to.Free() && from.MaxConn != to.MaxConn {
+		commands = append(commands, fmt.Sprintf("set maxconn server %s/%s %d", backend, to.Name, to.MaxConn))
+	}
 	if from.Admin != to.Admin {
 		set("state %s", to.Admin)
 	}
@@ -112,19 +124,64 @@ func refusals(answer string) error {
 	return errors.Join(all...)
 }
 
-// servers reads "show servers state". The library's own reading has no weights and takes the decimal state for a
-// hexadecimal one, which turns a drained slot into one in maintenance.
+// structure is which structure of ours the running HAProxy has, or "".
+func (s *socket) structure(ctx context.Context) (string, error) {
+	answer, err := within(ctx, func() (string, error) { return s.api.ExecuteRaw(haproxy.AskStructure) })
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", haproxy.AskStructure, err)
+	}
+	return haproxy.RunningStructure(answer), nil
+}
+
+// servers reads "show servers state", and the limits of connections, which are only in "show stat". The library's own
+// reading has no weights and takes the decimal state for a hexadecimal one, which turns a drained slot into one in
+// maintenance.
 func (s *socket) servers(ctx context.Context, backend string) ([]haproxy.Server, error) {
-	command := "show servers state " + backend
+	const allServers = " 4 -1"
+	command := "show servers state " + backend + ";show stat " + backend + allServers
 	answer, err := within(ctx, func() (string, error) { return s.api.ExecuteWithResponse(command) })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", command, err)
 	}
-	servers, err := parseServers(answer)
+	states, stats, _ := strings.Cut(answer, "# pxname,")
+	servers, err := parseServers(states)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", command, err)
 	}
+	if err := takeLimits(servers, stats); err != nil {
+		return nil, fmt.Errorf("%s: %w", command, err)
+	}
 	return servers, nil
+}
+
+// Columns of "show stat", whose order HAProxy's management guide promises.
+const (
+	statName  = 1
+	statLimit = 6
+	statRest  = 7
+)
+
+// takeLimits sets the servers' limits from the rows of "show stat", which has the same servers in the same order.
+func takeLimits(servers []haproxy.Server, stats string) error {
+	i := 0
+	for row := range strings.SplitSeq(stats, "\n") {
+		fields := strings.SplitN(row, ",", statRest+1)
+		if i == len(servers) || len(fields) <= statRest || fields[statName] != servers[i].Name {
+			continue // the header, and a last empty line
+		}
+		if fields[statLimit] != "" {
+			limit, err := strconv.Atoi(fields[statLimit])
+			if err != nil {
+				return fmt.Errorf("the row %q: %w", row, err)
+			}
+			servers[i].MaxConn = limit
+		}
+		i++
+	}
+	if i < len(servers) {
+		return fmt.Errorf("no row for server %s", servers[i].Name)
+	}
+	return nil
 }
 
 // Columns of "show servers state", version 1.
@@ -181,39 +238,15 @@ func admin(bits int) haproxy.Admin {
 }
 
 func (s *socket) traffic(ctx context.Context, backend string) (map[string]haproxy.Traffic, error) {
-	stats, err := within(ctx, func() (*models.NativeStatsCollection, error) { return s.api.GetStats(), nil })
+	stats, err := s.stats(ctx, haproxy.Frontend, backend)
 	if err != nil {
 		return nil, err
 	}
-	if stats.Error != "" {
-		return nil, fmt.Errorf("show stat: %s", stats.Error)
-	}
-	traffic := map[string]haproxy.Traffic{}
-	for _, row := range stats.Stats {
-		if row.Type != "server" || row.BackendName != backend || row.Stats == nil {
-			continue
-		}
-		traffic[row.Name] = haproxy.Traffic{
-			Status:   row.Stats.Status,
-			Check:    checkResult(row.Stats),
-			Sessions: int(value(row.Stats.Scur)),
-			Rate:     int(value(row.Stats.Rate)),
-			Requests: uint64(value(row.Stats.Stot)),
-		}
+	traffic := make(map[string]haproxy.Traffic, len(stats.Servers))
+	for name, server := range stats.Servers {
+		traffic[name] = server.Traffic
 	}
 	return traffic, nil
-}
-
-// checkResult reads like HAProxy's own page: "L7OK/200 in 1ms".
-func checkResult(stat *models.NativeStatStats) string {
-	text := stat.CheckStatus
-	if stat.CheckCode != nil {
-		text += fmt.Sprintf("/%d", *stat.CheckCode)
-	}
-	if stat.CheckDuration != nil {
-		text += fmt.Sprintf(" in %dms", *stat.CheckDuration)
-	}
-	return text
 }
 
 func value(n *int64) int64 {

@@ -1,8 +1,10 @@
 // Package admin is the controller's own HTTP side: the truth about the load balancer for operators and monitors.
 //
-//	GET /status         everything, as JSON; see [Status]
+//	GET /               the status page, for people; it keeps itself up to date
+//	GET /status         the same and more, as JSON; see [Status]
 //	GET /zato-lb-alive  200 while at least one server can take traffic, else 503, and why
 //	GET /metrics        for Prometheus
+//	POST /actions/NAME  what an operator may ask for; see [Action]
 //
 // A probe, walked through: GET /zato-lb-alive reads the loop's report, the supervised process and HAProxy's counters,
 // all in memory or on a local socket, counts the servers that HAProxy itself would send traffic to, and answers. It
@@ -24,6 +26,7 @@ import (
 
 	"zatoha/haproxy"
 	"zatoha/haproxy/process"
+	"zatoha/lb/peers"
 	"zatoha/lb/reconcile"
 )
 
@@ -35,7 +38,7 @@ type Process interface{ Status() process.Status }
 
 // Plane reads HAProxy's counters.
 type Plane interface {
-	Traffic(ctx context.Context) (map[string]haproxy.Traffic, error)
+	Stats(ctx context.Context) (haproxy.Stats, error)
 }
 
 // Options say what is shown beside what is measured.
@@ -44,6 +47,8 @@ type Options struct {
 	Service string
 	Consul  string // where Consul is looked for
 	Version string
+	Actions map[string]Action   // what an operator may ask for, by name
+	Peers   func() []peers.Peer // the other load balancers of the cluster; nil if nobody looks for them
 }
 
 // Admin answers the controller's HTTP requests.
@@ -54,11 +59,13 @@ type Admin struct {
 	plane   Plane
 	log     zerolog.Logger
 	metrics http.Handler
+	growth  growth
+	now     func() time.Time
 }
 
 // New makes the handler. Metrics of other packages are in the registry already; ours are added to it.
 func New(options Options, loop Loop, process Process, plane Plane, registry *prometheus.Registry, log zerolog.Logger) *Admin {
-	a := &Admin{options: options, loop: loop, process: process, plane: plane, log: log}
+	a := &Admin{options: options, loop: loop, process: process, plane: plane, log: log, now: time.Now}
 	registry.MustRegister(collector{a})
 	a.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: errorLog{log}})
 	return a
@@ -72,8 +79,20 @@ func (e errorLog) Println(v ...any) { e.log.Error().Msg(fmt.Sprint(v...)) }
 // requestTimeout bounds everything that one request may wait for.
 const requestTimeout = 3 * time.Second
 
-// Serve answers on the listener until ctx ends, then finishes what is under way.
+// Serve answers on the listener until ctx ends, then finishes what is under way. Meanwhile it remembers how many slots
+// are in use, for the forecast.
 func (a *Admin) Serve(ctx context.Context, listener net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		a.growth.watch(ctx, func() int { return a.loop.Report().Pool.Used() })
+	}()
+	defer func() { cancel(); <-watched }()
+	return a.serve(ctx, listener)
+}
+
+func (a *Admin) serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler: a.Handler(), ReadTimeout: requestTimeout, WriteTimeout: 2 * requestTimeout, IdleTimeout: time.Minute,
 	}
@@ -102,8 +121,13 @@ func (a *Admin) Handler() http.Handler {
 	})
 	mux.HandleFunc("GET "+haproxy.AliveURI, a.alive)
 	mux.Handle("GET /metrics", a.metrics)
-	mux.Handle("GET /{$}", http.RedirectHandler("/status", http.StatusFound))
-	return http.TimeoutHandler(mux, requestTimeout, "the load balancer's controller did not answer in time\n")
+	mux.HandleFunc("GET /{$}", a.page)
+	reads := http.TimeoutHandler(mux, requestTimeout, "the load balancer's controller did not answer in time\n")
+	all := http.NewServeMux()
+	all.Handle("/", reads)
+	// No page of somebody else's may have an operator's browser act.
+	all.Handle("POST /actions/{name}", http.NewCrossOriginProtection().Handler(http.HandlerFunc(a.act)))
+	return strict(all)
 }
 
 // Alive is the answer of the deep probe.
@@ -131,7 +155,6 @@ func (a *Admin) alive(w http.ResponseWriter, r *http.Request) {
 
 func (a *Admin) answer(w http.ResponseWriter, code int, value any) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")

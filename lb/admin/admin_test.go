@@ -25,14 +25,21 @@ import (
 type fake struct {
 	report  reconcile.Report
 	process process.Status
-	traffic map[string]haproxy.Traffic
+	stats   haproxy.Stats
 	err     error
 }
 
 func (f *fake) Report() reconcile.Report { return f.report }
 func (f *fake) Status() process.Status   { return f.process }
-func (f *fake) Traffic(context.Context) (map[string]haproxy.Traffic, error) {
-	return f.traffic, f.err
+func (f *fake) Stats(context.Context) (haproxy.Stats, error) {
+	return f.stats, f.err
+}
+
+// serves sets what HAProxy says of a slot.
+func (f *fake) serves(slot, status string) {
+	counters := f.stats.Servers[slot]
+	counters.Status = status
+	f.stats.Servers[slot] = counters
 }
 
 // healthy is two servers that serve, and one free slot.
@@ -47,20 +54,26 @@ func healthy() *fake {
 			Counters: reconcile.Counters{Changes: 2, Reloads: map[string]uint64{"grow": 1}},
 		},
 		process: process.Status{Master: 10, Worker: 11},
-		traffic: map[string]haproxy.Traffic{
-			"slot-001": {Status: "UP", Check: "L7OK/200 in 1ms", Requests: 5},
-			"slot-002": {Status: "UP 1/2"},
-			"slot-003": {Status: "MAINT"},
+		stats: haproxy.Stats{
+			Frontend: haproxy.Counters{Traffic: haproxy.Traffic{Status: "OPEN", Sessions: 4, Requests: 9}, Responses: haproxy.Responses{2: 8, 5: 1}},
+			Backend:  haproxy.Counters{Traffic: haproxy.Traffic{Status: "UP"}, Retries: 2, Redispatches: 1},
+			Servers: map[string]haproxy.Counters{
+				"slot-001": {Traffic: haproxy.Traffic{Status: "UP", Check: "L7OK/200 in 1ms", Requests: 5}, BytesIn: 100, Responses: haproxy.Responses{2: 5}, CheckFailures: 3},
+				"slot-002": {Traffic: haproxy.Traffic{Status: "UP 1/2"}},
+				"slot-003": {Traffic: haproxy.Traffic{Status: "MAINT"}},
+			},
 		},
 	}
 }
 
-func (f *fake) handler(t *testing.T) http.Handler {
+func (f *fake) handler(t *testing.T) http.Handler { return f.admin(t).Handler() }
+
+func (f *fake) admin(t *testing.T) *Admin {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	Propagation(registry)(3 * time.Millisecond)
 	options := Options{Cluster: "main", Service: "zato-server", Consul: "127.0.0.1:8500", Version: "test"}
-	return New(options, f, f, f, registry, zerolog.New(zerolog.NewTestWriter(t))).Handler()
+	return New(options, f, f, f, registry, zerolog.New(zerolog.NewTestWriter(t)))
 }
 
 func (f *fake) get(t *testing.T, path string) (int, string) {
@@ -78,17 +91,17 @@ func TestTheTruthInOneLine(t *testing.T) {
 	}{
 		"all well": {func(*fake) {}, 200, "healthy: 2 of 2 servers take traffic"},
 		"one is down by haproxy's checks": {func(f *fake) {
-			f.traffic["slot-001"] = haproxy.Traffic{Status: "DOWN"}
-		}, 200, "healthy: 1 of 2 servers take traffic"},
+			f.serves("slot-001", "DOWN")
+		}, 200, "healthy: 1 of 2 servers takes traffic"},
 		"none is up": {func(f *fake) {
-			f.traffic["slot-001"] = haproxy.Traffic{Status: "DOWN 1/2"}
+			f.serves("slot-001", "DOWN 1/2")
 			f.report.Pool.Slots[1].Member.Mode = state.Drain
 		}, 503, "DOWN: none of 2 servers takes traffic"},
 		"weight 0 takes nothing": {func(f *fake) {
 			f.report.Pool.Slots[0].Member.Weight, f.report.Pool.Slots[1].Member.Weight = 0, 0
 		}, 503, "DOWN: none of 2 servers takes traffic"},
 		"no haproxy": {func(f *fake) {
-			f.process, f.traffic, f.err = process.Status{}, nil, errors.New("no socket")
+			f.process, f.stats, f.err = process.Status{}, haproxy.Stats{}, errors.New("no socket")
 		}, 503, "DOWN: none of 2 servers takes traffic; haproxy is not running"},
 		"no consul": {func(f *fake) {
 			f.report.Consul = reconcile.ConsulReport{Error: "refused"}
@@ -96,7 +109,7 @@ func TestTheTruthInOneLine(t *testing.T) {
 		"held back": {func(f *fake) {
 			f.report.Held = []state.Change{{Slot: "slot-001"}}
 			f.report.Refused = []state.Refusal{{ID: "x"}, {ID: "y"}}
-		}, 200, "healthy: 2 of 2 servers take traffic; 1 removals are held back; 2 instances cannot be balanced"},
+		}, 200, "healthy: 2 of 2 servers take traffic; 1 removal is held back; 2 instances cannot be balanced"},
 		"does not follow": {func(f *fake) {
 			f.report.Error = "permission denied"
 		}, 200, "healthy: 2 of 2 servers take traffic; haproxy does not follow: permission denied"},
@@ -142,7 +155,15 @@ func TestMetricsFollowTheStatus(t *testing.T) {
 		`zatoha_lb_slots{use="used"} 2`, `zatoha_lb_slots{use="free"} 1`, `zatoha_lb_servers{mode="ready"} 2`,
 		`zatoha_lb_servers_in_rotation 2`, `zatoha_lb_consul_up 1`, `zatoha_lb_consul_index 7`, `zatoha_lb_haproxy_up 1`,
 		`zatoha_lb_haproxy_reloads_total{reason="grow"} 1`, `zatoha_lb_changes_total 2`, `zatoha_lb_in_sync 1`,
-		`zatoha_lb_propagation_seconds_count 1`, `zatoha_lb_build_info{version="test"} 1`,
+		`zatoha_lb_propagation_seconds_count 1`, `zatoha_lb_build_info{version="test"} 1`, `zatoha_lb_slots_free_for_seconds +Inf`,
+		`zatoha_lb_haproxy_frontend_sessions{proxy="front_http_plain"} 4`,
+		`zatoha_lb_haproxy_frontend_responses_total{code="5xx",proxy="front_http_plain"} 1`,
+		`zatoha_lb_haproxy_backend_retries_total{proxy="bck_http_plain"} 2`,
+		`zatoha_lb_haproxy_backend_redispatches_total{proxy="bck_http_plain"} 1`,
+		`zatoha_lb_haproxy_server_requests_total{instance="web-1",slot="slot-001"} 5`,
+		`zatoha_lb_haproxy_server_responses_total{code="2xx",instance="web-1",slot="slot-001"} 5`,
+		`zatoha_lb_haproxy_server_check_failures_total{instance="web-1",slot="slot-001"} 3`,
+		`zatoha_lb_haproxy_server_up{instance="web-2",slot="slot-002"} 1`,
 	} {
 		if !strings.Contains(body, line+"\n") {
 			t.Errorf("no line %s", line)
@@ -150,11 +171,39 @@ func TestMetricsFollowTheStatus(t *testing.T) {
 	}
 }
 
+func TestEveryMetricIsExplained(t *testing.T) {
+	_, body := healthy().get(t, "/metrics")
+	_, all, _ := strings.Cut("\n"+body, "\n# HELP ")
+	for _, entry := range strings.Split(all, "\n# HELP ") {
+		line, _, _ := strings.Cut(entry, "\n")
+		name, help, _ := strings.Cut(line, " ")
+		if strings.HasPrefix(name, "zatoha_lb_") && (len(strings.Fields(help)) < 4 || !strings.HasSuffix(help, ".")) {
+			t.Errorf("%s says only %q", name, help)
+		}
+	}
+}
+
+func TestWhatCannotBeReadIsAGapInTheMetrics(t *testing.T) {
+	f := healthy()
+	f.stats, f.err = haproxy.Stats{}, errors.New("no socket")
+	f.report.LastSync = time.Time{}
+	code, body := f.get(t, "/metrics")
+	if code != 200 || strings.Contains(body, "zatoha_lb_haproxy_server") || !strings.Contains(body, "zatoha_lb_last_sync_age_seconds +Inf\n") {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
+func TestAnInstanceWithAnImpossibleNameIsCountedToo(t *testing.T) {
+	f := healthy()
+	f.report.Pool.Slots[0].Member.ID = "web\xff\"1\n"
+	code, body := f.get(t, "/metrics")
+	if want := `zatoha_lb_haproxy_server_up{instance="web` + "\uFFFD" + `\"1\n",slot="slot-001"} 1`; code != 200 || !strings.Contains(body, want) {
+		t.Errorf("%d, no line %s", code, want)
+	}
+}
+
 func TestUnknownPathsAndMethods(t *testing.T) {
 	f := healthy()
-	if code, _ := f.get(t, "/"); code != http.StatusFound {
-		t.Errorf("/ answers %d", code)
-	}
 	if code, _ := f.get(t, "/nothing"); code != http.StatusNotFound {
 		t.Errorf("/nothing answers %d", code)
 	}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,14 +19,16 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	descBuild    = desc("build_info", "Always 1; the label is the controller's version.", "version")
-	descSlots    = desc("slots", "Slots of the backend, by whether an instance sits there.", "use")
-	descServers  = desc("servers", "Instances by what the pool wants of them.", "mode")
-	descRotation = desc("servers_in_rotation", "Instances that HAProxy sends traffic to.")
-	descRefused  = desc("servers_refused", "Registered instances that cannot be balanced.")
-	descHeld     = desc("guard_held", "Removals that are held back as implausible.")
+	descSlots    = desc("slots", "Number of slots of the backend, by whether an instance sits there.", "use")
+	descFreeFor  = desc("slots_free_for_seconds", "Seconds until no slot is free, which then costs a reload, at the growth of the last hour; +Inf without growth.")
+	descServers  = desc("servers", "Number of instances, by what the pool wants of them.", "mode")
+	descRotation = desc("servers_in_rotation", "Number of instances that HAProxy sends traffic to.")
+	descRefused  = desc("servers_refused", "Number of registered instances that cannot be balanced.")
+	descHeld     = desc("guard_held", "Number of removals that are held back as implausible.")
 	descConsul   = desc("consul_up", "1 while Consul answers.")
 	descIndex    = desc("consul_index", "Consul's index of the last snapshot applied.")
-	descSync     = desc("last_sync_timestamp_seconds", "When HAProxy was last seen to follow the catalog, since 1970.")
+	descSync     = desc("last_sync_timestamp_seconds", "Seconds since 1970 when HAProxy was last seen to follow the catalog.")
+	descSyncAge  = desc("last_sync_age_seconds", "Seconds since HAProxy was last seen to follow the catalog; +Inf if never.")
 	descInSync   = desc("in_sync", "1 if HAProxy followed the catalog when last compared.")
 	descHAProxy  = desc("haproxy_up", "1 while HAProxy runs.")
 	descRestarts = desc("haproxy_restarts_total", "Times that HAProxy died and was started again.")
@@ -34,6 +37,7 @@ var (
 	descRepairs  = desc("repairs_total", "Running servers set right that nobody had planned to change.")
 	descFailures = desc("failures_total", "Rounds of the reconciler that failed.")
 	descHolds    = desc("guard_holds_total", "Snapshots of which the guard held something back.")
+	descPeer     = desc("peer_diverges", "1 if another load balancer of the cluster sends traffic to other servers than this one.", "peer")
 )
 
 // Describe sends nothing, which makes this an unchecked collector: the labels depend on the state.
@@ -53,6 +57,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descBuild, 1, c.admin.options.Version)
 	gauge(descSlots, float64(len(s.Slots)), "used")
 	gauge(descSlots, float64(s.Free), "free")
+	gauge(descFreeFor, orInfinite(s.FreeForS))
 	for mode, n := range modes(s.Slots) {
 		gauge(descServers, float64(n), string(mode))
 	}
@@ -62,6 +67,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descConsul, truth(s.Consul.Reachable))
 	gauge(descIndex, float64(s.Consul.Index))
 	gauge(descSync, seconds(s.Sync.Last))
+	gauge(descSyncAge, syncAge(s.Sync))
 	gauge(descInSync, truth(s.Sync.Error == "" && !s.Sync.Last.IsZero()))
 	gauge(descHAProxy, truth(s.HAProxy.Running))
 	count(descRestarts, uint64(s.HAProxy.Restarts))
@@ -72,6 +78,24 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	count(descRepairs, s.Sync.Repairs)
 	count(descFailures, s.Sync.Failures)
 	count(descHolds, s.Sync.Holds)
+	for _, peer := range s.Peers {
+		gauge(descPeer, truth(peer.Diverges), peer.ID)
+	}
+	exportHAProxy(out, s)
+}
+
+func orInfinite(value *float64) float64 {
+	if value == nil {
+		return math.Inf(1)
+	}
+	return *value
+}
+
+func syncAge(s Sync) float64 {
+	if s.Last.IsZero() {
+		return math.Inf(1)
+	}
+	return float64(s.AgeMS) / 1000
 }
 
 func modes(slots []Slot) map[state.Mode]int {
@@ -101,7 +125,7 @@ func seconds(t time.Time) float64 {
 func Propagation(registry *prometheus.Registry) func(time.Duration) {
 	histogram := prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "zatoha_lb_propagation_seconds",
-		Help:    "From a snapshot of Consul's being seen to the running HAProxy following it.",
+		Help:    "Seconds from a snapshot of Consul's being seen to the running HAProxy following it.",
 		Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5},
 	})
 	registry.MustRegister(histogram)

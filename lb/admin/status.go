@@ -8,37 +8,56 @@ import (
 
 	"zatoha/haproxy"
 	"zatoha/haproxy/process"
+	"zatoha/lb/peers"
 	"zatoha/lb/reconcile"
 	"zatoha/lb/state"
 )
 
-// Status is the answer of /status: is it healthy, what changed last, what is held back.
+// Status is the answer of /status: is it healthy, what changed last, what would break it.
 type Status struct {
 	Healthy bool      `json:"healthy"` // at least one server can take traffic
+	State   State     `json:"state"`   // the same in a word, and whether it will stay so
 	Summary string    `json:"summary"` // the same, and what is wrong, in one line
+	Risks   []Risk    `json:"risks"`   // what would break it, the worst first
 	Cluster string    `json:"cluster"`
 	Service string    `json:"service"` // the balanced service's name in Consul
+	Version string    `json:"version"` // the controller's
 	Now     time.Time `json:"now"`
 
 	Rotation []string          `json:"rotation"` // the instances that take traffic now, by HAProxy's own word
 	Slots    []Slot            `json:"slots"`    // those that are in use
 	Free     int               `json:"slots_free"`
-	Refused  []state.Refusal   `json:"refused"` // instances that cannot be balanced, and why
-	Held     []state.Change    `json:"held"`    // removals that looked implausible, and were not made
+	FreeForS *float64          `json:"slots_free_for_s,omitempty"` // seconds until none is free, at the last hour's growth; absent if it does not grow
+	Refused  []state.Refusal   `json:"refused"`                    // instances that cannot be balanced, and why
+	Held     []state.Change    `json:"held"`                       // removals that looked implausible, and were not made
 	HAProxy  HAProxy           `json:"haproxy"`
 	Consul   Consul            `json:"consul"`
 	Sync     Sync              `json:"sync"`
-	Changes  []reconcile.Entry `json:"changes"` // the last ones, newest first
+	Changes  []reconcile.Entry `json:"changes"`              // the last ones, newest first
+	Peers    []peers.Peer      `json:"other_load_balancers"` // of the same cluster
 }
+
+// State is the cluster's health in a word or two.
+type State string
+
+// The states.
+const (
+	Well   State = "healthy"
+	AtRisk State = "at risk" // healthy, but something of [Status.Risks] stands against its staying so
+	Down   State = "down"    // no server takes traffic
+)
 
 // Slot is one slot in use: who sits there, what it should do, and what HAProxy says that it does.
 type Slot struct {
-	Slot     string     `json:"slot"`
-	Instance string     `json:"instance"`
-	Address  string     `json:"address"`
-	Mode     state.Mode `json:"mode"`
-	Weight   int        `json:"weight"`
+	Slot         string     `json:"slot"`
+	Instance     string     `json:"instance"`
+	Address      string     `json:"address"`
+	Mode         state.Mode `json:"mode"`
+	Weight       int        `json:"weight"`
+	TakesTraffic bool       `json:"takes_traffic"`
+	StatusS      int64      `json:"status_s"` // seconds since HAProxy's status has been what it is
 	haproxy.Traffic
+	counters haproxy.Counters // for the metrics
 }
 
 // HAProxy is the supervised process.
@@ -46,6 +65,9 @@ type HAProxy struct {
 	Running bool   `json:"running"`
 	Error   string `json:"error,omitempty"` // why its counters cannot be read
 	process.Status
+	UptimeS  int64            `json:"worker_uptime_s"`
+	Frontend haproxy.Counters `json:"frontend"`
+	Backend  haproxy.Counters `json:"backend"`
 }
 
 // Consul is the catalog's side.
@@ -71,29 +93,24 @@ type Sync struct {
 func (a *Admin) status(ctx context.Context) Status {
 	report, running := a.loop.Report(), a.process.Status()
 	s := Status{
-		Cluster: a.options.Cluster, Service: a.options.Service, Now: time.Now(),
+		Cluster: a.options.Cluster, Service: a.options.Service, Version: a.options.Version, Now: a.now(),
 		Rotation: []string{}, Slots: []Slot{}, Refused: list(report.Refused), Held: list(report.Held), Changes: list(report.History),
 		HAProxy: HAProxy{Running: running.Master != 0, Status: running},
 		Consul:  Consul{ConsulReport: report.Consul, Address: a.options.Consul, Index: report.Index},
-		Sync:    newSync(report),
 	}
-	traffic, err := a.plane.Traffic(ctx)
+	s.Sync = newSync(report, s.Now)
+	if a.options.Peers != nil {
+		s.Peers = a.options.Peers()
+	}
+	s.Peers = list(s.Peers)
+	stats, err := a.plane.Stats(ctx)
 	if err != nil {
 		s.HAProxy.Error = err.Error()
 	}
-	for _, slot := range report.Pool.Slots {
-		if slot.Free() {
-			s.Free++
-			continue
-		}
-		now := traffic[slot.Name]
-		if takesTraffic(now, slot.Member) {
-			s.Rotation = append(s.Rotation, slot.Member.ID)
-		}
-		s.Slots = append(s.Slots, newSlot(slot, now))
-	}
-	s.Healthy = len(s.Rotation) > 0
-	s.Summary = s.summarize()
+	s.HAProxy.UptimeS, s.HAProxy.Frontend, s.HAProxy.Backend = int64(stats.Uptime.Seconds()), stats.Frontend, stats.Backend
+	s.seat(report.Pool, stats.Servers)
+	s.FreeForS = a.growth.freeFor(s.Now, len(s.Slots), s.Free)
+	s.judge()
 	return s
 }
 
@@ -105,22 +122,38 @@ func list[T any](items []T) []T {
 	return items
 }
 
-func newSlot(slot state.Slot, now haproxy.Traffic) Slot {
-	m := slot.Member
-	return Slot{
-		Slot: slot.Name, Instance: m.ID, Address: haproxy.Server{Address: m.Address, Port: m.Port}.Endpoint(),
-		Mode: m.Mode, Weight: m.Weight, Traffic: now,
+// seat lists the slots in use and counts the others.
+func (s *Status) seat(pool state.Pool, servers map[string]haproxy.Counters) {
+	for _, slot := range pool.Slots {
+		if slot.Free() {
+			s.Free++
+			continue
+		}
+		now := newSlot(slot, servers[slot.Name])
+		if now.TakesTraffic {
+			s.Rotation = append(s.Rotation, now.Instance)
+		}
+		s.Slots = append(s.Slots, now)
 	}
 }
 
-func newSync(report reconcile.Report) Sync {
+func newSlot(slot state.Slot, now haproxy.Counters) Slot {
+	m := slot.Member
+	return Slot{
+		Slot: slot.Name, Instance: m.ID, Address: haproxy.Server{Address: m.Address, Port: m.Port}.Endpoint(),
+		Mode: m.Mode, Weight: m.Weight, TakesTraffic: takesTraffic(now.Traffic, m), StatusS: int64(now.InStatus.Seconds()),
+		Traffic: now.Traffic, counters: now,
+	}
+}
+
+func newSync(report reconcile.Report, now time.Time) Sync {
 	s := Sync{
 		Last: report.LastSync, AgeMS: -1, Error: report.Error, Changes: report.Counters.Changes,
 		Repairs: report.Counters.Repairs, Failures: report.Counters.Failures, Holds: report.Counters.Holds,
 		Reloads: report.Counters.Reloads,
 	}
 	if !s.Last.IsZero() {
-		s.AgeMS = time.Since(s.Last).Milliseconds()
+		s.AgeMS = max(0, now.Sub(s.Last).Milliseconds())
 	}
 	return s
 }
@@ -131,11 +164,38 @@ func takesTraffic(now haproxy.Traffic, member state.Member) bool {
 	return up && member.Mode == state.Ready && member.Weight > 0
 }
 
+// judge says whether it is healthy, and what stands against its staying so.
+func (s *Status) judge() {
+	s.Healthy = len(s.Rotation) > 0
+	s.Summary = s.summarize()
+	s.Risks = list(s.risks())
+	switch {
+	case !s.Healthy:
+		s.State = Down
+	case len(s.Risks) > 0:
+		s.State = AtRisk
+	default:
+		s.State = Well
+	}
+}
+
+// Headline is how many servers take traffic.
+func (s *Status) Headline() string {
+	if !s.Healthy {
+		return fmt.Sprintf("none of %d servers takes traffic", len(s.Slots))
+	}
+	verb := "take"
+	if len(s.Rotation) == 1 {
+		verb = "takes"
+	}
+	return fmt.Sprintf("%d of %d servers %s traffic", len(s.Rotation), len(s.Slots), verb)
+}
+
 // summarize says in one line whether it is healthy, and if not everything is well, what is not.
 func (s *Status) summarize() string {
-	line := fmt.Sprintf("healthy: %d of %d servers take traffic", len(s.Rotation), len(s.Slots))
+	line := "healthy: " + s.Headline()
 	if !s.Healthy {
-		line = fmt.Sprintf("DOWN: none of %d servers takes traffic", len(s.Slots))
+		line = "DOWN: " + s.Headline()
 	}
 	var troubles []string
 	if !s.HAProxy.Running {
@@ -145,10 +205,10 @@ func (s *Status) summarize() string {
 		troubles = append(troubles, "consul does not answer, servers stay as they were")
 	}
 	if len(s.Held) > 0 {
-		troubles = append(troubles, fmt.Sprintf("%d removals are held back", len(s.Held)))
+		troubles = append(troubles, plural(len(s.Held), "removal is", "removals are")+" held back")
 	}
 	if len(s.Refused) > 0 {
-		troubles = append(troubles, fmt.Sprintf("%d instances cannot be balanced", len(s.Refused)))
+		troubles = append(troubles, plural(len(s.Refused), "instance", "instances")+" cannot be balanced")
 	}
 	if s.Sync.Error != "" {
 		troubles = append(troubles, "haproxy does not follow: "+s.Sync.Error)

@@ -3,9 +3,11 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -24,7 +26,7 @@ func Servers(pool state.Pool) []haproxy.Server {
 			continue
 		}
 		all = append(all, haproxy.Server{
-			Name: slot.Name, Address: slot.Member.Address, Port: slot.Member.Port, Weight: slot.Member.Weight,
+			Name: slot.Name, Address: slot.Member.Address, Port: slot.Member.Port, Weight: slot.Member.Weight, MaxConn: slot.Member.MaxConn,
 			Admin: admin(slot.Member.Mode), Note: note(slot.Member.Key),
 		})
 	}
@@ -50,13 +52,21 @@ func note(key string) string {
 	return url.PathEscape(key)
 }
 
-// Pool is the pool that these server lines were written from, with n slots at least. It is how a controller goes on
-// where the last one ended, also without Consul.
-func Pool(saved []haproxy.Server, n int) state.Pool {
+// Pool is the pool that goes on where an earlier controller ended, also without Consul: with the servers that the file
+// has, and of those that HAProxy runs already (none, if it does not run) with the weight, limit and state that they
+// have there. It has n slots at least.
+func Pool(saved, running []haproxy.Server, n int) state.Pool {
+	live := make(map[string]haproxy.Server, len(running))
+	for _, server := range running {
+		live[server.Name] = server
+	}
 	slots := make([]state.Slot, 0, len(saved))
 	for _, server := range saved {
 		slot := state.Slot{Name: server.Name}
 		if !server.Free() {
+			if now := live[server.Name]; now.Address == server.Address && now.Port == server.Port {
+				server.Admin, server.Weight, server.MaxConn = now.Admin, now.Weight, now.MaxConn
+			}
 			slot.Member = member(server)
 		}
 		slots = append(slots, slot)
@@ -67,49 +77,82 @@ func Pool(saved []haproxy.Server, n int) state.Pool {
 func member(server haproxy.Server) state.Member {
 	m := state.Member{
 		Key: server.Note, ID: server.Note[strings.LastIndexByte(server.Note, '/')+1:],
-		Address: server.Address, Port: server.Port, Weight: server.Weight, Mode: state.Out,
+		Address: server.Address, Port: server.Port, Weight: server.Weight, MaxConn: server.MaxConn, Mode: mode(server.Admin),
 	}
 	if server.Note == "" {
 		m.Key, m.ID = server.Endpoint(), server.Endpoint()
 	}
-	if server.Admin == haproxy.Ready {
-		m.Mode = state.Ready
-	}
 	return m
 }
 
-// drainMeta is the metadata by which an instance asks to leave rotation.
-const drainMeta = "drain"
-
-// resolver turns the host names that instances may have registered into addresses, which is all that the runtime
-// socket takes. It remembers the last answer for each name, so that a name server's failure removes nobody.
-type resolver struct {
-	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
-	known  map[string]netip.Addr
+func mode(admin haproxy.Admin) state.Mode {
+	switch admin {
+	case haproxy.Ready:
+		return state.Ready
+	case haproxy.Drain:
+		return state.Drain
+	default:
+		return state.Out
+	}
 }
 
-// catalog converts a snapshot of Consul's.
-func (r *resolver) catalog(ctx context.Context, snapshot consul.Snapshot) state.Catalog {
+// The metadata by which an instance says how it wants to be treated.
+const (
+	drainMeta   = "drain"   // "true": it asks to leave rotation
+	maxConnMeta = "maxconn" // how many requests it can take at a time; 0 is no limit
+)
+
+// converter makes catalogs of Consul's snapshots. It turns the host names that instances may have registered into
+// addresses, which is all that the runtime socket takes, and remembers the last answer for each name, so that a name
+// server's failure removes nobody.
+type converter struct {
+	lookup  func(ctx context.Context, network, host string) ([]netip.Addr, error)
+	maxConn int // for instances whose metadata say none
+	known   map[string]netip.Addr
+}
+
+func newConverter(maxConn int) converter {
+	return converter{lookup: net.DefaultResolver.LookupNetIP, maxConn: maxConn}
+}
+
+// catalog converts a snapshot.
+func (r *converter) catalog(ctx context.Context, snapshot consul.Snapshot) state.Catalog {
 	catalog := state.Catalog{Index: snapshot.Index}
 	for _, instance := range snapshot.Instances {
 		address, fault := r.address(ctx, instance.Address)
+		maxConn := r.maxConn
+		if text, says := instance.Meta[maxConnMeta]; says && fault == "" {
+			maxConn, fault = parseMaxConn(text)
+		}
 		catalog.Instances = append(catalog.Instances, state.Instance{
 			Key: instance.Key(), ID: instance.ID, Address: address, Port: instance.Port,
 			WeightPassing: instance.WeightPassing, WeightWarning: instance.WeightWarning,
-			Status: state.Status(instance.Status), Drain: instance.Meta[drainMeta] == "true", Fault: fault,
+			MaxConn: maxConn,
+			Status:  state.Status(instance.Status), Drain: instance.Meta[drainMeta] == "true", Fault: fault,
 		})
 	}
 	return catalog
 }
 
+func parseMaxConn(text string) (maxConn int, fault string) {
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return 0, fmt.Sprintf("its metadata have %s=%q, which is not a number from 0 on", maxConnMeta, text)
+	}
+	return int(n), ""
+}
+
 // lookupTimeout bounds the resolution of one name.
 const lookupTimeout = 2 * time.Second
 
-func (r *resolver) address(ctx context.Context, host string) (address, fault string) {
+func (r *converter) address(ctx context.Context, host string) (address, fault string) {
 	if host == "" {
 		return "", ""
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
+		if ip.Zone() != "" { // it may hold any text, also commands for HAProxy
+			return "", fmt.Sprintf("its address %q has an IPv6 zone, which means nothing to HAProxy", host)
+		}
 		return ip.String(), ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
@@ -128,4 +171,20 @@ func (r *resolver) address(ctx context.Context, host string) (address, fault str
 	}
 	r.known[host] = ip
 	return ip.String(), ""
+}
+
+// Look reads the service once, as the loop would see it.
+func Look(ctx context.Context, client *consul.Client, service string, maxConn int, timeout time.Duration) (state.Catalog, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	seen := consul.Observation{Err: context.DeadlineExceeded}
+	client.Watch(ctx, service, func(o consul.Observation) {
+		seen = o
+		cancel()
+	})
+	if seen.Err != nil {
+		return state.Catalog{}, seen.Err
+	}
+	convert := newConverter(maxConn)
+	return convert.catalog(context.WithoutCancel(ctx), seen.Snapshot), nil
 }

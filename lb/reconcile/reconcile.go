@@ -13,7 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,6 +45,7 @@ type Acknowledger interface {
 
 // Options of a loop.
 type Options struct {
+	MaxConn    int // requests at a time of a server whose metadata say nothing; 0 is no limit
 	Policy     state.Policy
 	Cluster    string              // under whose keys drained instances are acknowledged
 	Resync     time.Duration       // the longest time between two rounds
@@ -57,15 +58,16 @@ type Loop struct {
 	plane   DataPlane
 	acks    Acknowledger
 	log     zerolog.Logger
-	resolve resolver
+	convert converter
 	wake    chan struct{} // holds one wake-up; more would be the same
 	drains  drains        // used by the rounds only
 
-	mu     sync.Mutex
-	pool   state.Pool
-	latest *catalogSeen // nil until Consul has answered once
-	consul ConsulReport
-	report Report
+	mu       sync.Mutex
+	released []state.Change // held changes that an operator lets through
+	pool     state.Pool
+	latest   *catalogSeen // nil until Consul has answered once
+	consul   ConsulReport
+	report   Report
 }
 
 // catalogSeen is the last snapshot that Consul gave, and when.
@@ -78,7 +80,7 @@ type catalogSeen struct {
 func New(pool state.Pool, plane DataPlane, acks Acknowledger, log zerolog.Logger, options Options) *Loop {
 	return &Loop{
 		options: options, plane: plane, acks: acks, log: log, pool: pool,
-		resolve: resolver{lookup: net.DefaultResolver.LookupNetIP},
+		convert: newConverter(options.MaxConn),
 		wake:    make(chan struct{}, 1), drains: drains{},
 	}
 }
@@ -87,7 +89,7 @@ func New(pool state.Pool, plane DataPlane, acks Acknowledger, log zerolog.Logger
 func (l *Loop) Observe(ctx context.Context, seen consul.Observation) {
 	var latest *catalogSeen
 	if seen.Err == nil {
-		latest = &catalogSeen{catalog: l.resolve.catalog(ctx, seen.Snapshot), at: time.Now()}
+		latest = &catalogSeen{catalog: l.convert.catalog(ctx, seen.Snapshot), at: time.Now()}
 	}
 	l.mu.Lock()
 	was := l.consul
@@ -136,6 +138,9 @@ func (l *Loop) Run(ctx context.Context) error {
 		roundCtx, cancel := context.WithTimeout(ctx, roundTimeout)
 		err := l.round(roundCtx)
 		cancel()
+		if ctx.Err() != nil {
+			break // what was cut short is no failure
+		}
 		l.finish(err)
 		timer := time.NewTimer(l.delay(err))
 		select {
@@ -171,13 +176,33 @@ func (l *Loop) round(ctx context.Context) error {
 	}
 	// From here on the plan stands, whether or not HAProxy can be told now: a later round will see the difference.
 	l.commit(next, plan, refused, seen)
+	l.hurry(ctx, pool, next, plan, seen)
 	// The running HAProxy first, it is the one that serves; then the file, also while none is running.
 	err := l.converge(ctx, next, plan)
 	if err := errors.Join(err, l.plane.Save(ctx, Servers(next))); err != nil {
 		return err
 	}
-	l.propagated(plan, seen)
 	return l.acknowledge(ctx, next)
+}
+
+// hurry makes the planned changes at once, so that they need not wait until every server was read and compared, which
+// takes a while with thousands of them. Whatever fails here, the comparison that follows finds and mends.
+func (l *Loop) hurry(ctx context.Context, before, after state.Pool, plan state.Plan, seen *catalogSeen) {
+	if plan.Empty() {
+		return
+	}
+	from, to := Servers(before), Servers(after)
+	var changes []haproxy.Change
+	for i := range from {
+		if from[i] != to[i] {
+			changes = append(changes, haproxy.Change{From: from[i], To: to[i]})
+		}
+	}
+	if err := l.plane.Set(ctx, changes); err != nil {
+		l.log.Debug().Err(err).Msg("the planned changes could not be made at once")
+		return
+	}
+	l.options.Propagated(time.Since(seen.at))
 }
 
 func (l *Loop) read() (state.Pool, *catalogSeen) {
@@ -191,7 +216,34 @@ func (l *Loop) plan(pool state.Pool, seen *catalogSeen) (state.Plan, []state.Ref
 		return state.Plan{}, nil
 	}
 	members, refusals := state.Desire(seen.catalog)
-	return state.Diff(pool, members, l.options.Policy), refusals
+	plan := state.Diff(pool, members, l.options.Policy)
+	if len(plan.Held) > 0 && slices.Equal(plan.Held, l.takeReleased()) {
+		unguarded := l.options.Policy
+		unguarded.Guard = 1
+		plan = state.Diff(pool, members, unguarded)
+	}
+	return plan, refusals
+}
+
+// Release lets the changes through that the guard holds now, and returns them. It is an operator's decision, and only
+// about what the operator has seen: if something else is held by the time of the next round, nothing is let through.
+func (l *Loop) Release() []state.Change {
+	defer l.Wake()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.released = l.report.Held
+	return l.released
+}
+
+func (l *Loop) takeReleased() []state.Change {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	released := l.released
+	l.released = nil
+	if len(released) > 0 {
+		l.log.Warn().Int("changes", len(released)).Msg("an operator lets through what the guard held")
+	}
+	return released
 }
 
 // converge sets every running server that differs from its slot. A backend whose server lines are not our slots at
@@ -235,13 +287,6 @@ func unplanned(changes []haproxy.Change, plan state.Plan) []string {
 		}
 	}
 	return names
-}
-
-// propagated tells how long the snapshot took from being seen to being served, once for each that changed something.
-func (l *Loop) propagated(plan state.Plan, seen *catalogSeen) {
-	if !plan.Empty() {
-		l.options.Propagated(time.Since(seen.at))
-	}
 }
 
 func sameNames(want, running []haproxy.Server) bool {

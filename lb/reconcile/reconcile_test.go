@@ -212,6 +212,25 @@ func TestWithoutConsulEverythingStays(t *testing.T) {
 	})
 }
 
+func TestAnOperatorLetsThroughWhatIsHeld(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		w.catalog(t, "web-1 passing", "web-2 passing", "web-3 passing")
+		if released := w.Release(); len(released) != 0 {
+			t.Errorf("released %v while nothing was held", released)
+		}
+		w.catalog(t, "web-3 passing")
+		if released := w.Release(); len(released) != 2 {
+			t.Errorf("released %v", released)
+		}
+		synctest.Wait()
+		w.runs(t, "slot-003 10.0.0.3:80 ready")
+		w.catalog(t)
+		if report := w.Report(); len(report.Held) != 1 {
+			t.Errorf("the guard is still off: %+v", report.Held)
+		}
+	})
+}
+
 func TestWhatSomebodyElseChangedIsSetRight(t *testing.T) {
 	inWorld(t, 2, func(t *testing.T, w *world) {
 		w.catalog(t, "web-1 passing", "web-2 passing")
@@ -305,17 +324,46 @@ func TestThePoolReadsBackFromTheServerLines(t *testing.T) {
 	}
 	pool := state.NewPool(3)
 	pool.Slots[0].Member, pool.Slots[2].Member = members[0], members[1]
-	if got := Pool(Servers(pool), 0); !slices.Equal(got.Slots, pool.Slots) {
+	if got := Pool(Servers(pool), nil, 0); !slices.Equal(got.Slots, pool.Slots) {
 		t.Errorf("%+v became %+v", pool, got)
 	}
-	if got := Pool(Servers(pool), 5); len(got.Slots) != 5 || got.Used() != 2 {
+	if got := Pool(Servers(pool), nil, 5); len(got.Slots) != 5 || got.Used() != 2 {
 		t.Errorf("with five slots at least it became %+v", got)
+	}
+	running := Servers(pool)
+	running[0].Admin, running[0].Weight = haproxy.Drain, 7
+	running[2].Admin, running[2].Port = haproxy.Ready, 9
+	got := Pool(Servers(pool), running, 0)
+	if m := got.Slots[0].Member; m.Mode != state.Drain || m.Weight != 7 {
+		t.Errorf("a server that drains became %+v", m)
+	}
+	if m := got.Slots[2].Member; m != members[1] {
+		t.Errorf("what runs at another address counted: %+v", m)
+	}
+}
+
+func TestMetadataSayHowAnInstanceIsTreated(t *testing.T) {
+	convert := newConverter(100)
+	for _, c := range []struct {
+		meta map[string]string
+		want state.Instance
+	}{
+		{nil, state.Instance{MaxConn: 100}},
+		{map[string]string{"maxconn": "7", "drain": "true"}, state.Instance{MaxConn: 7, Drain: true}},
+		{map[string]string{"maxconn": "0", "drain": "false"}, state.Instance{}},
+		{map[string]string{"maxconn": "many"}, state.Instance{Fault: `its metadata have maxconn="many", which is not a number from 0 on`}},
+	} {
+		snapshot := consul.Snapshot{Instances: []consul.Instance{{Node: "n", ID: "a", Address: "10.0.0.1", Meta: c.meta}}}
+		got := convert.catalog(t.Context(), snapshot).Instances[0]
+		if got.MaxConn != c.want.MaxConn || got.Drain != c.want.Drain || got.Fault != c.want.Fault {
+			t.Errorf("%v: %+v", c.meta, got)
+		}
 	}
 }
 
 func TestHostNamesAreResolvedAndRemembered(t *testing.T) {
 	var fail error
-	r := resolver{lookup: func(_ context.Context, _, host string) ([]netip.Addr, error) {
+	r := converter{lookup: func(_ context.Context, _, host string) ([]netip.Addr, error) {
 		if host != "web.local" {
 			return nil, errors.New("no such host")
 		}
@@ -326,6 +374,7 @@ func TestHostNamesAreResolvedAndRemembered(t *testing.T) {
 		{"::1", "::1", ""},
 		{"", "", ""},
 		{"web.local", "10.0.0.3", ""},
+		{"fe80::1%eth0;shutdown frontend f", "", `its address "fe80::1%eth0;shutdown frontend f" has an IPv6 zone, which means nothing to HAProxy`},
 		{"nowhere.local", "", `its address "nowhere.local" cannot be resolved: no such host`},
 	} {
 		if address, fault := r.address(t.Context(), c.host); address != c.address || fault != c.fault {

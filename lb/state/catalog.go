@@ -25,6 +25,7 @@ type Instance struct {
 	Port          int    // 1..65535
 	WeightPassing int    // share of the traffic while passing
 	WeightWarning int    // share of the traffic while warning
+	MaxConn       int    // requests at a time that it can take; 0 is no limit
 	Status        Status
 	Drain         bool   // asked to leave rotation by its own metadata
 	Fault         string // why it cannot be balanced, if that is known already
@@ -52,7 +53,8 @@ type Member struct {
 	ID      string `json:"id"`
 	Address string `json:"address"`
 	Port    int    `json:"port"`
-	Weight  int    `json:"weight"` // 0..256, HAProxy's range
+	Weight  int    `json:"weight"`  // 0..256, HAProxy's range
+	MaxConn int    `json:"maxconn"` // requests at a time; 0 is no limit
 	Mode    Mode   `json:"mode"`
 }
 
@@ -81,6 +83,7 @@ func Desire(catalog Catalog) ([]Member, []Refusal) {
 			Address: instance.Address,
 			Port:    instance.Port,
 			Weight:  scale(instance.weight()),
+			MaxConn: instance.MaxConn,
 			Mode:    instance.mode(),
 		})
 	}

@@ -14,7 +14,8 @@ var update = flag.Bool("update", false, "rewrite the conversations in testdata")
 
 // TestConversations replays testdata/*.txt. A conversation is a list of blocks: a first line that says what is done
 // (pool SLOTS headroom=N guard=SHARE, catalog or show), the catalog's instances (ID ADDRESS:PORT STATUS [weight=N]
-// [warning=N] [drain]), and behind "----" what came of it: the plan, or the pool.
+// [warning=N]
+// [maxconn=N] [drain]), and behind "----" what came of it: the plan, or the pool.
 func TestConversations(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -105,6 +106,8 @@ func parseCatalog(t *testing.T, lines []string) Catalog {
 				instance.WeightPassing = number(t, value)
 			case "warning":
 				instance.WeightWarning = number(t, value)
+			case "maxconn":
+				instance.MaxConn = number(t, value)
 			case "drain":
 				instance.Drain = true
 			default:

@@ -61,8 +61,10 @@ func (c Change) Kind() string {
 		return "move"
 	case c.Before.Mode != c.After.Mode:
 		return string(c.After.Mode)
-	default:
+	case c.Before.Weight != c.After.Weight:
 		return "reweigh"
+	default:
+		return "limit"
 	}
 }
 
@@ -71,12 +73,16 @@ func (c Change) String() string {
 	return fmt.Sprintf("%s %s: %s -> %s", c.Slot, c.Kind(), c.Before, c.After)
 }
 
-// String is "nobody", or the member's name, address, weight and mode.
+// String is "nobody", or the member's name, address, weight, limit if it has one, and mode.
 func (m Member) String() string {
 	if m.Key == "" {
 		return "nobody"
 	}
-	return fmt.Sprintf("%s %s:%d weight %d %s", m.ID, m.Address, m.Port, m.Weight, m.Mode)
+	limit := ""
+	if m.MaxConn > 0 {
+		limit = fmt.Sprintf(" maxconn %d", m.MaxConn)
+	}
+	return fmt.Sprintf("%s %s:%d weight %d%s %s", m.ID, m.Address, m.Port, m.Weight, limit, m.Mode)
 }
 
 // String is the plan as text, a line for each thing done or held.

@@ -22,6 +22,7 @@ func anyMembers(t *rapid.T, n int) []Member {
 			Address: "10.0.0.1",
 			Port:    rapid.IntRange(8000, 8000+2*n).Draw(t, "port"),
 			Weight:  rapid.IntRange(0, 3).Draw(t, "weight"),
+			MaxConn: rapid.IntRange(0, 1).Draw(t, "maxconn"),
 			Mode:    rapid.SampledFrom([]Mode{Ready, Ready, Ready, Drain, Out}).Draw(t, "mode"),
 		})
 	}

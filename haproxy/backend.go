@@ -1,0 +1,37 @@
+package haproxy
+
+import (
+	"fmt"
+	"time"
+
+	"zatoha/haproxy/edit"
+)
+
+func (o Options) backend(servers []Server) edit.Section {
+	var s lines
+	s.add("balance roundrobin")
+	s.note("option http-buffer-request", "the body is read first, so that it can be sent again")
+	s.note("option redispatch 1", "a further try goes to another server")
+	s.add(fmt.Sprintf("retries %d", o.Retries))
+	s.add("retry-on conn-failure empty-response response-timeout")
+	s.note("http-request disable-l7-retry unless { method GET HEAD OPTIONS TRACE PUT DELETE } || { req.hdr(Idempotency-Key) -m found }",
+		"what may have been executed is sent again only if that is harmless")
+	s.add("option httpchk")
+	s.add("http-check send meth GET uri " + o.CheckURI + " ver HTTP/1.1 hdr Host " + Backend)
+	s.note("http-check expect ! rstatus ^5", "any other answer is a sign of life")
+	s.note(o.defaultServer(), "fastinter in doubt, downinter while down; nothing waits for a server that is out")
+	for _, server := range servers {
+		s = append(s, server.line())
+	}
+	return s.section("backend " + Backend + " from " + Defaults)
+}
+
+// defaultServer says how servers are checked: while in doubt at two fifths of the interval, while down at double.
+func (o Options) defaultServer() string {
+	text := fmt.Sprintf("default-server check inter %s fastinter %s downinter %s fall 2 rise 2",
+		duration(o.CheckInterval), duration(max(o.CheckInterval*2/5, time.Millisecond)), duration(2*o.CheckInterval))
+	if o.SlowStart > 0 {
+		text += " slowstart " + duration(o.SlowStart)
+	}
+	return text + " on-marked-down shutdown-sessions"
+}

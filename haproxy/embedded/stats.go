@@ -1,0 +1,152 @@
+package embedded
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/haproxytech/client-native/v5/models"
+
+	"zatoha/haproxy"
+)
+
+// Stats are the counters of our frontend, our backend and each of its servers.
+func (d *DataPlane) Stats(ctx context.Context) (haproxy.Stats, error) {
+	stats, err := d.runtime.stats(ctx, haproxy.Frontend, haproxy.Backend)
+	if err != nil {
+		return haproxy.Stats{}, err
+	}
+	stats.Uptime, err = d.runtime.uptime(ctx)
+	return stats, err
+}
+
+// stats reads "show stat". The library's own reading takes a second or more for some thousand servers, too long for a
+// page that asks every second.
+func (s *socket) stats(ctx context.Context, frontend, backend string) (haproxy.Stats, error) {
+	const command = "show stat"
+	answer, err := within(ctx, func() (string, error) { return s.api.ExecuteWithResponse(command) })
+	if err != nil {
+		return haproxy.Stats{}, fmt.Errorf("%s: %w", command, err)
+	}
+	stats, err := parseStats(answer, frontend, backend)
+	if err != nil {
+		return haproxy.Stats{}, fmt.Errorf("%s: %w", command, err)
+	}
+	return stats, nil
+}
+
+// parseStats reads the table of all proxies and servers, of which one frontend and one backend are ours.
+func parseStats(answer, frontend, backend string) (haproxy.Stats, error) {
+	table := csv.NewReader(strings.NewReader(strings.TrimPrefix(answer, "# ")))
+	table.FieldsPerRecord, table.ReuseRecord = -1, true
+	header, err := table.Read()
+	if err != nil {
+		return haproxy.Stats{}, fmt.Errorf("it has no header: %w", err)
+	}
+	r := row{columns: map[string]int{}}
+	for i, name := range header {
+		r.columns[name] = i
+	}
+	if _, known := r.columns["svname"]; !known {
+		return haproxy.Stats{}, fmt.Errorf("it is not a table of counters: %.100q", answer)
+	}
+	stats := haproxy.Stats{Servers: map[string]haproxy.Counters{}}
+	for {
+		if r.fields, err = table.Read(); errors.Is(err, io.EOF) {
+			return stats, nil
+		} else if err != nil {
+			return haproxy.Stats{}, err
+		}
+		switch proxy, server := r.text("pxname"), r.text("svname"); {
+		case proxy == frontend && server == "FRONTEND":
+			stats.Frontend = r.counters()
+			// Its sessions are connections, of which each may carry many requests.
+			stats.Frontend.Rate, stats.Frontend.Requests = int(r.number("req_rate")), r.number("req_tot")
+		case proxy == backend && server == "BACKEND":
+			stats.Backend = r.counters()
+		case proxy == backend:
+			stats.Servers[server] = r.counters()
+		}
+	}
+}
+
+// row is one proxy's or server's line of the table.
+type row struct {
+	columns map[string]int
+	fields  []string
+}
+
+// text is a field, or "" if this HAProxy or this line has no such field.
+func (r row) text(name string) string {
+	i, known := r.columns[name]
+	if !known || i >= len(r.fields) {
+		return ""
+	}
+	return r.fields[i]
+}
+
+// number is a field, or 0 if there is none or what it says is not countable.
+func (r row) number(name string) uint64 {
+	n, _ := strconv.ParseUint(r.text(name), 10, 64) // one too large is the largest
+	return n
+}
+
+func (r row) counters() haproxy.Counters {
+	return haproxy.Counters{
+		Traffic: haproxy.Traffic{
+			Status:   r.text("status"),
+			Check:    r.check(),
+			Sessions: int(r.number("scur")),
+			Rate:     int(r.number("rate")),
+			Requests: r.number("stot"),
+		},
+		InStatus: time.Duration(r.number("lastchg")) * time.Second,
+		Queue:    int(r.number("qcur")),
+		BytesIn:  r.number("bin"),
+		BytesOut: r.number("bout"),
+		Responses: haproxy.Responses{
+			r.number("hrsp_other"), r.number("hrsp_1xx"), r.number("hrsp_2xx"),
+			r.number("hrsp_3xx"), r.number("hrsp_4xx"), r.number("hrsp_5xx"),
+		},
+		Retries:        r.number("wretr"),
+		Redispatches:   r.number("wredis"),
+		Denied:         r.number("dreq") + r.number("dresp"),
+		RequestErrors:  r.number("ereq"),
+		ConnectErrors:  r.number("econ"),
+		ResponseErrors: r.number("eresp"),
+		CheckFailures:  r.number("chkfail"),
+		Downs:          r.number("chkdown"),
+	}
+}
+
+// check reads like HAProxy's own page: "L7OK/200 in 1ms". That another check is under way is of no interest.
+func (r row) check() string {
+	text := strings.TrimPrefix(r.text("check_status"), "* ")
+	if code := r.text("check_code"); code != "" {
+		text += "/" + code
+	}
+	if duration := r.text("check_duration"); duration != "" {
+		text += " in " + duration + "ms"
+	}
+	return text
+}
+
+// uptime is how long the worker that answers has been running.
+func (s *socket) uptime(ctx context.Context) (time.Duration, error) {
+	info, err := within(ctx, func() (*models.ProcessInfoItem, error) {
+		answer := s.api.GetInfo()
+		if answer.Error != "" {
+			return nil, errors.New(answer.Error)
+		}
+		return answer.Info, nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("show info: %w", err)
+	}
+	return time.Duration(value(info.Uptime)) * time.Second, nil
+}

@@ -1,0 +1,69 @@
+package haproxy
+
+import "time"
+
+// Options are what an operator can choose about our sections. Use [DefaultOptions] and change what differs. Durations
+// are written in whole milliseconds.
+type Options struct {
+	Bind        string // address:port of the plain HTTP front
+	TLS         TLS
+	StatsSocket string   // path of the runtime API's Unix socket
+	CheckURI    string   // what health checks ask of a server
+	HidePaths   []string // paths, each with all below it, that the front answers with 404
+	RateLimit   RateLimit
+	AccessLog   AccessLog
+
+	BufferSize int // bytes; a request that fits can be sent again if its server dies
+	MaxConn    int // clients' connections at a time; more wait in the kernel
+	QueueLimit int // requests that may wait for a server at a time; more are answered with 503
+	Retries    int // further tries of one request
+
+	RequestTimeout   time.Duration // for a client to send its headers, and as much of its body as the buffer holds
+	ClientTimeout    time.Duration // for which a client may send or take nothing in the middle of a request
+	KeepAliveTimeout time.Duration // for which a client may keep a connection open without a request
+	QueueTimeout     time.Duration // for which a request may wait for a server
+	ConnectTimeout   time.Duration // for a connection to a server, and the pause before a second try at the same one
+	ServerTimeout    time.Duration // the longest a server may think
+	TunnelTimeout    time.Duration // for which nothing may be sent either way through a WebSocket
+
+	CheckInterval time.Duration // between two health checks of a server; see [Options.Sections] for a server in doubt
+	CheckTimeout  time.Duration // the longest a health check may take
+	SlowStart     time.Duration // over which a server that comes back gets its full share; 0 gives it at once
+	HardStop      time.Duration // how long an old worker may live after a reload
+}
+
+// TLS is the HTTPS front. There is none without an address.
+type TLS struct {
+	Bind         string        // address:port
+	Certificate  string        // path of a PEM file with chain and key, or of a directory of such files
+	RedirectPort int           // where plain requests are sent to, as clients see it; 0 answers them as they are
+	HSTS         time.Duration // for which browsers shall ask for nothing but HTTPS; 0 does not tell them
+}
+
+// DefaultOptions are the measured defaults: with them, a server that is killed or stopped under load costs an
+// idempotent client no error. There is no slow start: behind it, the first request to one of a hundred servers was
+// seconds late.
+func DefaultOptions() Options {
+	return Options{
+		Bind:      "0.0.0.0:11223",
+		CheckURI:  "/zato/ping",
+		HidePaths: []string{"/metrics", "/debug/pprof"},
+
+		BufferSize: 64 << 10,
+		MaxConn:    10_000,
+		QueueLimit: 1000,
+		Retries:    3,
+
+		RequestTimeout:   10 * time.Second,
+		ClientTimeout:    30 * time.Second,
+		KeepAliveTimeout: time.Minute,
+		QueueTimeout:     5 * time.Second,
+		ConnectTimeout:   250 * time.Millisecond,
+		ServerTimeout:    30 * time.Second,
+		TunnelTimeout:    time.Hour,
+
+		CheckInterval: 250 * time.Millisecond,
+		CheckTimeout:  300 * time.Millisecond,
+		HardStop:      5 * time.Minute,
+	}
+}

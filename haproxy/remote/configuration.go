@@ -1,0 +1,196 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	parser "github.com/haproxytech/client-native/v5/config-parser"
+	"github.com/haproxytech/client-native/v5/config-parser/options"
+
+	"zatoha/haproxy"
+	"zatoha/haproxy/edit"
+)
+
+const rawPath = "configuration/raw"
+
+// document is the configuration as the API has it.
+type document struct {
+	version  int64
+	text     string // with the marks restored
+	sections []edit.Section
+}
+
+// post is what is to be made of a document.
+type post struct {
+	text       string
+	changed    bool
+	structural bool     // it takes a reload
+	actions    []string // to be run without a reload
+	worker     int64    // which worker a reload shall replace, 0 for none
+}
+
+func (d *DataPlane) read(ctx context.Context) (document, error) {
+	var raw struct {
+		Version int64  `json:"_version"`
+		Data    string `json:"data"`
+	}
+	header, err := d.api.call(ctx, request{method: http.MethodGet, path: rawPath, timeout: readTimeout}, &raw)
+	if err != nil {
+		return document{}, err
+	}
+	if raw.Version == 0 { // nobody has written through the API yet
+		raw.Version, err = strconv.ParseInt(header.Get("Configuration-Version"), 10, 64)
+		if err != nil {
+			return document{}, d.api.about(errors.New("it has no version: see that the URL is that of a Data Plane API 2.x"))
+		}
+	}
+	have := document{version: raw.Version, text: restore(raw.Data, d.sections(nil))}
+	if have.sections, err = edit.Read(have.text); err != nil {
+		return document{}, d.api.about(err)
+	}
+	return have, nil
+}
+
+// edit makes our sections in a document what they shall be.
+func (d *DataPlane) edit(have document, servers []haproxy.Server) (post, error) {
+	if line := conditional(have.text); line > 0 {
+		return post{}, d.api.about(&ConditionError{Line: line})
+	}
+	want := d.sections(servers)
+	text, err := edit.Apply(have.text, want)
+	if err != nil {
+		return post{}, d.api.about(err)
+	}
+	if text, err = explicit(text); err != nil {
+		return post{}, d.api.about(err)
+	}
+	now, err := haproxy.ReadServers(want)
+	if err != nil {
+		return post{}, err
+	}
+	same, err := sameDesign(have.sections, want)
+	if err != nil {
+		return post{}, d.api.about(err)
+	}
+	old, unreadable := haproxy.ReadServers(have.sections) // somebody wrote into our lines, they are put right
+	names := slices.EqualFunc(old, now, func(a, b haproxy.Server) bool { return a.Name == b.Name })
+	structural := !same || !names || unreadable != nil
+	return post{text: text, structural: structural, changed: structural || !slices.Equal(old, now)}, nil
+}
+
+// attempts is how often a change is made again after somebody else has written in between.
+const attempts = 5
+
+// change reads the document, has it edited and posts what came of it.
+func (d *DataPlane) change(ctx context.Context, edited func(document) (post, error)) error {
+	select {
+	case d.turn <- struct{}{}:
+		defer func() { <-d.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for another change of haproxy's configuration: %w", ctx.Err())
+	}
+	var err error
+	for range attempts {
+		have, readErr := d.read(ctx)
+		if readErr != nil {
+			return readErr
+		}
+		p, editErr := edited(have)
+		if editErr != nil || !p.changed {
+			return editErr
+		}
+		if err = d.post(ctx, have.version, p); !failure(err, (*Error).conflict) {
+			return err
+		}
+	}
+	return fmt.Errorf("somebody else changes haproxy's configuration all the time, gave up after %d attempts: %w", attempts, err)
+}
+
+// refusal is the last text that haproxy did not accept, and why.
+type refusal struct {
+	text string
+	err  error
+}
+
+// post writes the text and returns when it is in use. A text that was refused before is first tried dry, because only
+// the real thing says why it is refused, and leaves a file on HAProxy's machine each time.
+func (d *DataPlane) post(ctx context.Context, version int64, p post) error {
+	if d.refused.text == p.text && failure(d.validate(ctx, p.text), (*Error).refusal) {
+		return d.refused.err
+	}
+	query := url.Values{"version": {strconv.FormatInt(version, 10)}, "skip_reload": {"true"}}
+	if p.worker != 0 {
+		query = url.Values{"version": query["version"], "force_reload": {"true"}}
+	}
+	_, err := d.api.call(ctx, request{
+		method: http.MethodPost, path: rawPath, query: query, actions: p.actions, body: p.text, timeout: writeTimeout,
+	}, nil)
+	d.refused = refusal{}
+	switch {
+	case failure(err, (*Error).refusal):
+		d.refused = refusal{text: p.text, err: err}
+		return err
+	case failure(err, (*Error).conflict):
+		return err
+	case err == nil && p.worker != 0:
+		err = d.awaitWorker(ctx, p.worker)
+		d.unloaded = err != nil
+		return err
+	}
+	// Without a reload; or with one of which nobody knows what became.
+	d.unloaded = d.unloaded || p.structural
+	return err
+}
+
+func (d *DataPlane) validate(ctx context.Context, text string) error {
+	_, err := d.api.call(ctx, request{
+		method: http.MethodPost, path: rawPath, query: url.Values{"only_validate": {"true"}}, body: text, timeout: writeTimeout,
+	}, nil)
+	return err
+}
+
+// conditional is the number of the first line that is a condition, or 0.
+func conditional(text string) int {
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		if word := strings.TrimSpace(line); strings.HasPrefix(word, ".if") || strings.HasPrefix(word, ".el") {
+			return n
+		}
+	}
+	return 0
+}
+
+// sameDesign says whether sections are the same but for the servers in them, however the API has ordered and spelt them.
+func sameDesign(have, want []edit.Section) (bool, error) {
+	a, err := canonical(haproxy.WithServers(have, nil))
+	if err != nil {
+		return false, err
+	}
+	b, err := canonical(haproxy.WithServers(want, nil))
+	return a == b, err
+}
+
+// canonical are sections as the API would write them, which uses the same parser.
+func canonical(sections []edit.Section) (string, error) {
+	text, err := edit.Apply("", sections)
+	if err != nil {
+		return "", err
+	}
+	return rewritten(text)
+}
+
+// rewritten is a text as the API would write it.
+func rewritten(text string) (string, error) {
+	parsed, err := parser.New(options.String(text), options.NoNamedDefaultsFrom)
+	if err != nil {
+		return "", fmt.Errorf("config-parser: %w", err)
+	}
+	return parsed.String(), nil
+}

@@ -1,0 +1,205 @@
+// Package remote is the data plane behind an official HAProxy Data Plane API 2.9 (its /v2), over HTTP or HTTPS with
+// basic authentication: the controller and HAProxy are then on different machines, or owned by different people.
+//
+// A membership change: [DataPlane.Set] reads the raw configuration and its version, edits our server lines in it, and
+// posts it with skip_reload=true and the runtime commands as X-Runtime-Actions: the file and the running servers change
+// in one call, without a reload. [DataPlane.Save] then finds nothing left to write. A change of structure:
+// [DataPlane.Rebuild] posts with force_reload=true and waits until another worker answers. If somebody else wrote in
+// between, the API refuses the version (409), and the edit is made again on what is there then.
+//
+// # What the API does to the file
+//
+// The API takes the whole file apart and writes it anew at every change, whoever makes it. What the operator wrote is
+// therefore not kept byte for byte, as it is by package embedded. Measured with 2.9.9:
+//
+//   - Sections are sorted by kind and name, all global sections become one, the lines of a section are grouped by
+//     directive. Indentation and spacing are the API's. Two lines of its own head the file: "# _md5hash=" and "# _version=".
+//   - A defaults section without a name becomes "defaults unnamed_defaults_1". All defaults end up above all proxies, so
+//     that a proxy without a "from" takes the last of them by name. Before that can happen, each proxy is given a "from"
+//     with the defaults that it had; one that had none is refused, see [InheritanceError].
+//   - A comment behind a section's header is lost, and so is one behind monitor-uri and "monitor fail". One behind another
+//     directive stays. One on a line of its own stays somewhere, often above the next section.
+//   - ".if" and ".endif" end up beside each other, with what was between them above: it applies without the condition. A
+//     file with a condition is therefore refused here, see [ConditionError].
+//
+// The marks that tell our lines from the operator's ride behind directives. Those that the API drops are put back after
+// each reading, before package edit sees the text; see restore.
+//
+// # What to give the API
+//
+// A user of its own, a runtime socket (master_runtime, or a stats socket in the file that it starts from), and a reload
+// command that works. Its Consul discovery must be off: it writes the same file.
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"zatoha/haproxy"
+	"zatoha/haproxy/edit"
+)
+
+// DataPlane is one HAProxy behind a Data Plane API. Its methods may be called from several goroutines; those that write
+// take turns.
+type DataPlane struct {
+	api      *client
+	sections func([]haproxy.Server) []edit.Section
+	turn     chan struct{} // holds a token while somebody writes
+
+	// These belong to whose turn it is.
+	refused  refusal
+	unloaded bool // the file has a structure that HAProxy has not been seen to load
+}
+
+// New makes a data plane, without asking anything of the API yet. Paths in the options are paths on HAProxy's machine.
+func New(config Config, options haproxy.Options) (*DataPlane, error) {
+	if options.StatsSocket == "" {
+		return nil, errors.New("the runtime socket of the remote HAProxy has no path: give one on its own machine, e.g. /run/haproxy/zatoha.sock")
+	}
+	api, err := newClient(config)
+	if err != nil {
+		return nil, err
+	}
+	return &DataPlane{api: api, sections: options.Sections, turn: make(chan struct{}, 1)}, nil
+}
+
+// Saved are the servers that the file has now. It takes a few seconds at most.
+func (d *DataPlane) Saved() ([]haproxy.Server, error) {
+	return d.saved(context.Background())
+}
+
+func (d *DataPlane) saved(ctx context.Context) ([]haproxy.Server, error) {
+	have, err := d.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	servers, err := haproxy.ReadServers(have.sections)
+	if err != nil {
+		return nil, d.api.about(err)
+	}
+	return servers, nil
+}
+
+// Prepare puts our sections with these servers into the file, checked by haproxy on its machine. If that changes the
+// structure, an HAProxy that runs is reloaded; and if none can be seen to run, the next call does that. On which
+// structure it runs cannot be asked through the API: one that was started from another file stays on that.
+func (d *DataPlane) Prepare(ctx context.Context, servers []haproxy.Server) error {
+	return d.change(ctx, func(have document) (post, error) {
+		p, err := d.edit(have, servers)
+		if err != nil || !p.structural && !d.unloaded {
+			return p, err
+		}
+		p.worker, err = d.worker(ctx)
+		if errors.Is(err, errNotRunning) {
+			return p, nil
+		}
+		p.changed = true
+		return p, err
+	})
+}
+
+// Save writes the servers into the file, if they are not there already. It reloads nothing, unless it finds that
+// somebody changed the structure of our sections.
+func (d *DataPlane) Save(ctx context.Context, servers []haproxy.Server) error {
+	return d.Prepare(ctx, servers)
+}
+
+// Rebuild writes the file with another structure, reloads HAProxy and waits until the new worker answers. If haproxy
+// refuses the new file, the old one stays in place and in use.
+func (d *DataPlane) Rebuild(ctx context.Context, servers []haproxy.Server) error {
+	return d.change(ctx, func(have document) (post, error) {
+		p, err := d.edit(have, servers)
+		if err != nil {
+			return p, err
+		}
+		p.changed = true // the reload is wanted, whatever is in the file
+		p.worker, err = d.worker(ctx)
+		return p, err
+	})
+}
+
+// batch is the number of servers set in one call: their commands are a header, of which the API takes 1 MiB.
+const batch = 1000
+
+// Set changes servers in the running HAProxy and in the file, in one call for each thousand of them. A server's limit of
+// connections is the one thing that the API cannot change in a running HAProxy: it takes a reload, after which other
+// servers that drained are in maintenance, as the file has them. An HAProxy that does not run is an error, but the file
+// has the servers then.
+func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) error {
+	for batched := range slices.Chunk(changes, batch) {
+		if err := d.set(ctx, batched); err != nil {
+			return fmt.Errorf("setting servers of %s: %w", haproxy.Backend, err)
+		}
+	}
+	return nil
+}
+
+func (d *DataPlane) set(ctx context.Context, changes []haproxy.Change) error {
+	if slices.ContainsFunc(changes, limits) {
+		err := d.change(ctx, func(have document) (post, error) {
+			p, err := d.replace(have, changes)
+			if err != nil {
+				return p, err
+			}
+			p.worker, err = d.worker(ctx)
+			return p, err
+		})
+		if err != nil {
+			return err
+		}
+		changes = reloaded(changes)
+	}
+	commands := actions(haproxy.Backend, changes)
+	if len(commands) == 0 {
+		return nil
+	}
+	return d.change(ctx, func(have document) (post, error) {
+		p, err := d.replace(have, changes)
+		p.actions = commands
+		return p, err
+	})
+}
+
+// limits says whether a change is of the limit of connections.
+func limits(change haproxy.Change) bool {
+	return !change.To.Free() && change.From.MaxConn != change.To.MaxConn
+}
+
+// reloaded are the changes that are left when HAProxy runs on a file that has them.
+func reloaded(changes []haproxy.Change) []haproxy.Change {
+	left := slices.Clone(changes)
+	for i := range left {
+		left[i].From = left[i].To
+		if left[i].To.Admin == haproxy.Drain {
+			left[i].From.Admin = haproxy.Maint
+		}
+	}
+	return left
+}
+
+// replace makes the changes in a document.
+func (d *DataPlane) replace(have document, changes []haproxy.Change) (post, error) {
+	servers, err := haproxy.ReadServers(have.sections)
+	if err != nil {
+		return post{}, d.api.about(err)
+	}
+	p, err := d.edit(have, replaced(servers, changes))
+	p.changed = true // the running servers, if nothing else
+	return p, err
+}
+
+// replaced are the servers with those in place that the changes lead to.
+func replaced(servers []haproxy.Server, changes []haproxy.Change) []haproxy.Server {
+	wanted := make(map[string]haproxy.Server, len(changes))
+	for _, change := range changes {
+		wanted[change.To.Name] = change.To
+	}
+	for i, server := range servers {
+		if to, ok := wanted[server.Name]; ok {
+			servers[i] = to
+		}
+	}
+	return servers
+}

@@ -1,0 +1,91 @@
+package haproxy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+
+	"zatoha/haproxy/edit"
+)
+
+// structureVariable is the environment variable by which a running HAProxy tells on which structure it runs.
+const structureVariable = "ZATOHA_STRUCTURE"
+
+// Structure identifies all in our sections that takes a reload to change: every line, but of a server line only its
+// name, since the rest can be set in the running HAProxy. Notes do not count.
+func Structure(sections []edit.Section) string {
+	hash := sha256.New()
+	for _, section := range sections {
+		hash.Write([]byte(section.Header + "\n"))
+		for _, line := range section.Lines {
+			switch words := strings.Fields(line.Text); {
+			case words[0] == "server":
+				hash.Write([]byte(words[0] + " " + words[1] + "\n"))
+			case !namesStructure(line):
+				hash.Write([]byte(line.Text + "\n"))
+			}
+		}
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:8])
+}
+
+func namesStructure(line edit.Line) bool {
+	return strings.HasPrefix(line.Text, "setenv "+structureVariable+" ")
+}
+
+// NameStructure writes the sections' structure into them, where [RunningStructure] finds it when they run.
+func NameStructure(sections []edit.Section) []edit.Section {
+	name := edit.Line{Text: "setenv " + structureVariable + " " + Structure(sections), Note: "which structure this is"}
+	named := make([]edit.Section, len(sections))
+	copy(named, sections)
+	for i, section := range named {
+		if section.Header == "global" {
+			named[i].Lines = append(without(section.Lines, namesStructure), name)
+		}
+	}
+	return named
+}
+
+// AskStructure is the runtime command whose answer [RunningStructure] reads.
+const AskStructure = "show env " + structureVariable
+
+// RunningStructure is what a running HAProxy answers to [AskStructure], or "" if it runs nothing of ours.
+func RunningStructure(answer string) string {
+	_, structure, _ := strings.Cut(strings.TrimSpace(answer), structureVariable+"=")
+	return structure
+}
+
+// WithServers gives the sections the servers of others, and leaves their structure otherwise as it is.
+func WithServers(sections, others []edit.Section) []edit.Section {
+	var servers []edit.Line
+	for _, section := range others {
+		if isBackend(section) {
+			servers = without(section.Lines, func(line edit.Line) bool { return !isServer(line) })
+		}
+	}
+	changed := make([]edit.Section, len(sections))
+	copy(changed, sections)
+	for i, section := range changed {
+		if isBackend(section) {
+			changed[i].Lines = append(without(section.Lines, isServer), servers...)
+		}
+	}
+	return changed
+}
+
+func isServer(line edit.Line) bool { return strings.HasPrefix(line.Text, "server ") }
+
+func isBackend(section edit.Section) bool {
+	words := strings.Fields(section.Header)
+	return len(words) > 1 && words[0] == "backend" && words[1] == Backend
+}
+
+func without(lines []edit.Line, unwanted func(edit.Line) bool) []edit.Line {
+	var kept []edit.Line
+	for _, line := range lines {
+		if !unwanted(line) {
+			kept = append(kept, line)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"zatoha/deploy/program"
+	"zatoha/haproxy"
+	"zatoha/haproxy/embedded"
+	"zatoha/haproxy/process"
+	"zatoha/lb/admin"
+	"zatoha/lb/state"
+)
+
+// actionTimeout bounds an action: a reload with a check of 5,000 servers takes a second or two.
+const actionTimeout = 30 * time.Second
+
+// actions are what the running controller does when an operator asks.
+func (c *controller) actions() map[string]admin.Action {
+	return map[string]admin.Action{
+		"release": func(context.Context) (any, error) {
+			if released := c.loop.Release(); len(released) > 0 {
+				return released, nil
+			}
+			return nil, errors.New("the guard holds nothing back")
+		},
+		"rollback": func(ctx context.Context) (any, error) { return rolledBack, c.plane.Rollback(ctx) },
+	}
+}
+
+const rolledBack = "rolled back: the last good design is in place, with the servers of now"
+
+// releaseCommand lets the guard's removals through.
+type releaseCommand struct {
+	Admin program.HostPort `default:"127.0.0.1:11224" help:"Address of the controller's status page."`
+}
+
+// Run asks the controller, and prints what was let through.
+func (r *releaseCommand) Run(ctx context.Context, _ zerolog.Logger) error {
+	var released []state.Change
+	if err := ask(ctx, r.Admin, "release", &released); err != nil {
+		return err
+	}
+	for _, change := range released {
+		fmt.Println("let through:", change)
+	}
+	return nil
+}
+
+// rollbackCommand returns to the design before the last one.
+type rollbackCommand struct {
+	Admin      program.HostPort `default:"127.0.0.1:11224" help:"Address of the controller's status page."`
+	HAProxyBin string           `name:"haproxy-bin" default:"haproxy" help:"HAProxy's program, to check the configuration if no controller runs."`
+}
+
+// Run asks the controller; if none runs, it does the same itself.
+func (r *rollbackCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) error {
+	said := rolledBack
+	unlock, err := lock(g.StateDir)
+	if err == nil {
+		defer unlock()
+		plane := embedded.New(r.HAProxyBin, g.paths(), haproxy.DefaultOptions(), process.New(r.HAProxyBin, g.paths(), log, func() {}))
+		err = plane.Rollback(ctx)
+	} else {
+		err = ask(ctx, r.Admin, "rollback", &said)
+	}
+	if err == nil {
+		fmt.Println(said)
+	}
+	return err
+}
+
+// ask has the controller do something and decodes its answer.
+func ask(ctx context.Context, controller program.HostPort, action string, result any) error {
+	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
+	defer cancel()
+	url := fmt.Sprintf("http://%s/actions/%s", controller, action)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("no controller answers at %s: %w: start it, or say where it is by --admin", controller, err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("%s: %w", url, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		var failure admin.Failure
+		if json.Unmarshal(text, &failure) != nil || failure.Error == "" {
+			failure.Error = fmt.Sprintf("%s: %.200s", response.Status, text)
+		}
+		return fmt.Errorf("%s: %s", action, failure.Error)
+	}
+	return json.Unmarshal(text, result)
+}
+
+// stopCommand ends HAProxy.
+type stopCommand struct{}
+
+// Run ends HAProxy and removes its sockets and pid file.
+func (stopCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := process.Stop(ctx, g.paths()); err != nil {
+		return err
+	}
+	log.Info().Str("state_dir", g.StateDir).Msg("haproxy is stopped")
+	return nil
+}

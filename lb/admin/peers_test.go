@@ -1,0 +1,35 @@
+package admin
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"zatoha/lb/peers"
+)
+
+func TestAnotherLoadBalancerThatDivergesIsARisk(t *testing.T) {
+	f := healthy()
+	handler := New(Options{Peers: func() []peers.Peer {
+		return []peers.Peer{{ID: "lb-2", Index: 3}, {ID: "lb-3", Index: 9, Diverges: true}}
+	}}, f, f, f, prometheus.NewRegistry(), zerolog.Nop()).Handler()
+	for path, want := range map[string][]string{
+		"/status":  {`"id": "lb-2"`, `"what": "Load balancer lb-3 sends traffic to other servers than this one"`},
+		"/metrics": {`zatoha_lb_peer_diverges{peer="lb-2"} 0`, `zatoha_lb_peer_diverges{peer="lb-3"} 1`},
+	} {
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
+		for _, text := range want {
+			if !strings.Contains(recorder.Body.String(), text) {
+				t.Errorf("%s does not say %s:\n%s", path, text, recorder.Body)
+			}
+		}
+		if strings.Contains(recorder.Body.String(), "lb-2 sends") {
+			t.Errorf("%s: one that is in step is called a risk", path)
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"zatoha/deploy/program"
+	"zatoha/haproxy"
+)
+
+// frontFlags are the settings of HAProxy itself: what it listens to, and how it protects servers and clients.
+type frontFlags struct {
+	TLSListen     program.HostPort `name:"tls-listen" placeholder:"ADDRESS" help:"Address of the HTTPS front, with HTTP/2. Needs --tls-cert."`
+	TLSCert       string           `name:"tls-cert" type:"path" placeholder:"PATH" help:"PEM file with the certificate, its chain and its key, or a directory of such files, chosen by server name. New contents are taken up as they are written."`
+	HTTPSRedirect int              `name:"https-redirect" placeholder:"PORT" help:"Send plain requests to https (308) on this port, as clients see it: mostly 443. The monitor is answered all the same."`
+	HSTS          time.Duration    `name:"hsts" placeholder:"DURATION" help:"Tell browsers for how long to ask for nothing but HTTPS, like 8760h."`
+
+	RateLimit haproxy.RateLimit `default:"off" placeholder:"N/PERIOD" help:"Requests that one client address (of IPv6, one /64) may send in a period, like 100/10s; more are answered with 429."`
+	AccessLog haproxy.AccessLog `default:"off" placeholder:"TARGET" help:"Log each request as a line of JSON: to a syslog server (address:port or socket path), or to stdout or stderr of HAProxy, which is haproxy.log in the state directory, and nobody rotates that."`
+	HidePaths []string          `default:"/metrics,/debug/pprof" placeholder:"PATH" help:"Paths of the servers, each with all below it, that are answered with 404 from outside."`
+
+	MaxConn       int `name:"maxconn" default:"10000" help:"Connections of clients at a time; more wait. Each can take two buffers of memory."`
+	ServerMaxConn int `name:"server-maxconn" default:"4000" help:"Requests that one server has at a time, WebSockets included, unless its metadata say maxconn; more wait in the queue. 0 sets no limit."`
+	QueueLimit    int `default:"1000" help:"Requests that may wait for a server at a time; more are answered with 503."`
+	BufferSize    int `default:"65536" help:"Bytes of a request that are kept, so that it can be sent again if its server dies."`
+	Retries       int `default:"3" help:"Further tries of a request whose server dies or does not answer, if repeating it is harmless."`
+
+	RequestTimeout   time.Duration `default:"10s" help:"Time that a client has to send its headers, and as much of its body as the buffer holds."`
+	ClientTimeout    time.Duration `default:"30s" help:"Longest silence of a client in the middle of a request or a response."`
+	KeepAliveTimeout time.Duration `default:"1m" help:"Longest time that a client's connection stays open without a request."`
+	QueueTimeout     time.Duration `default:"5s" help:"Longest time that a request waits for a server."`
+	ConnectTimeout   time.Duration `default:"250ms" help:"Longest time that connecting to a server may take."`
+	ServerTimeout    time.Duration `default:"30s" help:"Longest time that a server may think."`
+	TunnelTimeout    time.Duration `default:"1h" help:"Longest silence of a WebSocket."`
+
+	CheckInterval time.Duration `default:"250ms" help:"Time between two of HAProxy's checks of a server; less while it is in doubt, more while it is down."`
+	CheckTimeout  time.Duration `default:"300ms" help:"Longest time that a check may take."`
+	SlowStart     time.Duration `name:"slowstart" default:"0s" help:"Time over which a server that comes into rotation gets its full share."`
+	HardStop      time.Duration `name:"hard-stop-after" default:"5m" help:"Longest time that connections open at a reload may go on."`
+}
+
+// Validate is kong's hook. It reports every fault.
+func (f *frontFlags) Validate() error {
+	var faults []error
+	refuse := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	refuse((f.TLSListen == "") != (f.TLSCert == ""), "--tls-listen and --tls-cert: give both or neither")
+	refuse(f.TLSListen == "" && f.HTTPSRedirect != 0, "--https-redirect: needs --tls-listen")
+	refuse(f.TLSListen == "" && f.HSTS != 0, "--hsts: needs --tls-listen")
+	refuse(f.HTTPSRedirect < 0 || f.HTTPSRedirect > 65535, "--https-redirect: %d: must be a port, 1..65535", f.HTTPSRedirect)
+	refuse(f.HSTS < 0 || f.HSTS%time.Second != 0, "--hsts: %v: must be whole seconds", f.HSTS)
+	for _, path := range f.HidePaths {
+		refuse(!hiddenPath.MatchString(path), "--hide-paths: %q: must be a path like /metrics, of letters, digits and . _ ~ -", path)
+	}
+	refuse(f.BufferSize < 16<<10 || f.BufferSize > 1<<20, "--buffer-size: %d: must be 16384..1048576", f.BufferSize)
+	for _, limit := range []struct {
+		flag            string
+		value, from, to int
+	}{
+		{"--maxconn", f.MaxConn, 1, 1_000_000},
+		{"--server-maxconn", f.ServerMaxConn, 0, 1_000_000},
+		{"--queue-limit", f.QueueLimit, 1, 1_000_000},
+		{"--retries", f.Retries, 0, 10},
+	} {
+		refuse(limit.value < limit.from || limit.value > limit.to, "%s: %d: must be %d..%d", limit.flag, limit.value, limit.from, limit.to)
+	}
+	return errors.Join(append(faults, f.validateTimes())...)
+}
+
+var hiddenPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+
+// longest is less than HAProxy's own limit for a time, which is near 24 days.
+const longest = 20 * 24 * time.Hour
+
+func (f *frontFlags) validateTimes() error {
+	var faults []error
+	for _, limit := range []struct {
+		flag        string
+		value, from time.Duration
+	}{
+		{"--request-timeout", f.RequestTimeout, 100 * time.Millisecond},
+		{"--client-timeout", f.ClientTimeout, 100 * time.Millisecond},
+		{"--keep-alive-timeout", f.KeepAliveTimeout, 100 * time.Millisecond},
+		{"--queue-timeout", f.QueueTimeout, time.Millisecond},
+		{"--connect-timeout", f.ConnectTimeout, time.Millisecond},
+		{"--server-timeout", f.ServerTimeout, 10 * time.Millisecond},
+		{"--tunnel-timeout", f.TunnelTimeout, time.Second},
+		{"--check-interval", f.CheckInterval, 10 * time.Millisecond},
+		{"--check-timeout", f.CheckTimeout, 10 * time.Millisecond},
+		{"--slowstart", f.SlowStart, 0},
+		{"--hard-stop-after", f.HardStop, time.Second},
+	} {
+		if limit.value < limit.from || limit.value > longest {
+			faults = append(faults, fmt.Errorf("%s: %v: must be %v..%v", limit.flag, limit.value, limit.from, longest))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// apply sets what the flags say. The limit of each server, ServerMaxConn, is not among the options of the whole.
+func (f *frontFlags) apply(o *haproxy.Options) {
+	o.TLS = haproxy.TLS{
+		Bind: string(f.TLSListen), Certificate: f.TLSCert, RedirectPort: f.HTTPSRedirect, HSTS: f.HSTS,
+	}
+	o.RateLimit, o.AccessLog, o.HidePaths = f.RateLimit, f.AccessLog, f.HidePaths
+	o.BufferSize, o.MaxConn, o.QueueLimit, o.Retries = f.BufferSize, f.MaxConn, f.QueueLimit, f.Retries
+	o.RequestTimeout, o.ClientTimeout, o.KeepAliveTimeout = f.RequestTimeout, f.ClientTimeout, f.KeepAliveTimeout
+	o.QueueTimeout, o.ConnectTimeout = f.QueueTimeout, f.ConnectTimeout
+	o.ServerTimeout, o.TunnelTimeout = f.ServerTimeout, f.TunnelTimeout
+	o.CheckInterval, o.CheckTimeout = f.CheckInterval, f.CheckTimeout
+	o.SlowStart, o.HardStop = f.SlowStart, f.HardStop
+}

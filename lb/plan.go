@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/pmezard/go-difflib/difflib"
+	"github.com/rs/zerolog"
+
+	"zatoha/consul"
+	"zatoha/deploy/program"
+	"zatoha/haproxy/embedded"
+	"zatoha/haproxy/process"
+	"zatoha/lb/reconcile"
+	"zatoha/lb/state"
+)
+
+// planCommand shows what a start with these settings would change, whether or not a load balancer runs already.
+type planCommand struct{ settings }
+
+// Run reads the file, the running HAProxy and Consul, and prints. It changes nothing.
+func (p *planCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) error {
+	agent, err := consul.New(p.ConsulHTTPAddr)
+	if err != nil {
+		return program.BadConfig("--consul-http-addr", err.Error(), "")
+	}
+	plane := p.dataPlane(g.paths(), process.New(p.HAProxyBin, g.paths(), log, func() {}))
+	pool, err := p.lastPool(ctx, plane, g.paths())
+	if err != nil {
+		return program.BadConfig("--haproxy-cfg", err.Error(), "")
+	}
+	forecast := forecast{pool: pool, file: g.HAProxyCfg, running: process.Running(ctx, g.paths())}
+	catalog, unreachable := reconcile.Look(ctx, agent, p.Service, p.ServerMaxConn, lookTimeout)
+	if unreachable == nil {
+		members, refused := state.Desire(catalog)
+		forecast.plan, forecast.refused = state.Diff(pool, members, p.policy()), refused
+	}
+	forecast.unreachable, forecast.index = unreachable, catalog.Index
+	if forecast.edit, err = plane.Preview(reconcile.Servers(forecast.plan.ApplyTo(pool))); err != nil {
+		return program.BadConfig("--haproxy-cfg", err.Error(), "")
+	}
+	return forecast.print(os.Stdout)
+}
+
+// lookTimeout bounds the wait for Consul.
+const lookTimeout = 5 * time.Second
+
+// forecast is what a start would do.
+type forecast struct {
+	pool        state.Pool
+	plan        state.Plan
+	refused     []state.Refusal
+	index       uint64
+	unreachable error // why Consul does not say what it wants
+	edit        embedded.Edit
+	file        string
+	running     bool
+}
+
+func (f forecast) print(out io.Writer) error {
+	var text strings.Builder
+	if f.unreachable != nil {
+		fmt.Fprintf(&text, "Consul cannot be asked, so the servers would stay as they are: %v\n", f.unreachable)
+	} else {
+		fmt.Fprintf(&text, "Servers, at Consul's index %d:\n%s", f.index, indented(f.plan.String()))
+	}
+	for _, refusal := range f.refused {
+		fmt.Fprintf(&text, "  cannot be balanced: %s: %s\n", refusal.ID, refusal.Reason)
+	}
+	diff, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
+		A: difflib.SplitLines(f.edit.Old), B: difflib.SplitLines(f.edit.New), FromFile: f.file + ", now", ToFile: f.file + ", then",
+	})
+	if err != nil {
+		return fmt.Errorf("comparing %s: %w", f.file, err)
+	}
+	fmt.Fprintf(&text, "%s:\n%s%s\n", f.file, indented(diff), f.radius())
+	_, err = io.WriteString(out, text.String())
+	return err
+}
+
+// radius says how much is touched.
+func (f forecast) radius() string {
+	reload := "no reload"
+	switch {
+	case f.edit.Structural && f.running:
+		reload = "a reload, which closes no connection"
+	case !f.running:
+		reload = "HAProxy is not running and would be started"
+	}
+	return fmt.Sprintf("Blast radius: %d of %d servers, %d of %d slots, %s; %d removals held back.",
+		f.touched(), f.pool.Used(), len(f.plan.Changes), len(f.pool.Slots), reload, len(f.plan.Held))
+}
+
+// touched counts the servers that take traffic now and would be changed.
+func (f forecast) touched() int {
+	n := 0
+	for _, change := range f.plan.Changes {
+		if change.Before.Key != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// indented is a text with every line set off, or a word that there is none.
+func indented(text string) string {
+	if text == "" {
+		return "  no change\n"
+	}
+	return "  " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n  ") + "\n"
+}

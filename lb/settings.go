@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"strconv"
+	"time"
+
+	"zatoha/consul"
+	"zatoha/deploy/program"
+	"zatoha/haproxy"
+	"zatoha/lb/state"
+)
+
+// settings are the choices that make a load balancer.
+type settings struct {
+	Listen      program.HostPort `default:"0.0.0.0:11223" help:"Address of the HTTP front."`
+	AdminListen program.HostPort `default:"127.0.0.1:11224" help:"Address of the status page and the metrics."`
+
+	Service string `default:"zato-server" help:"Consul service that is balanced."`
+	Cluster string `default:"main" help:"Name of the cluster: its keys in Consul begin with zato/<cluster>/."`
+
+	ConsulHTTPAddr string `env:"CONSUL_HTTP_ADDR" default:"127.0.0.1:8500" help:"Consul agent. The other CONSUL_* variables hold too."`
+	HAProxyBin     string `name:"haproxy-bin" default:"haproxy" help:"HAProxy's program, 2.6 or newer."`
+
+	Slots    int           `default:"10" help:"Server slots to begin with."`
+	Headroom int           `default:"10" help:"Free slots to have after growing, which takes a reload."`
+	Guard    float64       `default:"0.5" help:"Largest share of the servers that may vanish unannounced at once; more are kept. 1 turns the guard off."`
+	Resync   time.Duration `default:"5s" help:"Longest time between two comparisons of HAProxy with what it should be."`
+	CheckURI string        `default:"/zato/ping" help:"What HAProxy's health checks ask of a server; any answer but a 5xx is good."`
+
+	frontFlags
+}
+
+// Validate is kong's hook. It reports every fault.
+func (s *settings) Validate() error {
+	var faults []error
+	refuse := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	refuse(s.Service == "", "--service: must not be empty")
+	refuse(s.Cluster == "", "--cluster: must not be empty")
+	refuse(s.Slots < 1 || s.Slots > 10000, "--slots: %d: must be 1..10000", s.Slots)
+	refuse(s.Headroom < 0 || s.Headroom > 1000, "--headroom: %d: must be 0..1000", s.Headroom)
+	refuse(s.Guard < 0 || s.Guard > 1, "--guard: %v: must be 0..1", s.Guard)
+	refuse(s.Resync < 100*time.Millisecond, "--resync: %v: must be at least 100ms", s.Resync)
+	refuse(!validURI(s.CheckURI), "--check-uri: %q: must begin with / and have no spaces", s.CheckURI)
+	return errors.Join(append(faults, s.frontFlags.Validate())...)
+}
+
+func (s *settings) policy() state.Policy { return state.Policy{Headroom: s.Headroom, Guard: s.Guard} }
+
+// registration is how Consul shall know this load balancer: by its front, whose monitor says whether it can serve.
+func (s *settings) registration() (consul.Registration, error) {
+	name, err := os.Hostname()
+	if err != nil {
+		return consul.Registration{}, fmt.Errorf("this machine has no name to register under: %w", err)
+	}
+	local := s.Listen.Host()
+	if ip := net.ParseIP(local); local == "" || ip != nil && ip.IsUnspecified() {
+		local = "127.0.0.1"
+	}
+	port := s.Listen.Port()
+	return consul.Registration{
+		ID: fmt.Sprintf("zato-lb-%s-%d", name, port), Name: "zato-lb", Port: port,
+		Meta: map[string]string{"version": program.Version(), "balances": s.Service, "admin": string(s.AdminListen)},
+		Check: &consul.HTTPCheck{
+			URL:      "http://" + net.JoinHostPort(local, strconv.Itoa(port)) + haproxy.AliveURI,
+			Interval: time.Second, Timeout: time.Second, DeregisterCriticalAfter: 24 * time.Hour,
+		},
+	}, nil
+}
+
+var uri = regexp.MustCompile(`^/[!-~]*$`)
+
+// validURI says whether HAProxy can ask for it.
+func validURI(text string) bool { return uri.MatchString(text) }
