@@ -166,6 +166,16 @@ func TestWhoeverRegistersIsBalanced(t *testing.T) {
 	t.Error("it got none of four requests")
 }
 
+func TestAnAddressThatIsACommandIsRefused(t *testing.T) {
+	c := started(t, newConfig(t, 1))
+	registerAt(t, c, "evil", "::1%x;disable frontend front_http_plain;#", "17999")
+	await(t, c, func(s cluster.Status) bool { return strings.Contains(s.Summary, "1 instance cannot be balanced") })
+	answers(t, "http://"+c.Front+"/zato/ping", http.StatusOK)
+	if s := status(t, c); len(s.Slots) != 1 || s.Sync.Error != "" {
+		t.Errorf("the status page says %+v", s)
+	}
+}
+
 // register registers an instance as any program can, by one PUT to Consul's API. It has no check.
 func register(t *testing.T, c *cluster.Cluster, id, address string) {
 	t.Helper()
@@ -173,6 +183,11 @@ func register(t *testing.T, c *cluster.Cluster, id, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	registerAt(t, c, id, host, port)
+}
+
+func registerAt(t *testing.T, c *cluster.Cluster, id, host, port string) {
+	t.Helper()
 	body, err := json.Marshal(map[string]any{"ID": id, "Name": "zato-server", "Address": host, "Port": json.Number(port)})
 	if err != nil {
 		t.Fatal(err)
