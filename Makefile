@@ -84,6 +84,16 @@ fuzz: ## Fuzz each fuzz target for 20 seconds.
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime 20s "$$package" || exit 1; \
 	done
 
+.PHONY: faults
+faults: tools build ## Break the cluster under load and count what clients notice (SHORT=1 for 90 s, ONLY=kill for some).
+	@go build -o bin/ ./bench
+	@exec bin/bench faults $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
+
+.PHONY: bench
+bench: tools build ## Measure propagation, throughput and scale; the reports go to bin/reports.
+	@go build -o bin/ ./bench
+	@failed=0; for figures in propagation throughput scale; do bin/bench $$figures || failed=1; done; exit $$failed
+
 .PHONY: cover
 cover: ## Say how much of the code the unit tests run.
 	@mkdir -p bin && go test -coverprofile bin/cover.out $(unit_packages) && go tool cover -func bin/cover.out | tail -1

@@ -22,6 +22,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -60,6 +61,10 @@ type Template struct {
 	// BodyPause is how long the body comes behind the headers; 0 sends both in one write. A run that is stopped in
 	// the pause sends the body at once.
 	BodyPause time.Duration
+
+	// IDHeader names a header, such as Idempotency-Key, in which each request carries an id that no other has; none if
+	// it is "". Who answers can tell by it whether a request came twice.
+	IDHeader string
 }
 
 // Get is a GET of path.
@@ -75,6 +80,22 @@ type rendered struct {
 	asked       *http.Request // what http.ReadResponse has to know: a HEAD has no body
 	first, rest []byte        // rest is the body behind the pause
 	pause       time.Duration
+	id          int // where in first the id stands; 0: nowhere
+}
+
+// noID holds the place of a request's id, whose length it has.
+const noID = "----------------"
+
+// newID is an id of noID's length: the run's random part, then the request's number.
+func newID(run uint32, number int64) string { return fmt.Sprintf("%08x%08x", run, uint32(number)) }
+
+// withID is the request with an id of its own, if it has a place for one.
+func (r rendered) withID(run uint32, number int64) rendered {
+	if r.id > 0 {
+		r.first = bytes.Clone(r.first)
+		copy(r.first[r.id:], newID(run, number))
+	}
+	return r
 }
 
 func (t Template) render(addr string) (rendered, error) {
@@ -86,6 +107,9 @@ func (t Template) render(addr string) (rendered, error) {
 	for name, values := range t.Header {
 		request.Header[http.CanonicalHeaderKey(name)] = values
 	}
+	if t.IDHeader != "" {
+		request.Header.Set(t.IDHeader, noID)
+	}
 	if host := request.Header.Get("Host"); host != "" {
 		request.Host = host
 	}
@@ -94,6 +118,9 @@ func (t Template) render(addr string) (rendered, error) {
 		return rendered{}, err
 	}
 	r := rendered{asked: &http.Request{Method: t.Method}, first: wire.Bytes(), pause: t.BodyPause}
+	if t.IDHeader != "" {
+		r.id = bytes.Index(r.first, []byte(": "+noID+"\r\n")) + len(": ")
+	}
 	if t.BodyPause > 0 {
 		head := len(r.first) - len(t.Body)
 		r.first, r.rest = r.first[:head], r.first[head:]
@@ -105,6 +132,7 @@ func (t Template) render(addr string) (rendered, error) {
 type Running struct {
 	options  Options
 	requests []rendered
+	id       uint32       // random, the part of the requests' ids that tells this run from others
 	taken    atomic.Int64 // requests handed out to the clients so far
 	recorder *recorder
 	cancel   context.CancelFunc
@@ -131,7 +159,7 @@ func Start(ctx context.Context, options Options) (*Running, error) {
 	if options.Timeout <= 0 {
 		options.Timeout = defaultTimeout
 	}
-	r := &Running{options: options, recorder: newRecorder(options.Connections), done: make(chan struct{})}
+	r := &Running{options: options, id: rand.Uint32(), recorder: newRecorder(options.Connections), done: make(chan struct{})}
 	for i, template := range options.Templates {
 		request, err := template.render(options.Addr)
 		if err != nil {
@@ -185,7 +213,7 @@ func (r *Running) client(ctx context.Context) {
 		if !wait(ctx, time.Until(due)) {
 			return
 		}
-		out := c.request(ctx, r.requests[number%int64(len(r.requests))])
+		out := c.request(ctx, r.requests[number%int64(len(r.requests))].withID(r.id, number))
 		r.recorder.record(out, due)
 		if out.notConnected && !wait(ctx, redialPause) {
 			return

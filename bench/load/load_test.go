@@ -175,6 +175,40 @@ func TestRequestsAsWritten(t *testing.T) {
 	}
 }
 
+func TestEachRequestHasAnIDOfItsOwn(t *testing.T) {
+	template := Template{Method: "POST", Path: "/", Body: []byte("body"), IDHeader: "idempotency-key"}
+	paused := template
+	paused.BodyPause = time.Millisecond
+	ids := make(chan string, 80)
+	addr := serve(t, func(p peer) {
+		for {
+			request, err := http.ReadRequest(p.reader)
+			if err != nil {
+				return
+			}
+			if body, err := io.ReadAll(request.Body); string(body) != "body" {
+				t.Errorf("got the body %q, %v", body, err)
+			}
+			ids <- request.Header.Get("Idempotency-Key")
+			p.say(answer(200, "", ""))
+		}
+	})
+	for range 2 {
+		report := run(t, Options{Addr: addr, Connections: 4, Requests: 40, Templates: []Template{template, paused}})
+		if report.Errors() > 0 {
+			t.Error(report)
+		}
+	}
+	seen := map[string]bool{}
+	for range 80 {
+		id := <-ids
+		if len(id) != 16 || seen[id] {
+			t.Errorf("id %q, seen before: %v", id, seen[id])
+		}
+		seen[id] = true
+	}
+}
+
 func TestInstancesAreTallied(t *testing.T) {
 	var connections atomic.Int32
 	report := run(t, Options{

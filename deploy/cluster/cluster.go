@@ -62,9 +62,11 @@ type Status struct {
 		Reachable bool `json:"reachable"`
 	} `json:"consul"`
 	Sync struct {
-		AgeMS    int64  `json:"age_ms"`
-		Error    string `json:"error"`
-		Failures int    `json:"failures_total"`
+		AgeMS    int64          `json:"age_ms"`
+		Error    string         `json:"error"`
+		Failures int            `json:"failures_total"`
+		Changes  int            `json:"changes_total"`
+		Reloads  map[string]int `json:"reloads_total"`
 	} `json:"sync"`
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -82,6 +83,20 @@ func getJSON(ctx context.Context, url string, value any) error {
 		return fmt.Errorf("%s answers %s, %.100q: %w", url, response.Status, strings.TrimSpace(string(body)), err)
 	}
 	return nil
+}
+
+// FreeConfig is a config of n servers whose addresses are free ones of the loopback. Its programs and folder are left to
+// the caller.
+func FreeConfig(n int) (Config, error) {
+	ports, err := FreePorts(3 + n)
+	if err != nil {
+		return Config{}, err
+	}
+	addresses := make([]string, len(ports))
+	for i, port := range ports {
+		addresses[i] = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	}
+	return Config{ConsulAddr: addresses[0], Front: addresses[1], Admin: addresses[2], Servers: addresses[3:]}, nil
 }
 
 // FreePorts finds n different TCP ports of the loopback address on which nobody listens now.

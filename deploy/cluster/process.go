@@ -23,8 +23,13 @@ type Process struct {
 	err  error         // how it ended; read it when done is closed
 }
 
-// startProcess starts a program whose output goes to the end of the file at log.
+// startProcess starts a program, in a process group of its own, whose output goes to the end of the file at log.
 func startProcess(name, log string, env []string, binary string, args ...string) (*Process, error) {
+	return startIn(syscall.SysProcAttr{Setpgid: true}, name, log, env, binary, args...)
+}
+
+// startIn is startProcess in a group or session as the attributes say.
+func startIn(own syscall.SysProcAttr, name, log string, env []string, binary string, args ...string) (*Process, error) {
 	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
@@ -36,7 +41,8 @@ func startProcess(name, log string, env []string, binary string, args ...string)
 	p := &Process{Name: name, log: log, cmd: exec.Command(binary, args...), done: make(chan struct{})}
 	p.cmd.Env = env
 	p.cmd.Stdout, p.cmd.Stderr = output, output
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	own.Pdeathsig = syscall.SIGKILL
+	p.cmd.SysProcAttr = &own
 	started := make(chan error, 1)
 	go p.live(started)
 	if err := <-started; err != nil {

@@ -1,0 +1,149 @@
+// Package faults breaks a whole cluster of the real programs under load and counts what the clients notice of it.
+//
+// One case, kill-get: three servers behind the load balancer, 32 raw keep-alive connections of package load asking for
+// /zato/ping a thousand times a second; one server gets SIGKILL, is missed for a while, and is started again. Each
+// request that was not answered with 2xx is an error, each connection that ended without notice a close, and latencies
+// count from when a request was due. The trial passes if there were no errors, no closes, and no request took longer
+// than 250 ms; the scenario passes if each of its trials does. What each scenario does, and its pass line, stands in
+// the table in scenarios.go.
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"zatoha/bench/load"
+)
+
+// Options say what is run and with which programs.
+type Options struct {
+	Bin      string    // folder with our programs
+	Consul   string    // path of Consul
+	HAProxy  string    // path of HAProxy
+	Upstream []string  // command line that runs [Upstream]; its arguments are appended
+	Short    bool      // fewer trials and shorter faults
+	Only     string    // the scenarios whose names contain it; "" for all
+	LBArgs   []string  // more arguments for the load balancer
+	Progress io.Writer // gets a line for each trial
+}
+
+// Result is what became of one scenario.
+type Result struct {
+	Name, Does, PassLine string
+	Trials               []Trial
+	Elapsed              time.Duration
+}
+
+// Trial is one run of a scenario's fault.
+type Trial struct {
+	Load     load.Report
+	Measured []Measured // what else was timed
+	Failures []string   // in which respects it fell short of its pass line
+}
+
+// Measured is a time that a scenario took, and the most that it may take.
+type Measured struct {
+	What        string
+	Took, Limit time.Duration
+}
+
+// Passed says whether each trial did.
+func (r Result) Passed() bool {
+	return len(r.Trials) > 0 && !slices.ContainsFunc(r.Trials, func(t Trial) bool { return len(t.Failures) > 0 })
+}
+
+// Closes is how many connections ended without notice.
+func Closes(report load.Report) (n int) {
+	for _, failure := range []load.Failure{load.Reset, load.SilentClose, load.EarlyClose, load.Truncated} {
+		n += report.Failures[failure]
+	}
+	return n
+}
+
+// Run runs the scenarios one after the other. Its error is about what prevented that; a scenario that falls short is
+// no error but says so in its result. When ctx ends, the results so far are returned with its error.
+func Run(ctx context.Context, options Options) ([]Result, error) {
+	chosen := slices.DeleteFunc(table(options.Short), func(s scenario) bool { return !strings.Contains(s.name, options.Only) })
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("no scenario has %q in its name; there are %s", options.Only, strings.Join(Names(), ", "))
+	}
+	theatre := &theatre{options: options}
+	results, err := theatre.play(ctx, chosen)
+	return results, errors.Join(err, theatre.close(ctx))
+}
+
+// Names are those of the scenarios.
+func Names() (names []string) {
+	for _, s := range table(false) {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+func (t *theatre) play(ctx context.Context, chosen []scenario) (results []Result, err error) {
+	for _, s := range chosen {
+		result, err := t.scenario(ctx, s)
+		results = append(results, result)
+		if err != nil {
+			return results, fmt.Errorf("scenario %s: %w", s.name, err)
+		}
+	}
+	return results, nil
+}
+
+func (t *theatre) scenario(ctx context.Context, s scenario) (Result, error) {
+	result := Result{Name: s.name, Does: s.does, PassLine: s.passLine()}
+	began := time.Now()
+	for i := range s.trials {
+		stage, err := t.stage(ctx, s.set)
+		if err != nil {
+			return result, err
+		}
+		trial := s.trial(ctx, stage, i)
+		if ctx.Err() != nil {
+			return result, ctx.Err()
+		}
+		result.Trials = append(result.Trials, trial)
+		result.Elapsed = time.Since(began)
+		fmt.Fprintf(t.options.Progress, "%-16s %d/%d  %s\n", s.name, i+1, s.trials, trial)
+		if len(trial.Failures) > 0 {
+			fmt.Fprintf(t.options.Progress, "%-16s the logs are kept in %s\n", s.name, stage.dir)
+			if err := t.abandon(ctx); err != nil { // what is left of the cluster is no place for another trial
+				return result, err
+			}
+		}
+	}
+	return result, nil
+}
+
+// String is the trial in one line.
+func (t Trial) String() string {
+	verdict := "ok"
+	if len(t.Failures) > 0 {
+		verdict = "FELL SHORT: " + strings.Join(t.Failures, "; ")
+	}
+	text := fmt.Sprintf("%d requests, %d errors, %d closes, median %s, p99 %s, worst %s", t.Load.Requests, t.Load.Errors(),
+		Closes(t.Load), Readable(t.Load.Latency.Median), Readable(t.Load.Latency.P99), Readable(t.Load.Latency.Worst))
+	for _, m := range t.Measured {
+		text += fmt.Sprintf(", %s %s", m.What, Readable(m.Took))
+	}
+	return text + "  " + verdict
+}
+
+// Readable is a duration as a reader wants it, in milliseconds.
+func Readable(d time.Duration) string {
+	ms := float64(d) / float64(time.Millisecond)
+	switch {
+	case ms >= 100:
+		return fmt.Sprintf("%.0f ms", ms)
+	case ms >= 10:
+		return fmt.Sprintf("%.1f ms", ms)
+	default:
+		return fmt.Sprintf("%.2f ms", ms)
+	}
+}

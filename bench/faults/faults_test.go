@@ -1,0 +1,231 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"zatoha/bench/load"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestJudging(t *testing.T) {
+	report := func(requests, silent int, worst time.Duration) load.Report {
+		return load.Report{
+			Requests: requests, Statuses: map[int]int{200: requests - silent}, Failures: map[load.Failure]int{load.SilentClose: silent},
+			Latency: load.Latency{Worst: worst},
+		}
+	}
+	busy := []load.Template{get}
+	for _, test := range []struct {
+		name     string
+		scenario scenario
+		trial    Trial
+		allowed  int
+		want     []string // how the failures begin
+	}{
+		{name: "well", scenario: scenario{load: busy, worst: time.Second}, trial: Trial{Load: report(10, 0, time.Second)}},
+		{name: "no load was asked for"},
+		{name: "none came", scenario: scenario{load: busy}, want: []string{"no request"}},
+		{name: "a close is an error", scenario: scenario{load: busy}, trial: Trial{Load: report(10, 1, 0)}, want: []string{"1 errors, at most 0", "1 closes"}},
+		{name: "slow", scenario: scenario{load: busy, worst: time.Second}, trial: Trial{Load: report(10, 0, 1001*time.Millisecond)}, want: []string{"the worst took 1001 ms"}},
+		{
+			name: "as many errors as in flight", scenario: scenario{load: busy}, allowed: 2,
+			trial: Trial{Load: load.Report{Requests: 10, Statuses: map[int]int{200: 8, 502: 2}}},
+		},
+		{
+			name: "slow to return", want: []string{"back took 2000 ms"},
+			trial: Trial{Measured: []Measured{{"back", 2 * time.Second, time.Second}, {"out", time.Hour, 0}}},
+		},
+	} {
+		p := &play{trial: test.trial, allowed: test.allowed}
+		test.scenario.judge(p)
+		got := p.trial.Failures
+		if len(got) != len(test.want) {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+			continue
+		}
+		for i := range got {
+			if !strings.HasPrefix(got[i], test.want[i]) {
+				t.Errorf("%s: %q, want %q", test.name, got[i], test.want[i])
+			}
+		}
+	}
+}
+
+func TestTheTable(t *testing.T) {
+	seen := map[string]bool{}
+	full := table(false)
+	for i, s := range table(true) {
+		if seen[s.name] || s.does == "" || s.fault == nil || s.trials < 1 || s.trials > full[i].trials {
+			t.Errorf("%+v", s)
+		}
+		seen[s.name] = true
+	}
+	if _, err := Run(t.Context(), Options{Only: "no such"}); err == nil || !strings.Contains(err.Error(), "kill-get") {
+		t.Errorf("an unknown scenario: %v", err)
+	}
+}
+
+func TestTheReport(t *testing.T) {
+	good := Result{Name: "kill-get", Does: "kill", PassLine: "0 errors", Trials: []Trial{{Measured: []Measured{{"out", time.Second, 0}}}}}
+	bad := Result{Name: "pause", Trials: []Trial{{}, {Failures: []string{"3 errors"}}}}
+	for _, test := range []struct {
+		results []Result
+		passed  bool
+	}{{[]Result{good}, true}, {[]Result{good, bad}, false}, {nil, false}, {[]Result{{Name: "not run"}}, false}} {
+		passed, text := Summary(test.results)
+		if passed != test.passed {
+			t.Errorf("%v: %s", passed, text)
+		}
+	}
+	path, err := Report([]Result{good, bad}, "here").Write(t.TempDir(), "faults")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"1 of 2 scenarios passed, n = 3 trials", "| kill-get | kill | 1 |", "out 1000 ms", "- pause, trial 2: 3 errors", "faults-1.svg"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the report does not say %q:\n%s", want, text)
+		}
+	}
+}
+
+func TestMostAtOnce(t *testing.T) {
+	const stats = "# pxname,svname,scur,smax,\nfront,FRONTEND,1,32,\nback,slot-001,0,11,\n\n"
+	if n, err := mostAtOnce(stats, "slot-001"); n != 11 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	for _, bad := range []string{"", "# pxname,svname\nback,slot-001\n", stats[:40]} {
+		if _, err := mostAtOnce(bad, "slot-001"); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
+	}
+}
+
+func TestAnUpstreamRecordsBeforeItAnswers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ids")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	go func() { ended <- Upstream(ctx, address, file) }()
+	if err := serving(ctx, "http://"+address+ping); err != nil {
+		t.Fatal(err)
+	}
+	report, err := load.Run(ctx, load.Options{Addr: address, Connections: 3, Requests: 9, Templates: []load.Template{once}})
+	if err != nil || report.Errors() > 0 {
+		t.Fatal(report, err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	text, err := os.ReadFile(file)
+	if ids := strings.Fields(string(text)); len(ids) != 9 || len(ids[0]) != 16 {
+		t.Errorf("recorded %q, %v", text, err)
+	}
+}
+
+// TestObstacles asks a made-up Consul through them.
+func TestObstacles(t *testing.T) {
+	consul, o := consulBehindObstacles(t)
+	ask := func(path string, timeout time.Duration) string {
+		client := http.Client{Timeout: timeout, Transport: &http.Transport{DisableKeepAlives: true}}
+		response, err := client.Get("http://" + o.address() + path)
+		if err != nil {
+			return "no answer"
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			return "no answer"
+		}
+		return fmt.Sprintf("%d %s", response.StatusCode, body)
+	}
+	const health, other = "/v1/health/service/zato-server", "/v1/kv/x"
+	expect := func(want, path string) {
+		t.Helper()
+		if got := ask(path, 200*time.Millisecond); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+	expect("200 consul", health)
+	o.give(failing)
+	expect("500 rpc error: made up", health)
+	expect("200 consul", other)
+	o.give(leaderless)
+	expect("500 No cluster leader", other)
+	o.give(empty)
+	expect("200 []", health)
+	o.give(ownAnswer)
+	expect("200 consul", health)
+	for _, toxin := range []toxin{latency, reset, blackhole} {
+		if err := o.poison(toxin); err != nil {
+			t.Fatal(err)
+		}
+		expect("no answer", health)
+		if err := o.cure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		expect("200 consul", health)
+	}
+	consul.Close()
+	expect("502 ", health)
+}
+
+func consulBehindObstacles(t *testing.T) (*http.Server, *obstacles) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	consul := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "consul") })}
+	ended := make(chan error, 1)
+	go func() { ended <- consul.Serve(listener) }()
+	o, err := newObstacles(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := o.close(); err != nil {
+			t.Error(err)
+		}
+		consul.Close()
+		<-ended
+		o.consul.Transport.(*http.Transport).CloseIdleConnections()
+	})
+	return consul, o
+}
+
+func TestPassing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		if err := pass(t.Context(), time.Minute); err != nil || time.Since(began) != time.Minute {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if pass(ctx, time.Minute) == nil {
+			t.Error("it did not end with its context")
+		}
+	})
+}

@@ -1,0 +1,145 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"time"
+
+	"zatoha/deploy/cluster"
+)
+
+// guests are instances that come and go. Each takes some milliseconds for a request, so that some are in flight when
+// it goes.
+type guests struct {
+	p       *play
+	servers []*httptest.Server
+	present []bool
+}
+
+func (p *play) guests(n int) *guests {
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _ = pass(r.Context(), 5*time.Millisecond) })
+	g := &guests{p: p, present: make([]bool, n)}
+	for range n {
+		g.servers = append(g.servers, httptest.NewServer(handler))
+	}
+	return g
+}
+
+// close takes them out of the catalog and, when that has reached HAProxy, ends them.
+func (g *guests) close(ctx context.Context) error {
+	for i, present := range g.present {
+		if present {
+			if err := g.toggle(ctx, i); err != nil {
+				return err
+			}
+		}
+	}
+	err := g.p.whole(ctx)
+	if g.p.running != nil {
+		_ = pass(ctx, settling) // for what is in flight
+	}
+	for _, server := range g.servers {
+		server.Close()
+	}
+	return err
+}
+
+func guest(i int) string { return fmt.Sprintf("guest-%d", i+1) }
+
+// toggle registers the guest or deregisters it, and waits until HAProxy follows.
+func (g *guests) toggle(ctx context.Context, i int) error {
+	var err error
+	if g.present[i] {
+		err = g.p.Deregister(ctx, guest(i))
+	} else {
+		err = g.p.Register(ctx, cluster.Registration{ID: guest(i), Service: service, Address: g.servers[i].Listener.Addr().String()})
+	}
+	if err != nil {
+		return err
+	}
+	g.present[i] = !g.present[i]
+	return g.p.await(ctx, func(s cluster.Status) bool { return slices.Contains(s.Rotation, guest(i)) == g.present[i] })
+}
+
+// equal is how the status page reads when it equals the catalog.
+func (g *guests) equal(s cluster.Status) bool {
+	n := servers
+	for i, present := range g.present {
+		if present {
+			n++
+		}
+		if present != slices.Contains(s.Rotation, guest(i)) {
+			return false
+		}
+	}
+	return len(s.Rotation) == n && len(s.Slots) == n
+}
+
+// changeMembers makes n changes in the slots that there are.
+func changeMembers(n int) func(context.Context, *play) error {
+	return func(ctx context.Context, p *play) error {
+		g := p.guests(7) // beside three servers in ten slots
+		before, err := p.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if err := g.churn(ctx, n); err != nil {
+			return err
+		}
+		after, err := p.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if after.HAProxy.Worker != before.HAProxy.Worker {
+			p.fail("haproxy was reloaded: %v", after.Sync.Reloads)
+		}
+		if made := after.Sync.Changes - before.Sync.Changes; made < n {
+			p.fail("the controller made %d changes of %d", made, n)
+		}
+		return g.close(ctx)
+	}
+}
+
+// churn makes n changes, each waited for, and compares HAProxy with the catalog in the end.
+func (g *guests) churn(ctx context.Context, n int) error {
+	began := time.Now()
+	for i := range n {
+		if err := g.toggle(ctx, i%len(g.servers)); err != nil {
+			return err
+		}
+	}
+	g.p.measured("a change, on average", time.Since(began)/time.Duration(max(n, 1)), 0)
+	status, err := g.p.Status(ctx)
+	if err == nil && !g.equal(status) {
+		g.p.fail("haproxy does not equal the catalog: %+v", status)
+	}
+	return err
+}
+
+// grow adds guests to a backend that has no slot for them, then makes changes.
+func grow(reloads, changes int) func(context.Context, *play) error {
+	return func(ctx context.Context, p *play) error {
+		g := p.guests(reloads)
+		for i := range reloads {
+			before, err := p.Status(ctx)
+			if err != nil {
+				return err
+			}
+			began := time.Now()
+			if err := g.toggle(ctx, i); err != nil {
+				return err
+			}
+			p.measured("a reload, at most", time.Since(began), 0)
+			if after, err := p.Status(ctx); err != nil || after.HAProxy.Worker == before.HAProxy.Worker {
+				p.fail("%s came without a reload (%v)", guest(i), err)
+			}
+		}
+		if err := g.churn(ctx, changes); err != nil {
+			return err
+		}
+		return g.close(ctx)
+	}
+}

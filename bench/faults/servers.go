@@ -1,0 +1,157 @@
+package faults
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"zatoha/deploy/cluster"
+)
+
+// killServer kills one, and starts it again when the others have carried on for a moment.
+func killServer(ctx context.Context, p *play) error {
+	i := p.number % servers
+	p.Servers[i].Kill()
+	if err := p.timed(ctx, "out of rotation", 0, inRotation(servers-1)); err != nil {
+		return err
+	}
+	if err := pass(ctx, settling); err != nil {
+		return err
+	}
+	if err := p.StartServer(i); err != nil {
+		return err
+	}
+	return p.timed(ctx, "started and back in rotation", 0, inRotation(servers))
+}
+
+func pauseServer(d time.Duration) func(context.Context, *play) error {
+	return func(ctx context.Context, p *play) error {
+		server := p.Servers[p.number%servers]
+		server.Signal(syscall.SIGSTOP)
+		defer server.Signal(syscall.SIGCONT)
+		until := time.Now().Add(d)
+		if err := p.timed(ctx, "out of rotation", time.Second, inRotation(servers-1)); err != nil {
+			return err
+		}
+		if err := pass(ctx, time.Until(until)); err != nil {
+			return err
+		}
+		server.Signal(syscall.SIGCONT)
+		return p.timed(ctx, "back in rotation", 1500*time.Millisecond, inRotation(servers))
+	}
+}
+
+// restartServers asks each server to stop, as an upgrade does.
+func restartServers(ctx context.Context, p *play) error {
+	for i, server := range p.Servers {
+		began := time.Now()
+		stopCtx, cancel := context.WithTimeout(ctx, bound)
+		err := server.Stop(stopCtx)
+		cancel()
+		if err != nil {
+			return err
+		}
+		p.measured("stopped", time.Since(began), 0)
+		if server.Status() != 0 {
+			p.fail("%s ended with %s", server.Name, server.Ended())
+		}
+		if err := p.StartServer(i); err != nil {
+			return err
+		}
+		if err := p.timed(ctx, "started and back in rotation", 0, inRotation(servers)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// killUpstream kills one of those that record, and holds against the record what the clients saw.
+func killUpstream(ctx context.Context, p *play) error {
+	i := p.number % servers
+	slot, err := p.slotOf(ctx, fmt.Sprintf("upstream-%d", i+1))
+	if err != nil {
+		return err
+	}
+	p.upstreams.processes[i].Kill()
+	if err := p.timed(ctx, "out of rotation", 0, inRotation(servers-1)); err != nil {
+		return err
+	}
+	if err := pass(ctx, settling); err != nil {
+		return err
+	}
+	report := p.running.Stop()
+	stats, err := p.Runtime(ctx, "show stat")
+	if err != nil {
+		return err
+	}
+	if p.allowed, err = mostAtOnce(stats, slot); err != nil {
+		return err
+	}
+	executed, err := p.upstreams.executions()
+	if err != nil {
+		return err
+	}
+	twice := 0
+	for _, n := range executed {
+		if n > 1 {
+			twice++
+		}
+	}
+	if twice > 0 {
+		p.fail("%d requests were executed more than once", twice)
+	}
+	if answered := report.Requests - report.Errors(); len(executed) < answered {
+		p.fail("%d requests were answered but only %d executed: the record is not whole", answered, len(executed))
+	}
+	if err := p.upstreams.start(i); err != nil {
+		return err
+	}
+	if err := p.timed(ctx, "started and back in rotation", 0, inRotation(servers)); err != nil {
+		return err
+	}
+	_, err = p.Runtime(ctx, "clear counters all")
+	return err
+}
+
+// timed waits until the status page is as wanted and measures that.
+func (p *play) timed(ctx context.Context, what string, limit time.Duration, wanted func(cluster.Status) bool) error {
+	began := time.Now()
+	if err := p.await(ctx, wanted); err != nil {
+		return err
+	}
+	p.measured(what, time.Since(began), limit)
+	return nil
+}
+
+func (p *play) slotOf(ctx context.Context, instance string) (string, error) {
+	status, err := p.Status(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, slot := range status.Slots {
+		if slot.Instance == instance {
+			return slot.Slot, nil
+		}
+	}
+	return "", fmt.Errorf("%s sits in no slot", instance)
+}
+
+// mostAtOnce is how many requests a server has had in flight at once at most, by HAProxy's own count.
+func mostAtOnce(stats, slot string) (int, error) {
+	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(stats, "# "))).ReadAll()
+	if err != nil || len(rows) == 0 {
+		return 0, fmt.Errorf("haproxy's show stat: %q: %w", stats, err)
+	}
+	name, most := slices.Index(rows[0], "svname"), slices.Index(rows[0], "smax")
+	for _, row := range rows[1:] {
+		if name >= 0 && most >= 0 && row[name] == slot {
+			return strconv.Atoi(row[most])
+		}
+	}
+	return 0, fmt.Errorf("haproxy's show stat knows no %s", slot)
+}

@@ -1,0 +1,112 @@
+// Program bench shows what the load balancer is worth: it breaks a cluster of the real programs under load, and
+// measures it beside others.
+//
+// One case from start to end: `bench faults --only kill` starts Consul, HAProxy, the load balancer and three servers on
+// free ports of the loopback address, kills servers under load as its table of scenarios says, prints a line for each
+// trial, writes bin/reports/faults.md, and ends with a line that begins with PASS or FAIL, and status 0 or 1.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/rs/zerolog"
+
+	"zatoha/bench/faults"
+	"zatoha/deploy/program"
+	"zatoha/deploy/tools/find"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	g := &grammar{}
+	status := program.Main("bench", "Breaks and measures the load balancer with the real programs.", g)
+	if status == 0 && g.fellShort {
+		return 1
+	}
+	return status
+}
+
+type grammar struct {
+	Faults      faultsCommand      `cmd:"" help:"Break things under load and count what clients notice."`
+	Propagation propagationCommand `cmd:"" help:"How fast a change in Consul reaches clients."`
+	Throughput  throughputCommand  `cmd:"" help:"What it carries, beside a static HAProxy."`
+	Scale       scaleCommand       `cmd:"" help:"Changes and memory with thousands of instances."`
+	Upstream    upstreamCommand    `cmd:"" hidden:"" help:"An HTTP server that records what it executes; the faults are played with it."`
+
+	Bin string `default:"bin" help:"Folder with the programs lb and server."`
+	Out string `default:"bin/reports" help:"Folder for the reports."`
+
+	program.Common
+
+	fellShort bool // the figures have missed their pass line
+}
+
+// programs are the paths of what is run.
+type programs struct{ consul, haproxy string }
+
+func findPrograms() (programs, error) {
+	consul, consulErr := find.FindConsul()
+	haproxy, haproxyErr := find.FindHAProxy()
+	if err := errors.Join(consulErr, haproxyErr); err != nil {
+		return programs{}, program.BadConfig("programs", err.Error(), "")
+	}
+	return programs{consul, haproxy}, nil
+}
+
+// verdict prints the last line.
+func (g *grammar) verdict(passed bool, format string, args ...any) {
+	word := "PASS"
+	if !passed {
+		word, g.fellShort = "FAIL", true
+	}
+	fmt.Printf("%s: %s\n", word, fmt.Sprintf(format, args...))
+}
+
+type faultsCommand struct {
+	Short bool     `help:"Fewer trials and shorter faults: a minute and a half."`
+	Only  string   `placeholder:"NAME" help:"Only the scenarios with NAME in their names."`
+	LBArg []string `name:"lb-arg" sep:"none" placeholder:"ARG" help:"One more argument for the load balancer, such as --lb-arg=--access-log=stdout."`
+}
+
+// Run is `bench faults`.
+func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) error {
+	found, err := findPrograms()
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	results, runErr := faults.Run(ctx, faults.Options{
+		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, Upstream: []string{self, "upstream"},
+		Short: f.Short, Only: f.Only, LBArgs: f.LBArg, Progress: os.Stdout,
+	})
+	if len(results) > 0 {
+		path, err := faults.Report(results, circumstances(ctx, found)).Write(g.Out, "faults")
+		if err != nil {
+			return errors.Join(runErr, err)
+		}
+		fmt.Println("the report is in", path)
+	}
+	if runErr != nil {
+		return runErr
+	}
+	passed, text := faults.Summary(results)
+	g.verdict(passed, "%s", text)
+	return nil
+}
+
+type upstreamCommand struct {
+	Listen program.HostPort `required:"" help:"Address to serve on."`
+	Record string           `required:"" placeholder:"FILE" help:"File that gets the id of each request that is executed."`
+}
+
+// Run is `bench upstream`.
+func (u *upstreamCommand) Run(ctx context.Context, _ zerolog.Logger) error {
+	return faults.Upstream(ctx, string(u.Listen), u.Record)
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/rs/zerolog"
+
+	"zatoha/bench/measure"
+)
+
+type propagationCommand struct {
+	Trials int `short:"n" default:"200" help:"Registrations and deregistrations at each size."`
+}
+
+// Run is `bench propagation`.
+func (p *propagationCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) error {
+	return g.take(ctx, "propagation", p.Trials, measure.Propagation)
+}
+
+type throughputCommand struct {
+	Trials int `short:"n" default:"15" help:"Rounds."`
+}
+
+// Run is `bench throughput`.
+func (t *throughputCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) error {
+	return g.take(ctx, "throughput", t.Trials, measure.Throughput)
+}
+
+type scaleCommand struct {
+	Trials int   `short:"n" default:"50" help:"Changes at each size."`
+	Sizes  []int `default:"100,1000,5000" help:"Numbers of instances."`
+}
+
+// Run is `bench scale`.
+func (s *scaleCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) error {
+	return g.take(ctx, "scale", s.Trials, func(ctx context.Context, o measure.Options) (measure.Outcome, error) {
+		return measure.Scale(ctx, o, s.Sizes)
+	})
+}
+
+// take takes the figures, writes the report and prints the verdict.
+func (g *grammar) take(ctx context.Context, name string, trials int, figures func(context.Context, measure.Options) (measure.Outcome, error)) error {
+	if trials < 1 {
+		return fmt.Errorf("--trials: %d: must be at least 1", trials)
+	}
+	found, err := findPrograms()
+	if err != nil {
+		return err
+	}
+	outcome, err := figures(ctx, measure.Options{
+		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, Trials: trials, Progress: os.Stdout,
+		Circumstances: circumstances(ctx, found),
+	})
+	if err != nil {
+		return err
+	}
+	path, err := outcome.Page.Write(g.Out, name)
+	if err != nil {
+		return err
+	}
+	fmt.Println("the report is in", path)
+	g.verdict(outcome.Passed, "%s: %s", name, outcome.Summary)
+	return nil
+}

@@ -1,0 +1,175 @@
+package measure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"zatoha/bench/load"
+	"zatoha/bench/report"
+	"zatoha/deploy/cluster"
+)
+
+const (
+	warmUp = 500 * time.Millisecond
+	heat   = 2 * time.Second // of one measurement
+)
+
+// contender is an HAProxy that is measured, by the address of its front.
+type contender struct {
+	name, front string
+	rate        Sample // requests per second
+	p99         Sample // ms
+}
+
+// Throughput measures ours beside a static HAProxy with the same directives and servers, by turns; the same static one
+// twice, as a control; and one with none of the protective directives.
+func Throughput(ctx context.Context, o Options) (outcome Outcome, err error) {
+	l, err := o.lab(ctx, 3)
+	if err != nil {
+		return outcome, err
+	}
+	defer func() { err = errors.Join(err, l.close(ctx)) }()
+	contenders, stop, err := l.contenders()
+	defer stop()
+	if err != nil {
+		return outcome, err
+	}
+	for i := range o.Trials {
+		for j := range contenders { // in turn, and each goes first as often
+			c := &contenders[(i+j)%len(contenders)]
+			if err := c.measure(ctx); err != nil {
+				return outcome, err
+			}
+		}
+		fmt.Fprintf(o.Progress, "round %d/%d: ours %.0f/s, static %.0f/s, again %.0f/s, bare %.0f/s\n",
+			i+1, o.Trials, contenders[0].rate[i], contenders[1].rate[i], contenders[2].rate[i], contenders[3].rate[i])
+	}
+	return compare(o, contenders), nil
+}
+
+// contenders are ours, the static one, the static one again, and the bare one. Stop ends what was started.
+func (l *lab) contenders() (all []contender, stop func(), err error) {
+	var started []*cluster.Process
+	stop = func() {
+		for _, p := range started {
+			p.Kill()
+		}
+	}
+	ours, err := os.ReadFile(l.HAProxyCfg())
+	if err != nil {
+		return nil, stop, err
+	}
+	all = []contender{{name: "ours", front: l.Front}}
+	for _, other := range []struct{ name, config string }{
+		{"static", static(string(ours))}, {"static again", static(string(ours))}, {"bare", bare(l.Config.Servers)},
+	} {
+		free, err := cluster.FreeConfig(0)
+		if err != nil {
+			return nil, stop, err
+		}
+		name := strings.ReplaceAll(other.name, " ", "-")
+		path := filepath.Join(l.dir, name+".cfg")
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(other.config, frontMark, free.Front)), 0o644); err != nil {
+			return nil, stop, err
+		}
+		p, err := l.Launch(name, l.HAProxyBin, "-db", "-f", path)
+		if err != nil {
+			return nil, stop, err
+		}
+		started = append(started, p)
+		all = append(all, contender{name: other.name, front: free.Front})
+	}
+	return all, stop, nil
+}
+
+// frontMark stands for the front's address in a configuration.
+const frontMark = "127.0.0.1:FRONT"
+
+var (
+	bindLine  = regexp.MustCompile(`(?m)^(\s*bind )\S+`)
+	ownSocket = regexp.MustCompile(`(?m)^\s*(stats socket|server-state|pidfile|log) .*\n`)
+	freeSlot  = regexp.MustCompile(`(?m)^\s*server \S+ 127\.0\.0\.1:1 .*\n`)
+)
+
+// static is our configuration as somebody would write it by hand: the same directives, and only the servers there are.
+func static(ours string) string {
+	ours = ownSocket.ReplaceAllString(ours, "")
+	ours = freeSlot.ReplaceAllString(ours, "")
+	return bindLine.ReplaceAllString(ours, "${1}"+frontMark)
+}
+
+// bare is what people begin with.
+func bare(servers []string) string {
+	text := "defaults\n mode http\n timeout client 60s\n timeout server 30s\n timeout connect 1s\n" +
+		"frontend front\n bind " + frontMark + "\n default_backend back\nbackend back\n balance roundrobin\n"
+	for i, server := range servers {
+		text += fmt.Sprintf(" server s%d %s check\n", i+1, server)
+	}
+	return text
+}
+
+// measure puts as much load on it as it takes.
+func (c *contender) measure(ctx context.Context) error {
+	options := load.Options{Addr: c.front, Connections: 32, Templates: []load.Template{load.Get("/zato/ping")}}
+	for _, d := range []time.Duration{warmUp, heat} {
+		during, cancel := context.WithTimeout(ctx, d)
+		report, err := load.Run(during, options)
+		cancel()
+		switch {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case report.Errors() > 0:
+			return fmt.Errorf("%s: %s", c.name, report)
+		case d == heat:
+			c.rate = append(c.rate, float64(report.Requests)/report.Elapsed.Seconds())
+			c.p99.add(report.Latency.P99)
+		}
+	}
+	return nil
+}
+
+// ratios are those of two contenders in each round.
+func ratios(of, to Sample) (r Sample) {
+	for i := range of {
+		r = append(r, of[i]/to[i])
+	}
+	return r
+}
+
+func compare(o Options, contenders []contender) Outcome {
+	page := report.New("Throughput", o.Circumstances)
+	page.Paragraph(fmt.Sprintf("GET /zato/ping over 32 raw keep-alive connections at full speed, %s for each measurement, %d rounds in which "+
+		"all have their turn. The client, HAProxy and the three servers share the cores. \"static\" is a configuration written "+
+		"by hand with the same directives and servers; \"static again\" is its twin, whose ratio to it is the scatter of the "+
+		"machine; \"bare\" has `check` and nothing else.", heat, o.Trials))
+	ours, control, base := contenders[0], contenders[2], contenders[1]
+	var rows [][]string
+	chart := report.Chart{Title: "Requests per second, round by round", X: report.Axis{Label: "round"}, Y: report.Axis{Label: "requests/s"}}
+	for _, c := range contenders {
+		speed, tail := ratios(c.rate, base.rate), ratios(c.p99, base.p99)
+		rows = append(rows, []string{
+			c.name, fmt.Sprint(len(c.rate)), fmt.Sprintf("%.0f", c.rate.Quantile(0.5)), fmt.Sprintf("%.3f", speed.Quantile(0.5)),
+			fmt.Sprintf("%.3f … %.3f", speed.Quantile(0.1), speed.Quantile(0.9)), c.p99.text(0.5), fmt.Sprintf("%.3f", tail.Quantile(0.5)), c.p99.text(1),
+		})
+		series := report.Series{Name: c.name, Line: true}
+		for i, rate := range c.rate {
+			series.Points = append(series.Points, report.Point{X: float64(i + 1), Y: rate})
+		}
+		chart.Series = append(chart.Series, series)
+	}
+	page.Table([]string{"", "n", "requests/s (median)", "ratio to static, by pairs (median)", "(10 % … 90 %)", "p99 latency (median)", "its ratio (median)", "worst p99"}, rows)
+	page.Plot(chart)
+	speed, tail := ratios(ours.rate, base.rate).Quantile(0.5), ratios(ours.p99, base.p99).Quantile(0.5)
+	summary := fmt.Sprintf("throughput %.3f of static (≥ 0.98; control %.3f), p99 %.3f of it (≤ 1.05; control %.3f), n = %d pairs",
+		speed, ratios(control.rate, base.rate).Quantile(0.5), tail, ratios(control.p99, base.p99).Quantile(0.5), len(ours.rate))
+	page.Paragraph(summary)
+	return Outcome{page, speed >= 0.98 && tail <= 1.05, summary}
+}

@@ -1,0 +1,67 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Registration is an instance as Consul is told of it. Without a check it counts as healthy.
+type Registration struct {
+	ID      string
+	Service string // its name; zato-server is what the load balancer follows unless told otherwise
+	Address string // host:port
+	Weight  int    // 0 means Consul's default, 1
+}
+
+// catalogClient keeps its connections, for those who change the catalog often.
+var catalogClient = http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
+
+// Register puts an instance into Consul, or changes it, as any program can: by one PUT to the agent.
+func (c *Cluster) Register(ctx context.Context, r Registration) error {
+	host, port, err := net.SplitHostPort(r.Address)
+	if err != nil {
+		return fmt.Errorf("register %s: %w", r.ID, err)
+	}
+	definition := map[string]any{"ID": r.ID, "Name": r.Service, "Address": host, "Port": json.Number(port)}
+	if r.Weight > 0 {
+		definition["Weights"] = map[string]int{"Passing": r.Weight, "Warning": 1}
+	}
+	return c.put(ctx, "register", definition)
+}
+
+// Deregister takes an instance out of Consul.
+func (c *Cluster) Deregister(ctx context.Context, id string) error {
+	return c.put(ctx, "deregister/"+url.PathEscape(id), nil)
+}
+
+func (c *Cluster) put(ctx context.Context, call string, body any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("consul: %s: %w", call, err)
+	}
+	address := "http://" + c.ConsulAddr + "/v1/agent/service/" + call
+	request, err := http.NewRequestWithContext(ctx, http.MethodPut, address, bytes.NewReader(text))
+	if err != nil {
+		return fmt.Errorf("consul: %s: %w", call, err)
+	}
+	response, err := catalogClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("consul: %w", err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %.200s", response.Status, answer)
+	}
+	if err != nil {
+		return fmt.Errorf("consul: %s: %w", call, err)
+	}
+	return nil
+}
