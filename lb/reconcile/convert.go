@@ -21,27 +21,28 @@ import (
 func Servers(pool state.Pool) []haproxy.Server {
 	all := make([]haproxy.Server, 0, len(pool.Slots))
 	for _, slot := range pool.Slots {
-		if slot.Free() {
-			all = append(all, haproxy.Server{Name: slot.Name, Admin: haproxy.Maint})
-			continue
-		}
-		all = append(all, haproxy.Server{
-			Name: slot.Name, Address: slot.Member.Address, Port: slot.Member.Port, Weight: slot.Member.Weight, MaxConn: slot.Member.MaxConn,
-			Admin: admin(slot.Member.Mode), Note: note(slot.Member.Key),
-		})
+		all = append(all, server(slot))
 	}
 	return all
 }
 
-func admin(mode state.Mode) haproxy.Admin {
-	switch mode {
-	case state.Ready:
-		return haproxy.Ready
-	case state.Drain:
-		return haproxy.Drain
-	default:
-		return haproxy.Maint
+func server(slot state.Slot) haproxy.Server {
+	if slot.Free() {
+		return haproxy.Server{Name: slot.Name, Admin: haproxy.Maint}
 	}
+	return haproxy.Server{
+		Name: slot.Name, Address: slot.Member.Address, Port: slot.Member.Port, Weight: slot.Member.Weight,
+		MaxConn: slot.Member.MaxConn, Admin: admin(slot.Member.Mode), Note: note(slot.Member.Key),
+	}
+}
+
+// admin keeps members that are out in drain: they get nothing new either, and what they have in hand is not cut off, as
+// it would be in maintenance.
+func admin(mode state.Mode) haproxy.Admin {
+	if mode == state.Ready {
+		return haproxy.Ready
+	}
+	return haproxy.Drain
 }
 
 // note is the member's key as it can stand in a configuration file.

@@ -87,3 +87,43 @@ func (l *Loop) acknowledge(ctx context.Context, pool state.Pool) error {
 	}
 	return nil
 }
+
+// parting are the servers, by slot, whose instance has left the catalog a moment ago and may still have requests in
+// hand: they are kept in drain until the time given, though their slots are free. Maintenance would cut them off.
+type parting map[string]farewell
+
+type farewell struct {
+	server haproxy.Server
+	until  time.Time
+}
+
+// partingTime is how long requests in hand may go on. It is as long as a server may think by default.
+const partingTime = 30 * time.Second
+
+// update adds those that the plan lets go, and drops those whose time is over or whose slot is taken.
+func (p parting) update(plan state.Plan, now time.Time) {
+	for slot, last := range p {
+		if now.After(last.until) {
+			delete(p, slot)
+		}
+	}
+	for _, change := range plan.Changes {
+		delete(p, change.Slot)
+		if change.Kind() == "free" {
+			server := server(state.Slot{Name: change.Slot, Member: change.Before})
+			server.Admin = haproxy.Drain
+			p[change.Slot] = farewell{server: server, until: now.Add(partingTime)}
+		}
+	}
+}
+
+// servers are the pool's slots in HAProxy's terms, with those that are parting in them.
+func (p parting) servers(pool state.Pool) []haproxy.Server {
+	all := Servers(pool)
+	for i := range all {
+		if last, leaves := p[all[i].Name]; leaves {
+			all[i] = last.server
+		}
+	}
+	return all
+}

@@ -61,6 +61,7 @@ type Loop struct {
 	convert converter
 	wake    chan struct{} // holds one wake-up; more would be the same
 	drains  drains        // used by the rounds only
+	parting parting       // likewise
 
 	mu       sync.Mutex
 	released []state.Change // held changes that an operator lets through
@@ -81,7 +82,7 @@ func New(pool state.Pool, plane DataPlane, acks Acknowledger, log zerolog.Logger
 	return &Loop{
 		options: options, plane: plane, acks: acks, log: log, pool: pool,
 		convert: newConverter(options.MaxConn),
-		wake:    make(chan struct{}, 1), drains: drains{},
+		wake:    make(chan struct{}, 1), drains: drains{}, parting: parting{},
 	}
 }
 
@@ -176,7 +177,11 @@ func (l *Loop) round(ctx context.Context) error {
 	}
 	// From here on the plan stands, whether or not HAProxy can be told now: a later round will see the difference.
 	l.commit(next, plan, refused, seen)
-	l.hurry(ctx, pool, next, plan, seen)
+	before := l.parting.servers(pool)
+	l.parting.update(plan, time.Now())
+	if !plan.Empty() {
+		l.hurry(ctx, before, l.parting.servers(next), seen)
+	}
 	// The running HAProxy first, it is the one that serves; then the file, also while none is running.
 	err := l.converge(ctx, next, plan)
 	if err := errors.Join(err, l.plane.Save(ctx, Servers(next))); err != nil {
@@ -187,11 +192,7 @@ func (l *Loop) round(ctx context.Context) error {
 
 // hurry makes the planned changes at once, so that they need not wait until every server was read and compared, which
 // takes a while with thousands of them. Whatever fails here, the comparison that follows finds and mends.
-func (l *Loop) hurry(ctx context.Context, before, after state.Pool, plan state.Plan, seen *catalogSeen) {
-	if plan.Empty() {
-		return
-	}
-	from, to := Servers(before), Servers(after)
+func (l *Loop) hurry(ctx context.Context, from, to []haproxy.Server, seen *catalogSeen) {
 	var changes []haproxy.Change
 	for i := range from {
 		if from[i] != to[i] {
@@ -249,7 +250,7 @@ func (l *Loop) takeReleased() []state.Change {
 // converge sets every running server that differs from its slot. A backend whose server lines are not our slots at
 // all is rebuilt.
 func (l *Loop) converge(ctx context.Context, pool state.Pool, plan state.Plan) error {
-	want := Servers(pool)
+	want := l.parting.servers(pool)
 	running, err := l.plane.Servers(ctx)
 	if err != nil {
 		return err
@@ -274,7 +275,7 @@ func (l *Loop) converge(ctx context.Context, pool state.Pool, plan state.Plan) e
 	return nil
 }
 
-// unplanned are the names of those servers that the plan did not mean to change.
+// unplanned are the names of those servers that nobody meant to change: neither the plan, nor the end of a farewell.
 func unplanned(changes []haproxy.Change, plan state.Plan) []string {
 	planned := map[string]bool{}
 	for _, change := range plan.Changes {
@@ -282,7 +283,8 @@ func unplanned(changes []haproxy.Change, plan state.Plan) []string {
 	}
 	var names []string
 	for _, change := range changes {
-		if !planned[change.To.Name] {
+		parted := change.To.Free() && change.From.Admin == haproxy.Drain
+		if !planned[change.To.Name] && !parted {
 			names = append(names, change.To.Name)
 		}
 	}

@@ -178,7 +178,7 @@ func TestHAProxyFollowsTheCatalog(t *testing.T) {
 		w.catalog(t, "web-1 passing", "web-2 passing", "web-3 passing")
 		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 ready", "slot-003 10.0.0.3:80 ready")
 		w.catalog(t, "web-1 passing", "web-2 critical", "web-3 passing")
-		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 maint", "slot-003 10.0.0.3:80 ready")
+		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 drain", "slot-003 10.0.0.3:80 ready")
 		w.catalog(t, "web-1 passing", "web-2 passing", "web-3 passing", "web-4 passing")
 		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 ready", "slot-003 10.0.0.3:80 ready", "slot-004 10.0.0.4:80 ready")
 		report := w.Report()
@@ -212,6 +212,31 @@ func TestWithoutConsulEverythingStays(t *testing.T) {
 	})
 }
 
+func TestWhoLeavesTheCatalogMayFinish(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		w.catalog(t, "web-1 passing", "web-2 passing")
+		w.catalog(t, "web-2 passing")
+		w.runs(t, "slot-001 10.0.0.1:80 drain", "slot-002 10.0.0.2:80 ready")
+		if report := w.Report(); !report.Pool.Slots[0].Free() || report.Counters.Repairs != 0 {
+			t.Errorf("report %+v", report)
+		}
+		pass(partingTime - time.Second)
+		w.runs(t, "slot-001 10.0.0.1:80 drain", "slot-002 10.0.0.2:80 ready")
+		pass(10 * time.Second)
+		w.runs(t, "slot-002 10.0.0.2:80 ready")
+		if report := w.Report(); report.Counters.Repairs != 0 {
+			t.Errorf("a farewell's end is called a repair: %+v", report)
+		}
+
+		w.catalog(t, "web-1 passing", "web-2 passing")
+		w.catalog(t, "web-2 passing")
+		w.catalog(t, "web-2 passing", "web-3 passing") // the only free slot
+		w.runs(t, "slot-001 10.0.0.3:80 ready", "slot-002 10.0.0.2:80 ready")
+		pass(time.Minute)
+		w.runs(t, "slot-001 10.0.0.3:80 ready", "slot-002 10.0.0.2:80 ready")
+	})
+}
+
 func TestAnOperatorLetsThroughWhatIsHeld(t *testing.T) {
 	inWorld(t, 3, func(t *testing.T, w *world) {
 		w.catalog(t, "web-1 passing", "web-2 passing", "web-3 passing")
@@ -223,7 +248,7 @@ func TestAnOperatorLetsThroughWhatIsHeld(t *testing.T) {
 			t.Errorf("released %v", released)
 		}
 		synctest.Wait()
-		w.runs(t, "slot-003 10.0.0.3:80 ready")
+		w.runs(t, "slot-001 10.0.0.1:80 drain", "slot-002 10.0.0.2:80 drain", "slot-003 10.0.0.3:80 ready")
 		w.catalog(t)
 		if report := w.Report(); len(report.Held) != 1 {
 			t.Errorf("the guard is still off: %+v", report.Held)
@@ -320,7 +345,7 @@ func TestADrainedInstanceIsAcknowledgedOnceItIsIdle(t *testing.T) {
 func TestThePoolReadsBackFromTheServerLines(t *testing.T) {
 	members := []state.Member{
 		{Key: "n/web-1", ID: "web-1", Address: "10.0.0.1", Port: 80, Weight: 3, Mode: state.Ready},
-		{Key: "n/web-2", ID: "web-2", Address: "10.0.0.2", Port: 80, Weight: 1, Mode: state.Out},
+		{Key: "n/web-2", ID: "web-2", Address: "10.0.0.2", Port: 80, Weight: 1, Mode: state.Drain},
 	}
 	pool := state.NewPool(3)
 	pool.Slots[0].Member, pool.Slots[2].Member = members[0], members[1]
