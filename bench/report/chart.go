@@ -57,6 +57,9 @@ type scale struct {
 	at, span float64 // pixels
 }
 
+// negligible is a span of values that no drawing can show.
+const negligible = 1e-200
+
 func newScale(axis Axis, values []float64, at, span float64) scale {
 	s := scale{log: axis.Log, from: 0, to: 0, at: at, span: span}
 	if axis.Log {
@@ -71,11 +74,12 @@ func newScale(axis Axis, values []float64, at, span float64) scale {
 	if axis.Log {
 		s.from, s.to = math.Floor(s.from), math.Ceil(s.to)
 	}
-	if !(s.from < s.to) || math.IsInf(s.to-s.from, 0) { // nothing to show, or always the same
-		s.from, s.to = min(s.from, 0), 1
-		if math.IsInf(s.from, 0) {
-			s.from = 0
-		}
+	switch {
+	case s.to-s.from > negligible:
+	case math.IsInf(s.from, 0): // nothing to show
+		s.from, s.to = 0, 1
+	default: // always the same
+		s.to = s.from + 1
 	}
 	return s
 }
