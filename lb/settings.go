@@ -62,7 +62,7 @@ func (s *settings) registration() (consul.Registration, error) {
 		return consul.Registration{}, fmt.Errorf("this machine has no name to register under: %w", err)
 	}
 	local := s.Listen.Host()
-	if ip := net.ParseIP(local); local == "" || ip != nil && ip.IsUnspecified() {
+	if program.Unspecified(local) {
 		local = "127.0.0.1"
 	}
 	port := s.Listen.Port()

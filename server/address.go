@@ -23,7 +23,7 @@ func (s *settings) registration(listening net.Addr, services *service.Registry) 
 			return consul.Registration{}, fmt.Errorf("listen address: %w", err)
 		}
 		host, port = address.Addr().String(), int(address.Port())
-		if unspecified(host) {
+		if program.Unspecified(host) {
 			host = machineAddress()
 		}
 	}
@@ -57,12 +57,6 @@ var notInID = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 // defaultID is the same after a restart, and no other server of the machine has it.
 func defaultID(service, hostName string, port int) string {
 	return notInID.ReplaceAllString(fmt.Sprintf("%s-%s-%d", service, hostName, port), "-")
-}
-
-// unspecified tells whether a host stands for all addresses of the machine.
-func unspecified(host string) bool {
-	address, err := netip.ParseAddr(host)
-	return host == "" || err == nil && address.IsUnspecified()
 }
 
 // reachable is where this machine reaches a listener of its own.

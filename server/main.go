@@ -73,7 +73,7 @@ func (s *settings) Validate() error {
 	if s.FinishTimeout <= 0 {
 		faults = append(faults, fmt.Errorf("--finish-timeout: %v: must be positive", s.FinishTimeout))
 	}
-	if s.Advertise != "" && unspecified(s.Advertise.Host()) {
+	if s.Advertise != "" && program.Unspecified(s.Advertise.Host()) {
 		faults = append(faults, fmt.Errorf("--advertise: %q: must name a host that others can reach", s.Advertise))
 	}
 	return errors.Join(faults...)

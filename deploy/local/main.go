@@ -173,7 +173,7 @@ func table(c *cluster.Cluster, took time.Duration) string {
 // url is how this machine reaches a listener.
 func url(address string) string {
 	host, port, _ := net.SplitHostPort(address)
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+	if program.Unspecified(host) {
 		host = "127.0.0.1"
 	}
 	return "http://" + net.JoinHostPort(host, port)

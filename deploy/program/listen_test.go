@@ -23,3 +23,13 @@ func TestListenExplainsWhatCannotBeHad(t *testing.T) {
 		}
 	}
 }
+
+func TestUnspecifiedHosts(t *testing.T) {
+	for host, want := range map[string]bool{
+		"": true, "0.0.0.0": true, "::": true, "127.0.0.1": false, "::1": false, "a.example": false,
+	} {
+		if got := Unspecified(host); got != want {
+			t.Errorf("%q: %v", host, got)
+		}
+	}
+}

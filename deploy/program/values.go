@@ -44,6 +44,12 @@ func (a HostPort) Port() int {
 	return n
 }
 
+// Unspecified says whether a host stands for all addresses of the machine, as the empty one does.
+func Unspecified(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "" || err == nil && address.IsUnspecified()
+}
+
 // Loopback is a [HostPort] that only this machine can reach.
 type Loopback HostPort
 
