@@ -76,8 +76,22 @@ func New(address string) (*Client, error) {
 		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3,
 	}}
 	config.Transport.DialContext = dialer.DialContext
+	// Agents are near. Between near ones, packing an answer takes longer than sending it as it is.
+	config.Transport.DisableCompression = true
 
 	shown := config.Address
+	if path, isSocket := strings.CutPrefix(config.Address, "unix://"); isSocket {
+		config.Address = "localhost" // the library would replace the client below by one of its own
+		config.Transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", path)
+		}
+	}
+	httpClient, err := api.NewHttpClient(config.Transport, config.TLSConfig)
+	if err != nil {
+		return nil, fmt.Errorf("consul client for %s: %w; check the CONSUL_* environment variables", shown, err)
+	}
+	httpClient.Transport = bodyReader{httpClient.Transport}
+	config.HttpClient = httpClient
 	client, err := api.NewClient(config)
 	if err != nil {
 		return nil, fmt.Errorf("consul client for %s: %w; check the CONSUL_* environment variables", shown, err)

@@ -26,12 +26,12 @@ func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
 // decode is what a watch makes of one answer.
 func decode(t *testing.T, body []byte) (Snapshot, error) {
 	t.Helper()
-	client, err := api.NewClient(&api.Config{Address: "consul.test", HttpClient: &http.Client{Transport: answering(body)}})
+	client, err := api.NewClient(&api.Config{Address: "consul.test", HttpClient: &http.Client{Transport: bodyReader{answering(body)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := Client{address: "consul.test", api: client, timeout: defaultTimeout, wait: defaultWait}
-	return c.snapshot(t.Context(), "web", 0)
+	return c.snapshot(t.Context(), "web", 0, newEntries())
 }
 
 // FuzzSnapshot reads any body of /v1/health/service as a watch does. The corpus holds an answer of a real agent, and much
@@ -46,6 +46,7 @@ func FuzzSnapshot(f *testing.F) {
 			return
 		}
 		isSnapshot(t, snapshot)
+		remembers(t, body, snapshot.Instances)
 		// Whatever the order of the instances was, the snapshot is the same, unless two cannot be told apart.
 		if other := reversed(t, body); other != nil && distinct(snapshot) {
 			again, err := decode(t, other)
@@ -56,13 +57,24 @@ func FuzzSnapshot(f *testing.F) {
 	})
 }
 
+// remembers wants the same from who has seen another answer, or this one, before.
+func remembers(t *testing.T, body []byte, want []Instance) {
+	t.Helper()
+	entries := newEntries()
+	for _, answer := range [][]byte{body, []byte(oneInstance), []byte("[{]"), body, body} {
+		got, err := entries.decode(bytes.NewReader(answer))
+		if bytes.Equal(answer, body) && (err != nil || !reflect.DeepEqual(got, want)) {
+			t.Errorf("who has seen more before decodes\n%+v, %v, not\n%+v", got, err, want)
+		}
+	}
+}
+
 // isSnapshot wants what the users of a snapshot rely on.
 func isSnapshot(t *testing.T, s Snapshot) {
 	t.Helper()
 	if s.Service != "web" || s.Index != 7 || s.Instances == nil {
 		t.Errorf("not a whole snapshot: %+v", s)
 	}
-	byNode := func(a, b Instance) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.ID, b.ID)) }
 	if !slices.IsSortedFunc(s.Instances, byNode) {
 		t.Errorf("instances out of order: %+v", s.Instances)
 	}

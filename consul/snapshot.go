@@ -2,7 +2,7 @@ package consul
 
 import (
 	"cmp"
-	"errors"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -62,22 +62,16 @@ func (i Instance) Key() string { return url.PathEscape(i.Node) + "/" + i.ID }
 // HostPort is the instance's address as dialers take it, an IPv6 address in brackets.
 func (i Instance) HostPort() string { return net.JoinHostPort(i.Address, strconv.Itoa(i.Port)) }
 
-var errMalformed = errors.New("the answer has an instance without a node or a service, or an empty check")
-
-// newInstances converts Consul's answer. The order is ours, so that equal states compare equal.
-func newInstances(entries []*api.ServiceEntry) ([]Instance, error) {
-	instances := make([]Instance, 0, len(entries))
-	for _, entry := range entries {
-		if entry == nil || entry.Node == nil || entry.Service == nil || slices.Contains(entry.Checks, nil) {
-			return nil, errMalformed
-		}
-		instances = append(instances, newInstance(entry))
-	}
-	slices.SortFunc(instances, func(a, b Instance) int {
-		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.ID, b.ID))
-	})
-	return instances, nil
+// equal is cheap for instances of which one was made of the other: see [entries].
+func (i Instance) equal(other Instance) bool {
+	return i.Node == other.Node && i.ID == other.ID && i.Service == other.Service &&
+		i.Address == other.Address && i.Port == other.Port &&
+		i.WeightPassing == other.WeightPassing && i.WeightWarning == other.WeightWarning && i.Status == other.Status &&
+		slices.Equal(i.Tags, other.Tags) && maps.Equal(i.Meta, other.Meta) && slices.Equal(i.Checks, other.Checks)
 }
+
+// byNode is the order of a snapshot.
+func byNode(a, b Instance) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.ID, b.ID)) }
 
 func newInstance(entry *api.ServiceEntry) Instance {
 	service := entry.Service

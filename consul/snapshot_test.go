@@ -1,6 +1,8 @@
 package consul
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"reflect"
 	"testing"
@@ -58,10 +60,42 @@ func TestInstanceAddress(t *testing.T) {
 
 func TestMalformedEntriesAreAnError(t *testing.T) {
 	for name, bad := range map[string]*api.ServiceEntry{
-		"nil": nil, "no node": {Service: &api.AgentService{}}, "no service": {Node: &api.Node{}},
+		"no node": {Service: &api.AgentService{}}, "no service": {Node: &api.Node{}}, "an empty check": entry("n", "1", nil),
 	} {
-		if _, err := newInstances([]*api.ServiceEntry{entry("n", "1"), bad}); !errors.Is(err, errMalformed) {
+		if _, err := decoded([]*api.ServiceEntry{entry("n", "1"), bad}); !errors.Is(err, errMalformed) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := decoded([]*api.ServiceEntry{entry("n", "1"), nil}); !errors.Is(err, errNoArray) {
+		t.Errorf("nil: %v", err)
+	}
+}
+
+// decoded are the instances of an answer with these entries.
+func decoded(answer []*api.ServiceEntry) ([]Instance, error) {
+	text, err := json.Marshal(append([]*api.ServiceEntry{}, answer...)) // none is [], not null
+	if err != nil {
+		return nil, err
+	}
+	return newEntries().decode(bytes.NewReader(text))
+}
+
+// Whatever differs between two instances, they are not equal.
+func TestEveryFieldMakesAnInstanceAnother(t *testing.T) {
+	whole := func() Instance {
+		return Instance{
+			Node: "n", ID: "1", Service: "web", Address: "10.0.0.1", Port: 80, Tags: []string{"a"}, Meta: map[string]string{"k": "v"},
+			WeightPassing: 1, WeightWarning: 1, Status: Passing, Checks: []Check{{ID: "c"}},
+		}
+	}
+	if !whole().equal(whole()) {
+		t.Error("an instance is not equal to itself")
+	}
+	for i := range reflect.TypeFor[Instance]().NumField() {
+		other := whole()
+		reflect.ValueOf(&other).Elem().Field(i).SetZero()
+		if whole().equal(other) {
+			t.Errorf("the field %s makes no difference", reflect.TypeFor[Instance]().Field(i).Name)
 		}
 	}
 }
@@ -80,11 +114,11 @@ func TestInstancesProperties(t *testing.T) {
 			checks := rapid.Permutation([]*api.HealthCheck{{CheckID: "x"}, {CheckID: "y"}, {CheckID: "z"}}).Draw(r, "checks")
 			entries = append(entries, entry(i.node, i.id, checks...))
 		}
-		one, err := newInstances(entries)
+		one, err := decoded(entries)
 		if err != nil {
 			r.Fatal(err)
 		}
-		other, err := newInstances(rapid.Permutation(entries).Draw(r, "entries"))
+		other, err := decoded(rapid.Permutation(entries).Draw(r, "entries"))
 		if err != nil {
 			r.Fatal(err)
 		}

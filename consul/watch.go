@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
-
-	"github.com/hashicorp/consul/api"
+	"io"
+	"slices"
 )
 
 // Observation is what a watch learned: a whole state, or why it could not be read just now.
@@ -25,19 +24,25 @@ var (
 // the instances: the last snapshot remains the best that is known. The first snapshot after an error may equal the last
 // one before it. States that follow each other fast are merged, and so are those that came while observe ran.
 func (c *Client) Watch(ctx context.Context, service string, observe func(Observation)) {
+	entries := newEntries()
 	ask := func(ctx context.Context, index uint64) (Snapshot, uint64, error) {
-		snapshot, err := c.snapshot(ctx, service, index)
+		snapshot, err := c.snapshot(ctx, service, index, entries)
 		return snapshot, snapshot.Index, c.explain(fmt.Sprintf("watch service %q", service), err)
 	}
-	equal := func(a, b Snapshot) bool { return reflect.DeepEqual(a.Instances, b.Instances) }
+	equal := func(a, b Snapshot) bool { return slices.EqualFunc(a.Instances, b.Instances, Instance.equal) }
 	watch(ctx, ask, equal, func(s Snapshot, err error) { observe(Observation{Snapshot: s, Err: err}) })
 }
 
 // snapshot asks once. An answer that may be partial is an error: handed on, it would look like a removal.
-func (c *Client) snapshot(ctx context.Context, service string, index uint64) (Snapshot, error) {
+func (c *Client) snapshot(ctx context.Context, service string, index uint64, entries *entries) (Snapshot, error) {
 	options, cancel := c.queryOptions(ctx, index, "")
 	defer cancel()
-	entries, meta, err := c.health(service, options)
+	var instances []Instance
+	ctx = readingBody(options.Context(), func(body io.Reader) (err error) {
+		instances, err = entries.decode(body)
+		return err
+	})
+	_, meta, err := c.api.Health().Service(service, "", false, options.WithContext(ctx))
 	switch {
 	case err != nil:
 		return Snapshot{}, err
@@ -46,19 +51,5 @@ func (c *Client) snapshot(ctx context.Context, service string, index uint64) (Sn
 	case meta.ResultsFilteredByACLs:
 		return Snapshot{}, errHidden
 	}
-	instances, err := newInstances(entries)
-	if err != nil {
-		return Snapshot{}, err
-	}
 	return Snapshot{Service: service, Index: meta.LastIndex, Instances: instances}, nil
-}
-
-// health asks for a service's instances. The library panics on some answers that are malformed, which is an error here.
-func (c *Client) health(service string, options *api.QueryOptions) (entries []*api.ServiceEntry, meta *api.QueryMeta, err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("the answer is malformed: %v", cause)
-		}
-	}()
-	return c.api.Health().Service(service, "", false, options)
 }
