@@ -118,7 +118,7 @@ func newConverter(maxConn int) converter {
 
 // catalog converts a snapshot.
 func (r *converter) catalog(ctx context.Context, snapshot consul.Snapshot) state.Catalog {
-	catalog := state.Catalog{Index: snapshot.Index}
+	catalog := state.Catalog{Index: snapshot.Index, Instances: make([]state.Instance, 0, len(snapshot.Instances))}
 	for _, instance := range snapshot.Instances {
 		address, fault := r.address(ctx, instance.Address)
 		maxConn := r.maxConn

@@ -100,30 +100,44 @@ type farewell struct {
 // partingTime is how long requests in hand may go on. It is as long as a server may think by default.
 const partingTime = 30 * time.Second
 
-// update adds those that the plan lets go, and drops those whose time is over or whose slot is taken.
-func (p parting) update(plan state.Plan, now time.Time) {
+// take gives the plan's changes in HAProxy's terms. Those that it lets go are parting from now on; no longer parting is
+// whose time is over or whose slot is taken.
+func (p parting) take(plan state.Plan, now time.Time) []haproxy.Change {
 	for slot, last := range p {
 		if now.After(last.until) {
 			delete(p, slot)
 		}
 	}
+	changes := make([]haproxy.Change, 0, len(plan.Changes))
 	for _, change := range plan.Changes {
+		from := p.server(state.Slot{Name: change.Slot, Member: change.Before})
 		delete(p, change.Slot)
 		if change.Kind() == "free" {
-			server := server(state.Slot{Name: change.Slot, Member: change.Before})
-			server.Admin = haproxy.Drain
-			p[change.Slot] = farewell{server: server, until: now.Add(partingTime)}
+			leaving := from
+			leaving.Admin = haproxy.Drain
+			p[change.Slot] = farewell{server: leaving, until: now.Add(partingTime)}
+		}
+		to := p.server(state.Slot{Name: change.Slot, Member: change.After})
+		if from != to {
+			changes = append(changes, haproxy.Change{From: from, To: to})
 		}
 	}
+	return changes
 }
 
-// servers are the pool's slots in HAProxy's terms, with those that are parting in them.
+// server is a slot in HAProxy's terms, or who is parting from it.
+func (p parting) server(slot state.Slot) haproxy.Server {
+	if last, leaves := p[slot.Name]; leaves {
+		return last.server
+	}
+	return server(slot)
+}
+
+// servers are all slots of the pool in HAProxy's terms, with those that are parting in them.
 func (p parting) servers(pool state.Pool) []haproxy.Server {
-	all := Servers(pool)
-	for i := range all {
-		if last, leaves := p[all[i].Name]; leaves {
-			all[i] = last.server
-		}
+	all := make([]haproxy.Server, 0, len(pool.Slots))
+	for _, slot := range pool.Slots {
+		all = append(all, p.server(slot))
 	}
 	return all
 }

@@ -177,10 +177,8 @@ func (l *Loop) round(ctx context.Context) error {
 	}
 	// From here on the plan stands, whether or not HAProxy can be told now: a later round will see the difference.
 	l.commit(next, plan, refused, seen)
-	before := l.parting.servers(pool)
-	l.parting.update(plan, time.Now())
-	if !plan.Empty() {
-		l.hurry(ctx, before, l.parting.servers(next), seen)
+	if changes := l.parting.take(plan, time.Now()); len(changes) > 0 {
+		l.hurry(ctx, changes, seen)
 	}
 	// The running HAProxy first, it is the one that serves; then the file, also while none is running.
 	err := l.converge(ctx, next, plan)
@@ -192,13 +190,7 @@ func (l *Loop) round(ctx context.Context) error {
 
 // hurry makes the planned changes at once, so that they need not wait until every server was read and compared, which
 // takes a while with thousands of them. Whatever fails here, the comparison that follows finds and mends.
-func (l *Loop) hurry(ctx context.Context, from, to []haproxy.Server, seen *catalogSeen) {
-	var changes []haproxy.Change
-	for i := range from {
-		if from[i] != to[i] {
-			changes = append(changes, haproxy.Change{From: from[i], To: to[i]})
-		}
-	}
+func (l *Loop) hurry(ctx context.Context, changes []haproxy.Change, seen *catalogSeen) {
 	if err := l.plane.Set(ctx, changes); err != nil {
 		l.log.Debug().Err(err).Msg("the planned changes could not be made at once")
 		return

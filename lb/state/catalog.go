@@ -69,7 +69,7 @@ const maxWeight = 256
 
 // Desire says which members the pool should have, sorted by key, and which instances cannot be balanced at all.
 func Desire(catalog Catalog) ([]Member, []Refusal) {
-	var members []Member
+	members := make([]Member, 0, len(catalog.Instances))
 	var refusals []Refusal
 	scale := weightScale(catalog)
 	for _, instance := range catalog.Instances {

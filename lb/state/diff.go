@@ -41,7 +41,10 @@ type seating struct {
 }
 
 func newSeating(pool Pool, members []Member) *seating {
-	s := &seating{before: pool, order: members, unseated: make(map[string]Member, len(members))}
+	s := &seating{
+		before: pool, order: members,
+		after: make([]Member, 0, len(pool.Slots)), unseated: make(map[string]Member, len(members)),
+	}
 	for _, slot := range pool.Slots {
 		s.after = append(s.after, slot.Member)
 	}
