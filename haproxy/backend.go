@@ -19,6 +19,9 @@ func (o Options) backend(servers []Server) edit.Section {
 	s.add("option httpchk")
 	s.add("http-check send meth GET uri " + o.CheckURI + " ver HTTP/1.1 hdr Host " + Backend)
 	s.note("http-check expect ! rstatus ^5", "any other answer is a sign of life")
+	if o.EventSocket != "" {
+		s.note("log "+quote(o.EventSocket)+" format raw local0 notice", "to the controller, which ends the sessions of servers that went down")
+	}
 	s.note(o.defaultServer(), "fastinter in doubt, downinter while down; nothing waits for a server that is out")
 	for _, server := range servers {
 		s = append(s, server.line())
@@ -26,12 +29,15 @@ func (o Options) backend(servers []Server) edit.Section {
 	return s.section("backend " + Backend + " from " + Defaults)
 }
 
-// defaultServer says how servers are checked: while in doubt at two fifths of the interval, while down at double.
+// defaultServer says how servers are checked: while in doubt at a fifth of the interval, while down at double.
 func (o Options) defaultServer() string {
 	text := fmt.Sprintf("default-server check inter %s fastinter %s downinter %s fall 2 rise 2",
-		duration(o.CheckInterval), duration(max(o.CheckInterval*2/5, time.Millisecond)), duration(2*o.CheckInterval))
+		duration(o.CheckInterval), duration(max(o.CheckInterval/5, time.Millisecond)), duration(2*o.CheckInterval))
 	if o.SlowStart > 0 {
 		text += " slowstart " + duration(o.SlowStart)
 	}
-	return text + " on-marked-down shutdown-sessions"
+	if o.EventSocket == "" {
+		text += " on-marked-down shutdown-sessions"
+	}
+	return text
 }

@@ -8,6 +8,7 @@ type Options struct {
 	Bind        string // address:port of the plain HTTP front
 	TLS         TLS
 	StatsSocket string   // path of the runtime API's Unix socket
+	EventSocket string   // path of the Unix datagram socket at which somebody listens, see [Event]; "" for none
 	CheckURI    string   // what health checks ask of a server
 	HidePaths   []string // paths, each with all below it, that the front answers with 404
 	RateLimit   RateLimit
@@ -63,7 +64,7 @@ func DefaultOptions() Options {
 		TunnelTimeout:    time.Hour,
 
 		CheckInterval: 250 * time.Millisecond,
-		CheckTimeout:  300 * time.Millisecond,
+		CheckTimeout:  250 * time.Millisecond,
 		HardStop:      5 * time.Minute,
 	}
 }

@@ -35,7 +35,7 @@ func TestTheShippedFile(t *testing.T) {
 		"testdata/default.cfg": DefaultOptions(),
 		"testdata/all.cfg":     allOptions(),
 	} {
-		options.StatsSocket = "/run/zatoha/haproxy-stats.sock"
+		options.StatsSocket, options.EventSocket = "/run/zatoha/haproxy-stats.sock", "/run/zatoha/haproxy-events.sock"
 		got, err := edit.Apply("", options.Sections(someServers))
 		if err != nil {
 			t.Fatal(err)

@@ -58,6 +58,7 @@ func (c *controller) run(ctx context.Context, listener net.Listener) error {
 	parts.Go(func() error { return c.haproxy.Run(ctx) })
 	parts.Go(func() error { return c.loop.Run(ctx) })
 	parts.Go(func() error { return c.peers.Run(ctx) })
+	parts.Go(func() error { return c.plane.Events(c.log, c.loop.Tell).Run(ctx) })
 	parts.Go(func() error { return c.plane.Certificates(c.log).Run(ctx) })
 	parts.Go(func() error {
 		c.agent.Watch(ctx, c.service, func(seen consul.Observation) { c.loop.Observe(ctx, seen) })

@@ -36,7 +36,7 @@ type frontFlags struct {
 	TunnelTimeout    time.Duration `default:"1h" help:"Longest silence of a WebSocket."`
 
 	CheckInterval time.Duration `default:"250ms" help:"Time between two of HAProxy's checks of a server; less while it is in doubt, more while it is down."`
-	CheckTimeout  time.Duration `default:"300ms" help:"Longest time that a check may take."`
+	CheckTimeout  time.Duration `default:"250ms" help:"Longest time that a check may take."`
 	SlowStart     time.Duration `name:"slowstart" default:"0s" help:"Time over which a server that comes into rotation gets its full share."`
 	HardStop      time.Duration `name:"hard-stop-after" default:"5m" help:"Longest time that connections open at a reload may go on."`
 }

@@ -123,7 +123,11 @@ func changeTable(s admin.Status) string {
 	rows := [][]string{{"LAST CHANGES", "CONSUL'S INDEX", "WHAT"}}
 	for _, change := range s.Changes[:min(shownChanges, len(s.Changes))] {
 		age := s.Now.Sub(change.At).Truncate(time.Second)
-		rows = append(rows, []string{age.String() + " ago", strconv.FormatUint(change.Index, 10), change.What})
+		index := "-"
+		if change.Index > 0 {
+			index = strconv.FormatUint(change.Index, 10)
+		}
+		rows = append(rows, []string{age.String() + " ago", index, change.What})
 	}
 	return strings.Join(table(rows), "\n") + "\n"
 }

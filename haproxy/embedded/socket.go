@@ -82,6 +82,21 @@ func (s *socket) set(ctx context.Context, backend string, changes []haproxy.Chan
 	return nil
 }
 
+// cut ends the sessions of servers.
+func (s *socket) cut(ctx context.Context, backend string, servers []string) error {
+	for batched := range slices.Chunk(servers, batch) {
+		var commands []string
+		for _, server := range batched {
+			commands = append(commands, fmt.Sprintf("shutdown sessions server %s/%s", backend, server))
+		}
+		answer, err := within(ctx, func() (string, error) { return s.api.ExecuteRaw(strings.Join(commands, ";")) })
+		if err := errors.Join(err, refusals(answer)); err != nil {
+			return fmt.Errorf("ending the sessions of servers of %s: %w", backend, err)
+		}
+	}
+	return nil
+}
+
 // isIP keeps everything else out of a command line: commands are parted by semicolons, which a zone could have too.
 func isIP(address string) bool {
 	ip, err := netip.ParseAddr(address)

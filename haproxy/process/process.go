@@ -35,6 +35,9 @@ func (p Paths) Master() string { return filepath.Join(p.Dir, "haproxy-master.soc
 // Stats is the workers' runtime socket.
 func (p Paths) Stats() string { return filepath.Join(p.Dir, "haproxy-stats.sock") }
 
+// Events is the socket at which the controller listens to HAProxy.
+func (p Paths) Events() string { return filepath.Join(p.Dir, "haproxy-events.sock") }
+
 // PID is the file with the master's process id.
 func (p Paths) PID() string { return filepath.Join(p.Dir, "haproxy.pid") }
 
@@ -227,7 +230,7 @@ func Stop(ctx context.Context, paths Paths) error {
 			return err
 		}
 	}
-	for _, file := range []string{paths.Master(), paths.Stats(), paths.PID()} {
+	for _, file := range []string{paths.Master(), paths.Stats(), paths.Events(), paths.PID()} {
 		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}

@@ -295,6 +295,19 @@ func TestAnHAProxyThatWasAwayIsBroughtUpToDate(t *testing.T) {
 	})
 }
 
+func TestWhatHAProxysChecksFindIsTold(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		w.catalog(t, "web-1 passing")
+		w.Tell(haproxy.Event{Server: "slot-001", Reason: "Layer7 timeout"})
+		w.Tell(haproxy.Event{Server: "slot-002", Up: true, Reason: "Layer7 check passed"})
+		history := w.Report().History
+		if len(history) != 3 || history[0].Index != 0 || history[0].What != "slot-002 up: haproxy's check: Layer7 check passed" ||
+			history[1].What != "slot-001 down: web-1, haproxy's check: Layer7 timeout" {
+			t.Errorf("the history is %+v", history)
+		}
+	})
+}
+
 func TestAGrowthThatFailsIsTriedAgain(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		w.catalog(t, "web-1 passing")

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"zatoha/haproxy"
 	"zatoha/lb/state"
 )
 
@@ -29,10 +30,10 @@ type ConsulReport struct {
 	Error     string    `json:"error,omitempty"`
 }
 
-// Entry is one applied change.
+// Entry is one applied change, or one of health that HAProxy's own checks found.
 type Entry struct {
 	At    time.Time `json:"at"`
-	Index uint64    `json:"consul_index"`
+	Index uint64    `json:"consul_index,omitempty"` // 0 if it was not Consul that caused it
 	What  string    `json:"what"`
 }
 
@@ -84,10 +85,31 @@ func (l *Loop) commit(next state.Pool, plan state.Plan, refused []state.Refusal,
 
 // addHistory puts an entry in front and logs it. The caller holds the lock.
 func (l *Loop) addHistory(index uint64, what string) {
-	l.log.Info().Uint64("consul_index", index).Msg(what)
+	event := l.log.Info()
+	if index > 0 {
+		event = event.Uint64("consul_index", index)
+	}
+	event.Msg(what)
 	entry := Entry{At: time.Now(), Index: index, What: what}
 	kept := l.report.History[:min(len(l.report.History), historyLength-1)]
 	l.report.History = append([]Entry{entry}, kept...)
+}
+
+// Tell notes what HAProxy's checks have found, for the status page.
+func (l *Loop) Tell(event haproxy.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	health := "down"
+	if event.Up {
+		health = "up"
+	}
+	who := ""
+	for _, slot := range l.pool.Slots {
+		if slot.Name == event.Server && !slot.Free() {
+			who = slot.Member.ID + ", "
+		}
+	}
+	l.addHistory(0, fmt.Sprintf("%s %s: %shaproxy's check: %s", event.Server, health, who, event.Reason))
 }
 
 // rebuilt notes a reload that no plan asked for.

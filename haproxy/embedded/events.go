@@ -1,0 +1,141 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"zatoha/haproxy"
+)
+
+// Events listens to what HAProxy says of its servers' health, and ends the sessions of those that are down, as
+// [haproxy.Event] asks for. It looks at all servers then rather than at what the message says, so that a message that
+// is lost, or was sent while nobody listened, only makes it later.
+type Events struct {
+	path    string
+	runtime *socket
+	log     zerolog.Logger
+	told    func(haproxy.Event)
+	down    map[string]time.Time // servers found down, since when
+}
+
+// Events are those of this data plane. Each is told to the function given, from the goroutine of Run.
+func (d *DataPlane) Events(log zerolog.Logger, told func(haproxy.Event)) *Events {
+	return &Events{path: d.paths.Events(), runtime: d.runtime, log: log, told: told, down: map[string]time.Time{}}
+}
+
+const (
+	// cutDelay is how long a server must have been down: whatever was connecting to it has been refused by then, and is
+	// being tried elsewhere.
+	cutDelay = 100 * time.Millisecond
+	// cutInterval is the longest time between two looks.
+	cutInterval = 5 * time.Second
+	cutTimeout  = 2 * time.Second // of a look
+)
+
+// Run listens and looks until ctx ends.
+func (e *Events) Run(ctx context.Context) error {
+	if err := os.Remove(e.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("listening to haproxy: %w", err)
+	}
+	listener, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: e.path, Net: "unixgram"})
+	if err != nil {
+		return fmt.Errorf("listening to haproxy: %w", err)
+	}
+	defer os.Remove(e.path)
+	// HAProxy may run as another user. It is the folder that keeps others out.
+	if err := os.Chmod(e.path, 0o666); err != nil {
+		return fmt.Errorf("listening to haproxy: %w", err)
+	}
+	messages := make(chan string)
+	read := make(chan error, 1)
+	go func() { read <- listen(ctx, listener, messages) }()
+	defer func() {
+		listener.Close()
+		<-read
+	}()
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-read:
+			read <- err
+			return fmt.Errorf("listening to haproxy: %w", err)
+		case message := <-messages:
+			if event, ok := haproxy.ParseEvent(message); ok {
+				e.told(event)
+				next.Reset(0)
+			}
+		case <-next.C:
+			next.Reset(e.look(ctx))
+		}
+	}
+}
+
+// listen hands on what comes until ctx ends or the listener is closed.
+func listen(ctx context.Context, listener net.Conn, messages chan<- string) error {
+	buffer := make([]byte, 4096)
+	for {
+		n, err := listener.Read(buffer)
+		if err != nil {
+			return err
+		}
+		select {
+		case messages <- strings.TrimSpace(string(buffer[:n])):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// look ends the sessions of servers that have been down for long enough. It returns how long the next look can wait.
+func (e *Events) look(ctx context.Context) time.Duration {
+	ctx, cancel := context.WithTimeout(ctx, cutTimeout)
+	defer cancel()
+	stats, err := e.runtime.stats(ctx, haproxy.Frontend, haproxy.Backend)
+	if err != nil {
+		return cutInterval // HAProxy is away, and so are its sessions
+	}
+	due, wait := e.due(stats, time.Now())
+	if len(due) == 0 {
+		return wait
+	}
+	if err := e.runtime.cut(ctx, haproxy.Backend, due); err != nil {
+		e.log.Warn().Err(err).Strs("servers", due).Msg("requests that wait for servers that are down go on waiting")
+		return wait
+	}
+	e.log.Debug().Strs("servers", due).Msg("what waited for servers that are down is tried elsewhere")
+	return wait
+}
+
+// due are the servers that have sessions and have been down for long enough, and how long the next look can wait.
+func (e *Events) due(stats haproxy.Stats, now time.Time) (due []string, wait time.Duration) {
+	wait = cutInterval
+	for name, server := range stats.Servers {
+		if !strings.HasPrefix(server.Status, "DOWN") {
+			delete(e.down, name)
+			continue
+		}
+		if _, known := e.down[name]; !known {
+			e.down[name] = now
+		}
+		switch left := e.down[name].Add(cutDelay).Sub(now); {
+		case server.Sessions == 0:
+		case left <= 0:
+			due = append(due, name)
+		default:
+			wait = min(wait, left)
+		}
+	}
+	slices.Sort(due)
+	return due, wait
+}

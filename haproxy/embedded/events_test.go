@@ -1,0 +1,140 @@
+package embedded
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"zatoha/haproxy"
+)
+
+func TestSessionsAreEndedOnceTheirServerHasBeenDownForAMoment(t *testing.T) {
+	e := &Events{down: map[string]time.Time{}}
+	now := time.Now()
+	at := func(after time.Duration, status string, sessions int) (due []string, wait time.Duration) {
+		server := haproxy.Counters{Traffic: haproxy.Traffic{Status: status, Sessions: sessions}}
+		return e.due(haproxy.Stats{Servers: map[string]haproxy.Counters{"slot-001": server}}, now.Add(after))
+	}
+	for _, step := range []struct {
+		after    time.Duration
+		status   string
+		sessions int
+		due      bool
+		wait     time.Duration
+	}{
+		{0, "UP", 3, false, cutInterval},
+		{0, "UP 1/2", 3, false, cutInterval},
+		{0, "DOWN", 3, false, cutDelay},
+		{cutDelay / 2, "DOWN", 3, false, cutDelay / 2},
+		{cutDelay, "UP", 3, false, cutInterval},
+		{cutDelay, "DOWN", 3, false, cutDelay},
+		{2 * cutDelay, "DOWN 1/2", 3, true, cutInterval},
+		{3 * cutDelay, "DOWN", 0, false, cutInterval},
+		{4 * cutDelay, "DOWN", 1, true, cutInterval},
+		{5 * cutDelay, "MAINT", 1, false, cutInterval},
+		{5 * cutDelay, "DRAIN", 1, false, cutInterval},
+	} {
+		due, wait := at(step.after, step.status, step.sessions)
+		if (len(due) == 1) != step.due || wait != step.wait {
+			t.Errorf("%+v: due %v, wait %v", step, due, wait)
+		}
+	}
+}
+
+// freezing is a server that stops answering when it is told to.
+type freezing struct {
+	*httptest.Server
+	frozen atomic.Bool
+	asked  chan struct{} // gets a token for each request that is not a check
+}
+
+func newFreezing(t *testing.T) *freezing {
+	t.Helper()
+	f := &freezing{asked: make(chan struct{}, 100)}
+	end := make(chan struct{})
+	f.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/asked" {
+			f.asked <- struct{}{}
+		}
+		if f.frozen.Load() {
+			<-end
+		}
+	}))
+	t.Cleanup(func() {
+		close(end)
+		f.Close()
+	})
+	return f
+}
+
+func (f *freezing) in(slot string) haproxy.Server {
+	address := f.Listener.Addr().(*net.TCPAddr)
+	return haproxy.Server{Name: slot, Address: "127.0.0.1", Port: address.Port, Weight: 1, Admin: haproxy.Ready}
+}
+
+// A request that waits for a server that froze is answered by another one, long before the server's time is up.
+func TestWhatWaitsForAFrozenServerIsAnsweredByAnother(t *testing.T) {
+	d, _ := start(t, 2)
+	told := make(chan haproxy.Event, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	events := d.Events(zerolog.New(zerolog.NewTestWriter(t)), func(event haproxy.Event) { told <- event })
+	go func() { ended <- events.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+
+	frozen, well := newFreezing(t), newFreezing(t)
+	if err := set(t, d, []haproxy.Server{frozen.in("slot-001"), {Name: "slot-002", Admin: haproxy.Maint}}); err != nil {
+		t.Fatal(err)
+	}
+	frozen.frozen.Store(true)
+	answered := make(chan string, 1)
+	go func() {
+		client := http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+		response, err := client.Get("http://" + d.options.Bind + "/asked")
+		if err != nil {
+			answered <- err.Error()
+			return
+		}
+		response.Body.Close()
+		answered <- response.Status
+	}()
+	<-frozen.asked
+	if err := set(t, d, []haproxy.Server{frozen.in("slot-001"), well.in("slot-002")}); err != nil {
+		t.Fatal(err)
+	}
+	if status := <-answered; status != "200 OK" {
+		t.Errorf("the answer is %s", status)
+	}
+	if event := <-told; event.Server != "slot-001" || event.Up || !strings.Contains(event.Reason, "timeout") {
+		t.Errorf("told %+v", event)
+	}
+	frozen.frozen.Store(false)
+	for event := range told {
+		if event.Server == "slot-001" && event.Up {
+			break
+		}
+	}
+}
+
+func TestAnEventSocketThatCannotBeIsAnError(t *testing.T) {
+	e := &Events{path: "/nowhere/at/all.sock"}
+	if err := e.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "listening to haproxy") {
+		t.Errorf("the error is %v", err)
+	}
+	if !reflect.DeepEqual(e.down, map[string]time.Time(nil)) {
+		t.Error("it looked all the same")
+	}
+}
