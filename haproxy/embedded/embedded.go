@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"zatoha/haproxy"
 	"zatoha/haproxy/edit"
@@ -27,7 +28,8 @@ type DataPlane struct {
 	options haproxy.Options
 	runtime *socket
 	process *process.Process
-	file    sync.Mutex // one change of haproxy.cfg at a time, with the reload that belongs to it
+	round   atomic.Int64 // see entrance; as the servers were when they were read last
+	file    sync.Mutex   // one change of haproxy.cfg at a time, with the reload that belongs to it
 }
 
 // New ties together the configuration file, the options of our sections and the supervised process.
@@ -116,12 +118,23 @@ func (d *DataPlane) catchUp(ctx context.Context) error {
 
 // Servers are the backend's servers as the running HAProxy has them.
 func (d *DataPlane) Servers(ctx context.Context) ([]haproxy.Server, error) {
-	return d.runtime.servers(ctx, haproxy.Backend)
+	servers, err := d.runtime.servers(ctx, haproxy.Backend)
+	if err == nil {
+		d.round.Store(int64(turns(servers)))
+	}
+	return servers, err
 }
 
 // Set changes servers in the running HAProxy, in one round trip for each fifty of them.
 func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) error {
-	return d.runtime.set(ctx, haproxy.Backend, changes)
+	first, second := changes, []haproxy.Change(nil)
+	if d.options.SlowStart == 0 {
+		first, second = entrance(changes, int(d.round.Load()))
+	}
+	if err := d.runtime.set(ctx, haproxy.Backend, first); err != nil {
+		return err
+	}
+	return d.runtime.set(ctx, haproxy.Backend, second)
 }
 
 // Traffic is what each server of the backend is doing, by the server's name.
