@@ -27,9 +27,8 @@ func Propagation(ctx context.Context, o Options) (Outcome, error) {
 	page.Paragraph(fmt.Sprintf("One instance is registered (without a check, which counts as passing) and deregistered again, under "+
 		"a load of %d requests a second over 8 connections. Times begin when the change is sent to Consul, so Consul's own "+
 		"write is in them; the rows \"since Consul has answered\" are without it. They end when the instance has answered its "+
-		"first, or last, request that came through the front. With a hundred servers in turn, a newcomer's own turn comes after up "+
-		"to a hundred requests, whatever the load balancer does; so there the targets are held against the moment at which "+
-		"HAProxy's runtime socket shows the change, without load.", propagationLoad))
+		"first, or last, request that came through the front. \"Shown by HAProxy\" is when its runtime socket tells of the "+
+		"change, without load.", propagationLoad))
 	var all []target
 	chart := report.Chart{Title: "Since the change was sent to Consul", X: report.Axis{Label: "ms", Log: true}, Y: report.Axis{Label: "share of changes"}}
 	for _, servers := range []int{3, 100} {
@@ -38,18 +37,13 @@ func Propagation(ctx context.Context, o Options) (Outcome, error) {
 			return Outcome{}, fmt.Errorf("%d servers: %w", servers, err)
 		}
 		name := func(what string) string { return fmt.Sprintf("%s, %d servers", what, servers) }
-		response := target{name("registration → first response"), times.up, 4, 20}
-		last := target{name("deregistration → last response"), times.down, 3, 9}
-		shownUp := target{name("registration → shown by HAProxy"), times.shownUp, 0, 0}
-		shownDown := target{name("deregistration → shown by HAProxy"), times.shownDown, 0, 0}
-		if servers > 3 {
-			shownUp.median, shownUp.p99, response.median, response.p99 = response.median, response.p99, 0, 0
-			shownDown.median, shownDown.p99, last.median, last.p99 = last.median, last.p99, 0, 0
-		}
 		all = append(
-			all, response,
-			target{name("the same since Consul has answered"), times.upAnswered, 0, 0}, last,
-			target{name("the same since Consul has answered"), times.downAnswered, 0, 0}, shownUp, shownDown,
+			all, target{name("registration → first response"), times.up, 4, 20},
+			target{name("the same since Consul has answered"), times.upAnswered, 0, 0},
+			target{name("registration → shown by HAProxy"), times.shownUp, 0, 0},
+			target{name("deregistration → last response"), times.down, 3, 9},
+			target{name("the same since Consul has answered"), times.downAnswered, 0, 0},
+			target{name("deregistration → shown by HAProxy"), times.shownDown, 0, 0},
 		)
 		chart.Series = append(chart.Series, cumulative(name("up"), times.up), cumulative(name("down"), times.down))
 		fmt.Fprintf(o.Progress, "%d servers: registration → first response: %s\n", servers, times.up)

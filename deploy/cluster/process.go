@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Process is one program that was started, in a process group of its own, so that a Ctrl-C reaches only us. It is
-// killed if we die.
+// Process is one program that was started. It has a session of its own, so that a Ctrl-C reaches only us and the kernel
+// shares the processors out to each program alike, as it does to services of systemd. It is killed if we die.
 type Process struct {
 	Name string
 	cmd  *exec.Cmd
@@ -23,13 +23,8 @@ type Process struct {
 	err  error         // how it ended; read it when done is closed
 }
 
-// startProcess starts a program, in a process group of its own, whose output goes to the end of the file at log.
+// startProcess starts a program, whose output goes to the end of the file at log.
 func startProcess(name, log string, env []string, binary string, args ...string) (*Process, error) {
-	return startIn(syscall.SysProcAttr{Setpgid: true}, name, log, env, binary, args...)
-}
-
-// startIn is startProcess in a group or session as the attributes say.
-func startIn(own syscall.SysProcAttr, name, log string, env []string, binary string, args ...string) (*Process, error) {
 	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
@@ -41,8 +36,7 @@ func startIn(own syscall.SysProcAttr, name, log string, env []string, binary str
 	p := &Process{Name: name, log: log, cmd: exec.Command(binary, args...), done: make(chan struct{})}
 	p.cmd.Env = env
 	p.cmd.Stdout, p.cmd.Stderr = output, output
-	own.Pdeathsig = syscall.SIGKILL
-	p.cmd.SysProcAttr = &own
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error, 1)
 	go p.live(started)
 	if err := <-started; err != nil {

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"regexp"
-	"syscall"
 	"time"
 )
 
@@ -43,8 +42,7 @@ func (c *Cluster) Runtime(ctx context.Context, command string) (string, error) {
 }
 
 // Launch starts another program beside the cluster's own, as they are started: its output goes to the cluster's logs,
-// its Consul is the cluster's, and it is killed if we die. It has a session of its own, as HAProxy has: Linux shares the
-// cores out among sessions, so that only then the two can be compared. Whoever launches it stops it.
+// its Consul is the cluster's, and it is killed if we die. Whoever launches it stops it.
 func (c *Cluster) Launch(name, binary string, args ...string) (*Process, error) {
-	return startIn(syscall.SysProcAttr{Setsid: true}, name, c.log(name), c.env(), binary, args...)
+	return startProcess(name, c.log(name), c.env(), binary, args...)
 }
