@@ -63,10 +63,11 @@ func (d *DataPlane) Saved() ([]haproxy.Server, error) {
 func (d *DataPlane) Prepare(ctx context.Context, servers []haproxy.Server) error {
 	d.file.Lock()
 	defer d.file.Unlock()
-	if err := d.write(ctx, servers); err != nil || !d.running(ctx) {
+	structure, err := d.write(ctx, servers)
+	if err != nil || !d.running(ctx) {
 		return err
 	}
-	return d.catchUp(ctx)
+	return d.catchUp(ctx, structure)
 }
 
 func (d *DataPlane) running(ctx context.Context) bool { return process.Running(ctx, d.paths) }
@@ -76,10 +77,11 @@ func (d *DataPlane) running(ctx context.Context) bool { return process.Running(c
 func (d *DataPlane) Save(ctx context.Context, servers []haproxy.Server) error {
 	d.file.Lock()
 	defer d.file.Unlock()
-	if err := d.write(ctx, servers); err != nil || d.process.Status().Worker == 0 {
+	structure, err := d.write(ctx, servers)
+	if err != nil || d.process.Status().Worker == 0 {
 		return err
 	}
-	return d.catchUp(ctx)
+	return d.catchUp(ctx, structure)
 }
 
 // Rebuild writes the file with another structure and reloads HAProxy, which drops no connection. If haproxy refuses
@@ -87,28 +89,17 @@ func (d *DataPlane) Save(ctx context.Context, servers []haproxy.Server) error {
 func (d *DataPlane) Rebuild(ctx context.Context, servers []haproxy.Server) error {
 	d.file.Lock()
 	defer d.file.Unlock()
-	if err := d.write(ctx, servers); err != nil {
+	if _, err := d.write(ctx, servers); err != nil {
 		return err
 	}
 	return d.process.Reload(ctx)
 }
 
 // catchUp reloads a running HAProxy whose structure is not the file's.
-func (d *DataPlane) catchUp(ctx context.Context) error {
+func (d *DataPlane) catchUp(ctx context.Context, structure string) error {
 	running, err := d.runtime.structure(ctx)
-	if err != nil {
+	if err != nil || running == structure {
 		return err
-	}
-	text, err := d.read()
-	if err != nil {
-		return err
-	}
-	sections, err := edit.Read(text)
-	if err != nil {
-		return d.inFile(err)
-	}
-	if haproxy.Structure(sections) == running {
-		return nil
 	}
 	if err := process.Validate(ctx, d.binary, d.paths.Config); err != nil {
 		return fmt.Errorf("haproxy runs on another structure than its file has, which cannot be loaded: %w", err)
@@ -142,14 +133,14 @@ func (d *DataPlane) Traffic(ctx context.Context) (map[string]haproxy.Traffic, er
 	return d.runtime.traffic(ctx, haproxy.Backend)
 }
 
-// write edits the file, if it is not as wanted. Another structure is checked by haproxy first, members alone cannot
+// write edits the file, if it is not as wanted, and tells its structure. Another structure is checked by haproxy first, members alone cannot
 // make a valid file invalid; and the file that another design replaces is kept as the last good one.
-func (d *DataPlane) write(ctx context.Context, servers []haproxy.Server) error {
+func (d *DataPlane) write(ctx context.Context, servers []haproxy.Server) (structure string, err error) {
 	edited, err := d.edit(servers)
-	if err != nil || edited.New == edited.Old {
-		return err
+	if err == nil && edited.New != edited.Old {
+		err = d.put(ctx, edited)
 	}
-	return d.put(ctx, edited)
+	return edited.structure, err
 }
 
 // Edit is a change of the file, before it is made.
@@ -157,6 +148,7 @@ type Edit struct {
 	Old, New   string // the whole file
 	Structural bool   // it takes a reload
 	Redesigned bool   // and not only because the number of slots changes
+	structure  string // of New
 }
 
 // Preview is what Prepare would do to the file.
@@ -187,9 +179,10 @@ func (d *DataPlane) compare(old string, have, want []edit.Section) (Edit, error)
 	if err != nil {
 		return Edit{}, d.inFile(err)
 	}
+	structure := haproxy.Structure(want)
 	return Edit{
-		Old: old, New: text, Structural: haproxy.Structure(have) != haproxy.Structure(want),
-		Redesigned: design(have) != design(want),
+		Old: old, New: text, Structural: haproxy.Structure(have) != structure,
+		Redesigned: design(have) != design(want), structure: structure,
 	}, nil
 }
 

@@ -62,11 +62,11 @@ type Acknowledgement struct {
 }
 
 // acknowledge tells every member that has been drained that it may go, once.
-func (l *Loop) acknowledge(ctx context.Context, pool state.Pool) error {
-	l.drains.update(pool, time.Now())
+func (l *Loop) acknowledge(ctx context.Context) error {
 	if !l.drains.waiting() {
 		return nil
 	}
+	pool, _ := l.read()
 	traffic, err := l.plane.Traffic(ctx)
 	if err != nil {
 		return fmt.Errorf("asking whether drained servers are idle: %w", err)

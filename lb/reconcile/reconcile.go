@@ -133,36 +133,50 @@ const (
 	drainDelay   = 100 * time.Millisecond // while somebody waits to be drained
 )
 
-// Run runs rounds until ctx ends: when woken, and after [Options.Resync] at the latest.
+// Run runs rounds until ctx ends: when woken, and after [Options.Resync] at the latest. In between it looks after those
+// that are being drained.
 func (l *Loop) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		roundCtx, cancel := context.WithTimeout(ctx, roundTimeout)
-		err := l.round(roundCtx)
-		cancel()
+		err := within(ctx, l.round)
 		if ctx.Err() != nil {
 			break // what was cut short is no failure
 		}
 		l.finish(err)
-		timer := time.NewTimer(l.delay(err))
-		select {
-		case <-ctx.Done():
-		case <-l.wake:
-		case <-timer.C:
-		}
-		timer.Stop()
+		l.rest(ctx, err)
 	}
 	return nil
 }
 
-func (l *Loop) delay(err error) time.Duration {
-	switch {
-	case err != nil:
-		return min(retryDelay, l.options.Resync)
-	case l.drains.waiting():
-		return min(drainDelay, l.options.Resync)
-	default:
-		return l.options.Resync
+// rest returns when it is time for another round.
+func (l *Loop) rest(ctx context.Context, err error) {
+	delay := l.options.Resync
+	if err != nil {
+		delay = min(retryDelay, delay)
 	}
+	round := time.NewTimer(delay)
+	defer round.Stop()
+	drains := time.NewTicker(drainDelay)
+	defer drains.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.wake:
+			return
+		case <-round.C:
+			return
+		case <-drains.C:
+			if err == nil && within(ctx, l.acknowledge) != nil {
+				return // the round will say what is wrong
+			}
+		}
+	}
+}
+
+func within(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
+	defer cancel()
+	return do(ctx)
 }
 
 // round brings HAProxy to where the catalog wants it.
@@ -185,7 +199,8 @@ func (l *Loop) round(ctx context.Context) error {
 	if err := errors.Join(err, l.plane.Save(ctx, Servers(next))); err != nil {
 		return err
 	}
-	return l.acknowledge(ctx, next)
+	l.drains.update(next, time.Now())
+	return l.acknowledge(ctx)
 }
 
 // hurry makes the planned changes at once, so that they need not wait until every server was read and compared, which
