@@ -14,7 +14,7 @@ type Options struct {
 	RateLimit   RateLimit
 	AccessLog   AccessLog
 
-	BufferSize int // bytes; a request that fits can be sent again if its server dies
+	BufferSize int // bytes; a request that fits can be sent again if its server dies. As many are copied for each, however small
 	MaxConn    int // clients' connections at a time; more wait in the kernel
 	QueueLimit int // requests that may wait for a server at a time; more are answered with 503
 	Retries    int // further tries of one request
@@ -50,7 +50,7 @@ func DefaultOptions() Options {
 		CheckURI:  "/zato/ping",
 		HidePaths: []string{"/metrics", "/debug/pprof"},
 
-		BufferSize: 64 << 10,
+		BufferSize: 48 << 10,
 		MaxConn:    10_000,
 		QueueLimit: 1000,
 		Retries:    3,

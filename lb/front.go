@@ -24,7 +24,7 @@ type frontFlags struct {
 	MaxConn       int `name:"maxconn" default:"10000" help:"Connections of clients at a time; more wait. Each can take two buffers of memory."`
 	ServerMaxConn int `name:"server-maxconn" default:"4000" help:"Requests that one server has at a time, WebSockets included, unless its metadata say maxconn; more wait in the queue. 0 sets no limit."`
 	QueueLimit    int `default:"1000" help:"Requests that may wait for a server at a time; more are answered with 503."`
-	BufferSize    int `default:"65536" help:"Bytes of a request that are kept, so that it can be sent again if its server dies."`
+	BufferSize    int `default:"49152" help:"Bytes of a request that are kept, so that it can be sent again if its server dies. HAProxy copies as many for each request, however small it is."`
 	Retries       int `default:"3" help:"Further tries of a request whose server dies or does not answer, if repeating it is harmless."`
 
 	RequestTimeout   time.Duration `default:"10s" help:"Time that a client has to send its headers, and as much of its body as the buffer holds."`
