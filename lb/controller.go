@@ -27,6 +27,7 @@ type controller struct {
 	registration consul.Registration
 	haproxy      *process.Process
 	plane        *embedded.DataPlane
+	seen         lastSeen
 	loop         *reconcile.Loop
 	peers        *peers.Peers
 	admin        *admin.Admin
@@ -42,6 +43,7 @@ func (c *controller) equip(pool state.Pool, r *runCommand) {
 		MaxConn:    r.ServerMaxConn,
 		Cluster:    r.Cluster,
 		Resync:     r.Resync,
+		LastSeen:   c.seen.at(),
 		Propagated: admin.Propagation(registry),
 	})
 	c.peers = peers.New(c.agent, consul.BalancersPrefix(r.Cluster), c.registration.ID, c.applied, c.log)
@@ -58,6 +60,7 @@ func (c *controller) run(ctx context.Context, listener net.Listener) error {
 	parts.Go(func() error { return c.haproxy.Run(ctx) })
 	parts.Go(func() error { return c.loop.Run(ctx) })
 	parts.Go(func() error { return c.peers.Run(ctx) })
+	parts.Go(func() error { return c.seen.keep(ctx, func() bool { return c.loop.Report().Consul.Reachable }) })
 	parts.Go(func() error { return c.plane.Events(c.log, c.loop.Tell).Run(ctx) })
 	parts.Go(func() error { return c.plane.Certificates(c.log).Run(ctx) })
 	parts.Go(func() error {

@@ -105,7 +105,7 @@ func (r *runCommand) assemble(ctx context.Context, agent *consul.Client, paths p
 	if err != nil {
 		return nil, err
 	}
-	c := &controller{agent: agent, service: r.Service, registration: registration, log: log}
+	c := &controller{agent: agent, service: r.Service, registration: registration, seen: newLastSeen(paths.Dir), log: log}
 	c.haproxy = process.New(r.HAProxyBin, paths, log, func() { c.loop.Wake() })
 	c.plane = r.dataPlane(paths, c.haproxy)
 	pool, err := r.lastPool(ctx, c.plane, paths)

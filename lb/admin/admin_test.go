@@ -193,6 +193,19 @@ func TestWhatCannotBeReadIsAGapInTheMetrics(t *testing.T) {
 	}
 }
 
+func TestTheAgeOfTheCatalogIsAMetric(t *testing.T) {
+	f := healthy()
+	for want, report := range map[string]reconcile.ConsulReport{
+		"0": {Reachable: true, Since: time.Now().Add(-time.Hour)}, "+Inf": {}, "3600": {Since: time.Now().Add(-time.Hour)},
+	} {
+		f.report.Consul = report
+		_, body := f.get(t, "/metrics")
+		if _, got, _ := strings.Cut(body, "\nzatoha_lb_catalog_age_seconds "); !strings.HasPrefix(got, want) {
+			t.Errorf("%+v: the age is %.20s, want %s", report, got, want)
+		}
+	}
+}
+
 func TestAnInstanceWithAnImpossibleNameIsCountedToo(t *testing.T) {
 	f := healthy()
 	f.report.Pool.Slots[0].Member.ID = "web\xff\"1\n"

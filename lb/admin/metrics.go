@@ -18,26 +18,27 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descBuild    = desc("build_info", "Always 1; the label is the controller's version.", "version")
-	descSlots    = desc("slots", "Number of slots of the backend, by whether an instance sits there.", "use")
-	descFreeFor  = desc("slots_free_for_seconds", "Seconds until no slot is free, which then costs a reload, at the growth of the last hour; +Inf without growth.")
-	descServers  = desc("servers", "Number of instances, by what the pool wants of them.", "mode")
-	descRotation = desc("servers_in_rotation", "Number of instances that HAProxy sends traffic to.")
-	descRefused  = desc("servers_refused", "Number of registered instances that cannot be balanced.")
-	descHeld     = desc("guard_held", "Number of removals that are held back as implausible.")
-	descConsul   = desc("consul_up", "1 while Consul answers.")
-	descIndex    = desc("consul_index", "Consul's index of the last snapshot applied.")
-	descSync     = desc("last_sync_timestamp_seconds", "Seconds since 1970 when HAProxy was last seen to follow the catalog.")
-	descSyncAge  = desc("last_sync_age_seconds", "Seconds since HAProxy was last seen to follow the catalog; +Inf if never.")
-	descInSync   = desc("in_sync", "1 if HAProxy followed the catalog when last compared.")
-	descHAProxy  = desc("haproxy_up", "1 while HAProxy runs.")
-	descRestarts = desc("haproxy_restarts_total", "Times that HAProxy died and was started again.")
-	descReloads  = desc("haproxy_reloads_total", "Reloads of HAProxy, by reason.", "reason")
-	descChanges  = desc("changes_total", "Slots changed because the catalog said so.")
-	descRepairs  = desc("repairs_total", "Running servers set right that nobody had planned to change.")
-	descFailures = desc("failures_total", "Rounds of the reconciler that failed.")
-	descHolds    = desc("guard_holds_total", "Snapshots of which the guard held something back.")
-	descPeer     = desc("peer_diverges", "1 if another load balancer of the cluster sends traffic to other servers than this one.", "peer")
+	descBuild      = desc("build_info", "Always 1; the label is the controller's version.", "version")
+	descSlots      = desc("slots", "Number of slots of the backend, by whether an instance sits there.", "use")
+	descFreeFor    = desc("slots_free_for_seconds", "Seconds until no slot is free, which then costs a reload, at the growth of the last hour; +Inf without growth.")
+	descServers    = desc("servers", "Number of instances, by what the pool wants of them.", "mode")
+	descRotation   = desc("servers_in_rotation", "Number of instances that HAProxy sends traffic to.")
+	descRefused    = desc("servers_refused", "Number of registered instances that cannot be balanced.")
+	descHeld       = desc("guard_held", "Number of removals that are held back as implausible.")
+	descConsul     = desc("consul_up", "1 while Consul answers.")
+	descCatalogAge = desc("catalog_age_seconds", "Time since Consul answered last; 0 while it answers.")
+	descIndex      = desc("consul_index", "Consul's index of the last snapshot applied.")
+	descSync       = desc("last_sync_timestamp_seconds", "Seconds since 1970 when HAProxy was last seen to follow the catalog.")
+	descSyncAge    = desc("last_sync_age_seconds", "Seconds since HAProxy was last seen to follow the catalog; +Inf if never.")
+	descInSync     = desc("in_sync", "1 if HAProxy followed the catalog when last compared.")
+	descHAProxy    = desc("haproxy_up", "1 while HAProxy runs.")
+	descRestarts   = desc("haproxy_restarts_total", "Times that HAProxy died and was started again.")
+	descReloads    = desc("haproxy_reloads_total", "Reloads of HAProxy, by reason.", "reason")
+	descChanges    = desc("changes_total", "Slots changed because the catalog said so.")
+	descRepairs    = desc("repairs_total", "Running servers set right that nobody had planned to change.")
+	descFailures   = desc("failures_total", "Rounds of the reconciler that failed.")
+	descHolds      = desc("guard_holds_total", "Snapshots of which the guard held something back.")
+	descPeer       = desc("peer_diverges", "1 if another load balancer of the cluster sends traffic to other servers than this one.", "peer")
 )
 
 // Describe sends nothing, which makes this an unchecked collector: the labels depend on the state.
@@ -65,6 +66,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descRefused, float64(len(s.Refused)))
 	gauge(descHeld, float64(len(s.Held)))
 	gauge(descConsul, truth(s.Consul.Reachable))
+	gauge(descCatalogAge, catalogAge(s))
 	gauge(descIndex, float64(s.Consul.Index))
 	gauge(descSync, seconds(s.Sync.Last))
 	gauge(descSyncAge, syncAge(s.Sync))
@@ -89,6 +91,18 @@ func orInfinite(value *float64) float64 {
 		return math.Inf(1)
 	}
 	return *value
+}
+
+// catalogAge is how old the catalog is that is served.
+func catalogAge(s Status) float64 {
+	switch {
+	case s.Consul.Reachable:
+		return 0
+	case s.Consul.Since.IsZero():
+		return math.Inf(1)
+	default:
+		return s.Now.Sub(s.Consul.Since).Seconds()
+	}
 }
 
 func syncAge(s Sync) float64 {

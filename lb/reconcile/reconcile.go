@@ -49,6 +49,7 @@ type Options struct {
 	Policy     state.Policy
 	Cluster    string              // under whose keys drained instances are acknowledged
 	Resync     time.Duration       // the longest time between two rounds
+	LastSeen   time.Time           // when Consul answered last, before this loop was made; zero if that is not known
 	Propagated func(time.Duration) // is told how long each change took from Consul's answer to HAProxy
 }
 
@@ -80,7 +81,7 @@ type catalogSeen struct {
 // New makes a loop that starts from the given pool: the one that HAProxy served last.
 func New(pool state.Pool, plane DataPlane, acks Acknowledger, log zerolog.Logger, options Options) *Loop {
 	return &Loop{
-		options: options, plane: plane, acks: acks, log: log, pool: pool,
+		options: options, plane: plane, acks: acks, log: log, pool: pool, consul: ConsulReport{Since: options.LastSeen},
 		convert: newConverter(options.MaxConn),
 		wake:    make(chan struct{}, 1), drains: drains{}, parting: parting{},
 	}
@@ -98,8 +99,11 @@ func (l *Loop) Observe(ctx context.Context, seen consul.Observation) {
 	if seen.Err != nil {
 		l.consul.Error = seen.Err.Error()
 	}
-	if was.Since.IsZero() || was.Reachable != l.consul.Reachable {
+	first, changed := was.Error == "" && !was.Reachable, was.Reachable != l.consul.Reachable
+	if changed || was.Since.IsZero() {
 		l.consul.Since = time.Now()
+	}
+	if first || changed {
 		l.logConsul(l.consul)
 	}
 	if latest != nil {

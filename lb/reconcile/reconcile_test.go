@@ -212,6 +212,21 @@ func TestWithoutConsulEverythingStays(t *testing.T) {
 	})
 }
 
+func TestAStartWithoutConsulTellsHowOldItsServersAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		longAgo := time.Now().Add(-time.Hour)
+		l := New(state.NewPool(1), &fakePlane{}, &fakePlane{}, zerolog.Nop(), Options{LastSeen: longAgo})
+		l.Observe(t.Context(), consul.Observation{Err: errors.New("connection refused")})
+		if now := l.Report().Consul; now.Reachable || !now.Since.Equal(longAgo) {
+			t.Errorf("consul is reported as %+v", now)
+		}
+		l.Observe(t.Context(), consul.Observation{})
+		if now := l.Report().Consul; !now.Reachable || !now.Since.Equal(time.Now()) {
+			t.Errorf("consul is reported as %+v", now)
+		}
+	})
+}
+
 func TestWhoLeavesTheCatalogMayFinish(t *testing.T) {
 	inWorld(t, 2, func(t *testing.T, w *world) {
 		w.catalog(t, "web-1 passing", "web-2 passing")

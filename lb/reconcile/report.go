@@ -26,7 +26,7 @@ type Report struct {
 // ConsulReport says whether the catalog can be read.
 type ConsulReport struct {
 	Reachable bool      `json:"reachable"`
-	Since     time.Time `json:"since"` // when that became so
+	Since     time.Time `json:"since"` // when that became so, or when it answered last; zero if neither is known
 	Error     string    `json:"error,omitempty"`
 }
 

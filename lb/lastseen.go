@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// lastSeen remembers, beyond the end of this controller, when Consul last answered: so old are the servers with which
+// the next one starts if Consul is away. It is the time of an empty file.
+type lastSeen struct{ path string }
+
+func newLastSeen(stateDir string) lastSeen { return lastSeen{filepath.Join(stateDir, "consul-seen")} }
+
+// seenInterval is how often it is noted, so also how wrong it may be.
+const seenInterval = 10 * time.Second
+
+// at is that time, zero if it is not known.
+func (l lastSeen) at() time.Time {
+	info, err := os.Stat(l.path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+// keep notes the time until ctx ends, as long as Consul answers.
+func (l lastSeen) keep(ctx context.Context, answers func() bool) error {
+	ticker := time.NewTicker(seenInterval)
+	defer ticker.Stop()
+	for {
+		if answers() {
+			if err := l.note(time.Now()); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func (l lastSeen) note(now time.Time) error {
+	file, err := os.OpenFile(l.path, os.O_CREATE|os.O_WRONLY, 0o640)
+	if err == nil {
+		err = file.Close()
+	}
+	if err == nil {
+		err = os.Chtimes(l.path, now, now)
+	}
+	if err != nil {
+		return fmt.Errorf("noting that consul answers: %w", err)
+	}
+	return nil
+}
