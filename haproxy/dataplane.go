@@ -26,8 +26,6 @@ type DataPlane interface {
 	// Set makes running servers others, without a reload (but see package remote about limits of connections) and in the
 	// order given. The file may change with them. It is not atomic: after an error some may be changed.
 	Set(ctx context.Context, changes []Change) error
-	// Traffic is what each server is doing, by its name.
-	Traffic(ctx context.Context) (map[string]Traffic, error)
 	// Stats are HAProxy's counters of what is ours.
 	Stats(ctx context.Context) (Stats, error)
 }

@@ -15,14 +15,9 @@ func prepared(t *testing.T, start Factory) {
 	s := start(t, "", 4)
 	runs(t, s, Free(4))
 	isSaved(t, s, Free(4))
-	traffic, err := s.Traffic(t.Context())
-	must(t, err)
-	if len(traffic) != 4 || traffic["slot-004"].Status != "MAINT" {
-		t.Errorf("traffic of four free slots: %+v", traffic)
-	}
 	stats, err := s.Stats(t.Context())
 	must(t, err)
-	if len(stats.Servers) != 4 || stats.Backend.Status == "" || stats.Frontend.Status != "OPEN" {
+	if len(stats.Servers) != 4 || stats.Servers["slot-004"].Status != "MAINT" || stats.Backend.Status == "" || stats.Frontend.Status != "OPEN" {
 		t.Errorf("statistics of four free slots: %+v", stats)
 	}
 }
@@ -200,8 +195,8 @@ func down(t *testing.T, start Factory) {
 	if running, err := s.Servers(t.Context()); err == nil {
 		t.Errorf("no haproxy, and the servers %+v", running)
 	}
-	if traffic, err := s.Traffic(t.Context()); err == nil {
-		t.Errorf("no haproxy, and the traffic %+v", traffic)
+	if stats, err := s.Stats(t.Context()); err == nil {
+		t.Errorf("no haproxy, and its statistics %+v", stats)
 	}
 	if err := s.Set(t.Context(), []haproxy.Change{{From: Free(2)[0], To: member(1, 0, haproxy.Ready)}}); err == nil {
 		t.Error("no haproxy, and its servers could be set")
@@ -245,7 +240,7 @@ func concurrent(t *testing.T, start Factory) {
 	}
 	each(func() error { return s.Save(t.Context(), Free(writers)) })
 	each(func() error { _, err := s.Servers(t.Context()); return err })
-	each(func() error { _, err := s.Traffic(t.Context()); return err })
+	each(func() error { _, err := s.Stats(t.Context()); return err })
 	each(func() error { _, err := s.Saved(); return err })
 	all.Wait()
 	runs(t, s, want)

@@ -124,11 +124,6 @@ func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) error {
 	return d.runtime.set(ctx, haproxy.Backend, changes)
 }
 
-// Traffic is what each server of the backend is doing, by the server's name.
-func (d *DataPlane) Traffic(ctx context.Context) (map[string]haproxy.Traffic, error) {
-	return d.runtime.traffic(ctx, haproxy.Backend)
-}
-
 // write edits the file, if it is not as wanted. Another structure is checked by haproxy first, members alone cannot
 // make a valid file invalid; and the file that another design replaces is kept as the last good one.
 func (d *DataPlane) write(ctx context.Context, servers []haproxy.Server) error {

@@ -181,8 +181,9 @@ func startProgram(t *testing.T, binary string, h *conformance.HAProxy) *url.URL 
 	users := filepath.Join(dir, "users.cfg")
 	reload := filepath.Join(dir, "reload.sh")
 	for path, text := range map[string]string{
-		users:  "userlist controller\n  user " + user + " insecure-password " + password + "\n",
-		reload: "kill -USR2 $(cat " + h.Paths.PID() + ")\n",
+		users: "userlist controller\n  user " + user + " insecure-password " + password + "\n",
+		// HAProxy removes its pid file for a moment at each reload.
+		reload: "for i in 1 2 3 4 5 6 7 8 9; do kill -USR2 $(cat " + h.Paths.PID() + ") && exit 0; sleep 0.1; done; exit 1\n",
 	} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)

@@ -29,19 +29,6 @@ func (d *DataPlane) rows(ctx context.Context) ([]*models.NativeStat, error) {
 	return nil, errNotRunning
 }
 
-// Traffic is what each server of the backend is doing, by the server's name.
-func (d *DataPlane) Traffic(ctx context.Context) (map[string]haproxy.Traffic, error) {
-	rows, err := d.rows(ctx)
-	if err != nil {
-		return nil, err
-	}
-	traffic := map[string]haproxy.Traffic{}
-	for name, counters := range stats(rows).Servers {
-		traffic[name] = counters.Traffic
-	}
-	return traffic, nil
-}
-
 // Stats are the counters of our frontend, our backend and each of its servers.
 func (d *DataPlane) Stats(ctx context.Context) (haproxy.Stats, error) {
 	rows, err := d.rows(ctx)
