@@ -7,7 +7,7 @@ import "time"
 type Options struct {
 	Bind        string // address:port of the plain HTTP front
 	TLS         TLS
-	StatsSocket string   // path of the runtime API's Unix socket
+	StatsSocket string   // path of the runtime API's Unix socket; there is none of ours without
 	CheckURI    string   // what health checks ask of a server
 	HidePaths   []string // paths, each with all below it, that the front answers with 404
 	RateLimit   RateLimit

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +53,13 @@ func TestTheShippedFile(t *testing.T) {
 		if got != string(want) {
 			t.Errorf("not %s; if the new text is right, run go test ./haproxy -update\n%s", golden, got)
 		}
+	}
+}
+
+func TestARuntimeSocketIsOursOnlyWithAPath(t *testing.T) {
+	text, err := edit.Apply("", DefaultOptions().Sections(someServers))
+	if err != nil || strings.Contains(text, "stats ") {
+		t.Errorf("%v\n%s", err, text)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 	"zatoha/consul"
 	"zatoha/deploy/program"
-	"zatoha/haproxy/embedded"
+	"zatoha/haproxy"
 	"zatoha/haproxy/process"
 	"zatoha/lb/reconcile"
 	"zatoha/lb/state"
@@ -40,7 +40,7 @@ func (p *planCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) e
 		forecast.plan, forecast.refused = state.Diff(pool, members, p.policy()), refused
 	}
 	forecast.unreachable, forecast.index = unreachable, catalog.Index
-	if forecast.edit, err = plane.Preview(reconcile.Servers(forecast.plan.ApplyTo(pool))); err != nil {
+	if forecast.edit, err = plane.Preview(ctx, reconcile.Servers(forecast.plan.ApplyTo(pool))); err != nil {
 		return program.BadConfig("--haproxy-cfg", err.Error(), "")
 	}
 	return forecast.print(os.Stdout)
@@ -56,7 +56,7 @@ type forecast struct {
 	refused     []state.Refusal
 	index       uint64
 	unreachable error // why Consul does not say what it wants
-	edit        embedded.Edit
+	edit        haproxy.Edit
 	file        string
 	running     bool
 }

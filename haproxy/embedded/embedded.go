@@ -18,6 +18,7 @@ import (
 	"zatoha/haproxy"
 	"zatoha/haproxy/edit"
 	"zatoha/haproxy/process"
+	"zatoha/haproxy/rollback"
 )
 
 // DataPlane is one HAProxy on this machine. Its methods may be called from several goroutines.
@@ -27,6 +28,7 @@ type DataPlane struct {
 	options haproxy.Options
 	runtime *socket
 	process *process.Process
+	memory  *rollback.Memory
 	file    sync.Mutex // one change of haproxy.cfg at a time, with the reload that belongs to it
 }
 
@@ -35,6 +37,7 @@ func New(binary string, paths process.Paths, options haproxy.Options, process *p
 	options.StatsSocket = paths.Stats()
 	return &DataPlane{
 		binary: binary, paths: paths, options: options, runtime: newSocket(paths.Stats()), process: process,
+		memory: rollback.New(paths.Config, design),
 	}
 }
 
@@ -134,49 +137,42 @@ func (d *DataPlane) write(ctx context.Context, servers []haproxy.Server) error {
 	return d.put(ctx, edited)
 }
 
-// Edit is a change of the file, before it is made.
-type Edit struct {
-	Old, New   string // the whole file
-	Structural bool   // it takes a reload
-	Redesigned bool   // and not only because the number of slots changes
-}
-
 // Preview is what Prepare would do to the file.
-func (d *DataPlane) Preview(servers []haproxy.Server) (Edit, error) {
+func (d *DataPlane) Preview(_ context.Context, servers []haproxy.Server) (haproxy.Edit, error) {
 	d.file.Lock()
 	defer d.file.Unlock()
 	return d.edit(servers)
 }
 
-func (d *DataPlane) edit(servers []haproxy.Server) (Edit, error) {
+func (d *DataPlane) edit(servers []haproxy.Server) (haproxy.Edit, error) {
 	old, err := d.read()
 	if err != nil {
-		return Edit{}, err
+		return haproxy.Edit{}, err
 	}
 	have, err := edit.Read(old)
 	if err != nil {
-		return Edit{}, d.inFile(err)
+		return haproxy.Edit{}, d.inFile(err)
 	}
-	want := d.options.Sections(servers)
-	if d.rejected(want) {
-		want = haproxy.WithServers(have, want)
+	want, err := d.memory.Wanted(have, d.options.Sections(servers))
+	if err != nil {
+		return haproxy.Edit{}, err
 	}
 	return d.compare(old, have, want)
 }
 
-func (d *DataPlane) compare(old string, have, want []edit.Section) (Edit, error) {
+func (d *DataPlane) compare(old string, have, want []edit.Section) (haproxy.Edit, error) {
 	text, err := edit.Apply(old, haproxy.NameStructure(want))
 	if err != nil {
-		return Edit{}, d.inFile(err)
+		return haproxy.Edit{}, d.inFile(err)
 	}
-	return Edit{
+	return haproxy.Edit{
 		Old: old, New: text, Structural: haproxy.Structure(have) != haproxy.Structure(want),
-		Redesigned: design(have) != design(want),
+		Redesigned: haproxy.Design(have) != haproxy.Design(want),
 	}, nil
 }
 
 // put makes a change of the file.
-func (d *DataPlane) put(ctx context.Context, edited Edit) error {
+func (d *DataPlane) put(ctx context.Context, edited haproxy.Edit) error {
 	next, err := d.stage(edited.New)
 	if err != nil {
 		return err
@@ -187,13 +183,14 @@ func (d *DataPlane) put(ctx context.Context, edited Edit) error {
 			return fmt.Errorf("the new %s is not valid and was not put in place: %w", d.paths.Config, err)
 		}
 	}
+	undo := func() error { return nil }
 	if edited.Redesigned {
-		if err := d.keep(edited.Old); err != nil {
+		if undo, err = d.memory.Keep(edited.Old); err != nil {
 			return err
 		}
 	}
 	if err := os.Rename(next, d.paths.Config); err != nil {
-		return fmt.Errorf("putting haproxy's configuration in place: %w", err)
+		return errors.Join(fmt.Errorf("putting haproxy's configuration in place: %w", err), undo())
 	}
 	return nil
 }

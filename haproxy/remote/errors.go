@@ -44,6 +44,9 @@ func (e *Error) refusal() bool {
 	return e.Status == http.StatusBadRequest && strings.HasPrefix(e.Message, "validation error")
 }
 
+// undone says whether the API has certainly not done what it was asked for.
+func (e *Error) undone() bool { return e.Status/100 == 4 }
+
 // conflict says whether somebody else has written in between.
 func (e *Error) conflict() bool { return e.Status == http.StatusConflict }
 

@@ -36,9 +36,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"zatoha/haproxy"
 	"zatoha/haproxy/edit"
+	"zatoha/haproxy/rollback"
 )
 
 // DataPlane is one HAProxy behind a Data Plane API. Its methods may be called from several goroutines; those that write
@@ -46,6 +48,8 @@ import (
 type DataPlane struct {
 	api      *client
 	sections func([]haproxy.Server) []edit.Section
+	memory   *rollback.Memory
+	patience time.Duration // with a reload
 	turn     chan struct{} // holds a token while somebody writes
 
 	// These belong to whose turn it is.
@@ -53,16 +57,17 @@ type DataPlane struct {
 	unloaded bool // the file has a structure that HAProxy has not been seen to load
 }
 
-// New makes a data plane, without asking anything of the API yet. Paths in the options are paths on HAProxy's machine.
-func New(config Config, options haproxy.Options) (*DataPlane, error) {
-	if options.StatsSocket == "" {
-		return nil, errors.New("the runtime socket of the remote HAProxy has no path: give one on its own machine, e.g. /run/haproxy/zatoha.sock")
-	}
+// New makes a data plane, without asking anything of the API yet. Paths in the options are paths on HAProxy's machine;
+// that of the memory, see [rollback.New], is on ours.
+func New(config Config, options haproxy.Options, memory string) (*DataPlane, error) {
 	api, err := newClient(config)
 	if err != nil {
 		return nil, err
 	}
-	return &DataPlane{api: api, sections: options.Sections, turn: make(chan struct{}, 1)}, nil
+	return &DataPlane{
+		api: api, sections: options.Sections, memory: rollback.New(memory, design), patience: reloadPatience,
+		turn: make(chan struct{}, 1),
+	}, nil
 }
 
 // Saved are the servers that the file has now. It takes a few seconds at most.
@@ -139,7 +144,7 @@ func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) error {
 func (d *DataPlane) set(ctx context.Context, changes []haproxy.Change) error {
 	if slices.ContainsFunc(changes, limits) {
 		err := d.change(ctx, func(have document) (post, error) {
-			p, err := d.replace(have, changes)
+			p, err := d.applied(have, changes)
 			if err != nil {
 				return p, err
 			}
@@ -156,7 +161,7 @@ func (d *DataPlane) set(ctx context.Context, changes []haproxy.Change) error {
 		return nil
 	}
 	return d.change(ctx, func(have document) (post, error) {
-		p, err := d.replace(have, changes)
+		p, err := d.applied(have, changes)
 		p.actions = commands
 		return p, err
 	})
@@ -179,8 +184,8 @@ func reloaded(changes []haproxy.Change) []haproxy.Change {
 	return left
 }
 
-// replace makes the changes in a document.
-func (d *DataPlane) replace(have document, changes []haproxy.Change) (post, error) {
+// applied makes the changes in a document.
+func (d *DataPlane) applied(have document, changes []haproxy.Change) (post, error) {
 	servers, err := haproxy.ReadServers(have.sections)
 	if err != nil {
 		return post{}, d.api.about(err)
