@@ -18,6 +18,10 @@ type Options struct {
 	QueueLimit int // requests that may wait for a server at a time; more are answered with 503
 	Retries    int // further tries of one request
 
+	// SlotMaxConn is the limit of connections of every server line that has none of its own, the free ones too, for a data
+	// plane that cannot set the limit of a running server. With 0 there is none, and it is set as members come.
+	SlotMaxConn int
+
 	RequestTimeout   time.Duration // for a client to send its headers, and as much of its body as the buffer holds
 	ClientTimeout    time.Duration // for which a client may send or take nothing in the middle of a request
 	KeepAliveTimeout time.Duration // for which a client may keep a connection open without a request

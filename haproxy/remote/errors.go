@@ -68,8 +68,8 @@ func (e *ConditionError) Error() string {
 	return fmt.Sprintf("line %d is conditional, and the Data Plane API drops conditions when it writes the file, so that what they guard always applies: take the condition out of the file", e.Line)
 }
 
-// errNotRunning says that the API is there and HAProxy is not.
-var errNotRunning = errors.New("haproxy does not answer the Data Plane API: start it, and give the API its runtime socket")
+// ErrNotRunning says that the API is there and HAProxy is not.
+var ErrNotRunning = errors.New("haproxy does not answer the Data Plane API: start it, and give the API its runtime socket")
 
 var position = regexp.MustCompile(`^config parsing \[\S+:(\d+)\] *`)
 

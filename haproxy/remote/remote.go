@@ -49,6 +49,7 @@ type DataPlane struct {
 	api      *client
 	sections func([]haproxy.Server) []edit.Section
 	memory   *rollback.Memory
+	limit    int           // of connections, of a free slot
 	patience time.Duration // with a reload
 	turn     chan struct{} // holds a token while somebody writes
 
@@ -65,7 +66,7 @@ func New(config Config, options haproxy.Options, memory string) (*DataPlane, err
 		return nil, err
 	}
 	return &DataPlane{
-		api: api, sections: options.Sections, memory: rollback.New(memory, design), patience: reloadPatience,
+		api: api, sections: options.Sections, memory: rollback.New(memory, design), limit: options.SlotMaxConn, patience: reloadPatience,
 		turn: make(chan struct{}, 1),
 	}, nil
 }
@@ -97,7 +98,7 @@ func (d *DataPlane) Prepare(ctx context.Context, servers []haproxy.Server) error
 			return p, err
 		}
 		p.worker, err = d.worker(ctx)
-		if errors.Is(err, errNotRunning) {
+		if errors.Is(err, ErrNotRunning) {
 			return p, nil
 		}
 		p.changed = true
@@ -129,8 +130,8 @@ func (d *DataPlane) Rebuild(ctx context.Context, servers []haproxy.Server) error
 const batch = 1000
 
 // Set changes servers in the running HAProxy and in the file, in one call for each thousand of them. A server's limit of
-// connections is the one thing that the API cannot change in a running HAProxy: it takes a reload, after which other
-// servers that drained are in maintenance, as the file has them. An HAProxy that does not run is an error, but the file
+// connections is the one thing that the API cannot change in a running HAProxy: one that is not its slot's (see
+// [haproxy.Options]) takes a reload, after which other servers that drained are in maintenance, as the file has them. An HAProxy that does not run is an error, but the file
 // has the servers then.
 func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) error {
 	for batched := range slices.Chunk(changes, batch) {
@@ -142,7 +143,7 @@ func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) error {
 }
 
 func (d *DataPlane) set(ctx context.Context, changes []haproxy.Change) error {
-	if slices.ContainsFunc(changes, limits) {
+	if slices.ContainsFunc(changes, d.limits) {
 		err := d.change(ctx, func(have document) (post, error) {
 			p, err := d.applied(have, changes)
 			if err != nil {
@@ -167,9 +168,13 @@ func (d *DataPlane) set(ctx context.Context, changes []haproxy.Change) error {
 	})
 }
 
-// limits says whether a change is of the limit of connections.
-func limits(change haproxy.Change) bool {
-	return !change.To.Free() && change.From.MaxConn != change.To.MaxConn
+// limits says whether a change is of the limit of connections. Of a free slot whoever wants the change may not know it.
+func (d *DataPlane) limits(change haproxy.Change) bool {
+	now := change.From.MaxConn
+	if change.From.Free() {
+		now = d.limit
+	}
+	return !change.To.Free() && now != change.To.MaxConn
 }
 
 // reloaded are the changes that are left when HAProxy runs on a file that has them.

@@ -51,7 +51,7 @@ func (d *DataPlane) Rollback(ctx context.Context) error {
 		if err != nil {
 			return post{}, err
 		}
-		if p.worker, err = d.worker(ctx); err != nil && !errors.Is(err, errNotRunning) {
+		if p.worker, err = d.worker(ctx); err != nil && !errors.Is(err, ErrNotRunning) {
 			return post{}, err
 		}
 		left = have.sections

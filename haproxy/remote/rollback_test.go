@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"zatoha/haproxy"
 	"zatoha/haproxy/conformance"
 	"zatoha/haproxy/edit"
 	"zatoha/haproxy/rollback"
@@ -56,6 +57,23 @@ func TestARollbackThatFailsIsRememberedAsFarAsItWent(t *testing.T) {
 				t.Errorf("the design that was left: %v", err)
 			}
 		})
+	}
+}
+
+func TestOnlyALimitThatIsNotTheSlotsTakesAReload(t *testing.T) {
+	options := someOptions()
+	options.SlotMaxConn = 4000
+	member := haproxy.Server{Name: "slot-001", Address: "127.0.0.1", Port: 1, MaxConn: 4000, Admin: haproxy.Ready}
+	free, moved, other, unlimited := haproxy.Server{Name: "slot-001", Admin: haproxy.Maint}, member, member, member
+	moved.Port, other.MaxConn, unlimited.MaxConn = 2, 7, 0
+	plane := connected(t, "http://127.0.0.1:1", options, memory(t))
+	for _, c := range []struct {
+		from, to haproxy.Server
+		reloads  bool
+	}{{free, member, false}, {member, moved, false}, {other, free, false}, {free, other, true}, {member, other, true}, {free, unlimited, true}} {
+		if got := plane.limits(haproxy.Change{From: c.from, To: c.to}); got != c.reloads {
+			t.Errorf("%+v becomes %+v by a reload: %v", c.from, c.to, got)
+		}
 	}
 }
 

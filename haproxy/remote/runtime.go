@@ -103,7 +103,13 @@ func merged(running models.RuntimeServers, stats map[string]*models.NativeStatSt
 	return servers, nil
 }
 
-// worker is the process id of the worker that answers. The error is errNotRunning if none does but the API.
+// Answers asks whether HAProxy answers through the API. The error is [ErrNotRunning] if only the API itself does.
+func (d *DataPlane) Answers(ctx context.Context) error {
+	_, err := d.worker(ctx)
+	return err
+}
+
+// worker is the process id of the worker that answers. The error is ErrNotRunning if none does but the API.
 func (d *DataPlane) worker(ctx context.Context) (int64, error) {
 	info, err := d.info(ctx)
 	if err != nil {
@@ -116,7 +122,7 @@ func (d *DataPlane) info(ctx context.Context) (*models.ProcessInfoItem, error) {
 	var all models.ProcessInfos
 	_, err := d.api.call(ctx, request{method: http.MethodGet, path: "runtime/info", timeout: readTimeout}, &all)
 	if failure(err, (*Error).fault) {
-		return nil, fmt.Errorf("%w (%w)", errNotRunning, err)
+		return nil, fmt.Errorf("%w (%w)", ErrNotRunning, err)
 	}
 	if err != nil {
 		return nil, err
@@ -126,7 +132,7 @@ func (d *DataPlane) info(ctx context.Context) (*models.ProcessInfoItem, error) {
 			return one.Info, nil
 		}
 	}
-	return nil, errNotRunning
+	return nil, ErrNotRunning
 }
 
 // How long a new worker may take to answer, and how often it is asked for. HAProxy 2.6 loses the signal to reload if it

@@ -16,7 +16,7 @@ func (d *DataPlane) rows(ctx context.Context) ([]*models.NativeStat, error) {
 	var all models.NativeStats
 	_, err := d.api.call(ctx, request{method: http.MethodGet, path: "stats/native", timeout: readTimeout}, &all)
 	if failure(err, (*Error).fault) {
-		return nil, fmt.Errorf("%w (%w)", errNotRunning, err)
+		return nil, fmt.Errorf("%w (%w)", ErrNotRunning, err)
 	}
 	if err != nil {
 		return nil, err
@@ -26,7 +26,7 @@ func (d *DataPlane) rows(ctx context.Context) ([]*models.NativeStat, error) {
 			return process.Stats, nil
 		}
 	}
-	return nil, errNotRunning
+	return nil, ErrNotRunning
 }
 
 // Stats are the counters of our frontend, our backend and each of its servers.
