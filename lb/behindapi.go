@@ -52,8 +52,8 @@ func (b *behindAPI) running(ctx context.Context) bool { return b.Answers(ctx) ==
 
 // How often the API is asked whether HAProxy is there, and for how long.
 const (
-	answerInterval = 2 * time.Second
-	answerTimeout  = 1500 * time.Millisecond // less than the status page has
+	answerInterval = time.Second
+	answerTimeout  = 1500 * time.Millisecond // less patience than the status page has
 )
 
 // run tells the log, which the supervisor of a local HAProxy does, when HAProxy comes and goes.

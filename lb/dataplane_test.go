@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"io"
+	stdlog "log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -173,14 +175,44 @@ func TestWhatTheAPIRefusesIsConfigurationAndItsSilenceIsNot(t *testing.T) {
 	if err := plane.refusal(context.Canceled); !errors.Is(err, context.Canceled) || errors.As(err, &bad) {
 		t.Errorf("the end is %v", err)
 	}
+}
 
-	secure := httptest.NewTLSServer(http.NotFoundHandler())
+func TestTheAPIsCertificateMustBeSignedByTheCAThatIsGiven(t *testing.T) {
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = stdlog.New(io.Discard, "", 0)
+	secure.StartTLS()
 	defer secure.Close()
-	if plane, err = behind(t, secure.URL, "", haproxy.TLS{}); err != nil {
-		t.Fatal(err)
+	ca := written(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})))
+	for file, says := range map[string]string{"": "--dataplane-ca: ", ca: "404 Not Found"} {
+		plane, err := behind(t, secure.URL, file, haproxy.TLS{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = plane.Saved()
+		wantRefusal(t, plane.refusal(err), says)
 	}
-	_, err = plane.Saved()
-	wantRefusal(t, plane.refusal(err), "--dataplane-ca: ")
+}
+
+func TestAPasswordThatTravelsUnencryptedIsWarnedOf(t *testing.T) {
+	for url, warns := range map[string]bool{
+		"http://192.0.2.1:5555": true, "http://lb-1:5555": true, "https://192.0.2.1:5555": false, "http://127.0.0.1:5555": false,
+		"http://[::1]:5555": false, "http://localhost:5555": false,
+	} {
+		plane, err := behind(t, url, "", haproxy.TLS{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said strings.Builder
+		plane.log = zerolog.New(&said)
+		ended, end := context.WithCancel(t.Context())
+		end()
+		if err := plane.run(ended); err != nil {
+			t.Error(err)
+		}
+		if got := strings.Contains(said.String(), "travels unencrypted"); got != warns || strings.Contains(said.String(), secret) {
+			t.Errorf("of %s it says %s", url, &said)
+		}
+	}
 }
 
 // unused is an address at which nobody listens.
