@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/rs/zerolog"
@@ -212,6 +213,23 @@ func TestAPasswordThatTravelsUnencryptedIsWarnedOf(t *testing.T) {
 		if got := strings.Contains(said.String(), "travels unencrypted"); got != warns || strings.Contains(said.String(), secret) {
 			t.Errorf("of %s it says %s", url, &said)
 		}
+	}
+}
+
+func TestAnAPIThatHangsIsSaidBeforeTheReaderOfTheStatusPageIsGone(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	plane, err := behind(t, "http://"+listener.Addr().String(), "", haproxy.TLS{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, cancel := context.WithTimeout(t.Context(), 3*time.Second) // as the status page has
+	defer cancel()
+	if seen := plane.Look(page); seen.Reachable || seen.Running || page.Err() != nil {
+		t.Errorf("%v, seen is %+v", page.Err(), seen)
 	}
 }
 

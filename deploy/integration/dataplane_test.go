@@ -166,6 +166,14 @@ func TestBehindADataPlaneAPIMembersComeAndGoWithoutAReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, c, inRotation(2))
+	if err := c.Servers[1].Stop(t.Context()); err != nil { // it asks first, and waits for the word that it is drained
+		t.Fatal(err)
+	}
+	logs(t, c, `"message":"drained"`)
+	if err := c.StartServer(1); err != nil {
+		t.Fatal(err)
+	}
+	await(t, c, inRotation(2))
 	if after := f.worker(t); after != before {
 		t.Errorf("worker %s served, then %s: there was a reload", before, after)
 	}

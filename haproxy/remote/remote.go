@@ -27,8 +27,15 @@
 //
 // # What to give the API
 //
-// A user of its own, a runtime socket (master_runtime, or a stats socket in the file that it starts from), and a reload
-// command that works. Its Consul discovery must be off: it writes the same file.
+// A user of its own, a runtime socket (master_runtime, or a stats socket in the file that it starts from), a reload
+// command that works, and an HAProxy in master-worker mode (-W), so that a reload closes no connection. Its Consul
+// discovery must be off: it writes the same file. One controller drives one API: two would undo each other's slots.
+//
+// # What differs from an HAProxy of this machine
+//
+// A limit of connections that is not the slot's takes a reload, see [DataPlane.Set]. Certificates are files on HAProxy's
+// machine: haproxy refuses a front whose certificate is not there, and takes up new contents when whoever renews them
+// reloads it there. The API can store certificates too; nothing here uses that.
 package remote
 
 import (
