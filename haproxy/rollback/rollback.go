@@ -21,7 +21,7 @@ import (
 )
 
 // Memory is what is remembered of one haproxy.cfg, in two files, so that it outlives the controller. Whoever changes
-// haproxy.cfg uses it, one change at a time.
+// haproxy.cfg uses it, one change at a time. What is kept may have secrets of an operator's in it, so nobody else reads it.
 type Memory struct {
 	path   string
 	design func([]edit.Section) (string, error)
@@ -68,9 +68,9 @@ func (m *Memory) Keep(text string) (undo func() error, err error) {
 	case err != nil:
 		return undo, fmt.Errorf("the last good configuration: %w", err)
 	default:
-		undo = func() error { return os.WriteFile(m.lastGood(), before, 0o644) }
+		undo = func() error { return os.WriteFile(m.lastGood(), before, 0o600) }
 	}
-	if err := os.WriteFile(m.lastGood(), []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(m.lastGood(), []byte(text), 0o600); err != nil {
 		return undo, fmt.Errorf("keeping haproxy's last configuration: %w", err)
 	}
 	return undo, nil

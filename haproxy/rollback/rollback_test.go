@@ -63,6 +63,9 @@ func TestADesignGoesBackAndForthWithTheServersOfNow(t *testing.T) {
 	before(t, m, sections(2*time.Second, 4), sections(1*time.Second, 4))
 	keep(t, m, file(t, sections(2*time.Second, 4)))
 	before(t, m, sections(1*time.Second, 3), sections(2*time.Second, 3))
+	if info, err := os.Stat(m.lastGood()); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, others may read what is kept: %v", err, info.Mode())
+	}
 }
 
 func TestARejectedDesignIsKeptAwayFromUntilAnotherIsAskedFor(t *testing.T) {
