@@ -50,11 +50,8 @@ func (b *behindAPI) claim(context.Context) (unlock func(), err error) { return c
 
 func (b *behindAPI) running(ctx context.Context) bool { return b.Answers(ctx) == nil }
 
-// How often the API is asked whether HAProxy is there, and for how long.
-const (
-	answerInterval = time.Second
-	answerTimeout  = 1500 * time.Millisecond // less patience than the status page has
-)
+// answerInterval is how often the API is asked whether HAProxy is there.
+const answerInterval = time.Second
 
 // run tells the log, which the supervisor of a local HAProxy does, when HAProxy comes and goes.
 func (b *behindAPI) run(ctx context.Context) error {
@@ -65,9 +62,7 @@ func (b *behindAPI) run(ctx context.Context) error {
 	defer ticker.Stop()
 	last := ""
 	for {
-		asked, cancel := context.WithTimeout(ctx, answerTimeout)
-		err := b.Answers(asked)
-		cancel()
+		err := b.Answers(ctx)
 		if ctx.Err() != nil {
 			break
 		}
@@ -104,16 +99,30 @@ func level(err error) zerolog.Level {
 	return zerolog.InfoLevel
 }
 
-// Look asks the API for HAProxy's counters: an HAProxy that gives them runs.
+// How long the statistics may take, which are slow with thousands of servers, and then the question whether HAProxy is
+// there at all: together less than the status page has.
+const (
+	statsTimeout  = 1800 * time.Millisecond
+	answerTimeout = 700 * time.Millisecond
+)
+
+// Look asks the API for HAProxy's counters: an HAProxy that gives them runs. One that does not may only be slow to, and
+// is asked for less.
 func (b *behindAPI) Look(ctx context.Context) admin.Seen {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	stats, err := b.Stats(ctx)
+	counting, cancel := context.WithTimeout(ctx, statsTimeout)
+	stats, err := b.Stats(counting)
+	cancel()
+	answers := err
+	if errors.Is(err, context.DeadlineExceeded) {
+		asking, cancel := context.WithTimeout(ctx, answerTimeout)
+		answers = b.Answers(asking)
+		cancel()
+	}
 	return admin.Seen{
 		DataPlane: admin.DataPlane{
-			Kind: admin.Remote, Address: b.place(), Reachable: err == nil || errors.Is(err, remote.ErrNotRunning),
+			Kind: admin.Remote, Address: b.place(), Reachable: answers == nil || errors.Is(answers, remote.ErrNotRunning),
 		},
-		Running: err == nil, Stats: stats, Err: err,
+		Running: answers == nil, Stats: stats, Err: err,
 	}
 }
 

@@ -216,6 +216,24 @@ func TestAPasswordThatTravelsUnencryptedIsWarnedOf(t *testing.T) {
 	}
 }
 
+func TestAnAPIThatIsSlowToCountIsReachable(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/stats/native") {
+			<-r.Context().Done()
+			return
+		}
+		_, _ = io.WriteString(w, `[{"info": {"pid": 42}}]`)
+	}))
+	defer server.Close()
+	plane, err := behind(t, server.URL, "", haproxy.TLS{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen := plane.Look(t.Context()); !seen.Reachable || !seen.Running || seen.Err == nil {
+		t.Errorf("seen is %+v", seen)
+	}
+}
+
 func TestAnAPIThatHangsIsSaidBeforeTheReaderOfTheStatusPageIsGone(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
 	if err != nil {

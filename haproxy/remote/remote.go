@@ -35,7 +35,9 @@
 //
 // A limit of connections that is not the slot's takes a reload, see [DataPlane.Set]. Certificates are files on HAProxy's
 // machine: haproxy refuses a front whose certificate is not there, and takes up new contents when whoever renews them
-// reloads it there. The API can store certificates too; nothing here uses that.
+// reloads it there. The API can store certificates too; nothing here uses that. A change of membership is one call, which
+// has haproxy check the file: about 50 ms where the runtime socket takes one or two. And the API is slow to count: the
+// statistics of 1,000 servers take it some 0.3 s, of 3,000 about 1 s, on every look at the status page and every comparison.
 package remote
 
 import (
