@@ -24,7 +24,11 @@ func (o Options) backend(servers []Server) edit.Section {
 	}
 	s.note(o.defaultServer(), "fastinter in doubt, downinter while down; nothing waits for a server that is out")
 	for _, server := range servers {
-		s = append(s, server.line())
+		line := server.line()
+		if o.SlotMaxConn > 0 && !server.Free() && server.MaxConn == 0 {
+			line.Text += " maxconn 0" // none, and not that of its slot
+		}
+		s = append(s, line)
 	}
 	return s.section("backend " + Backend + " from " + Defaults)
 }
@@ -33,6 +37,9 @@ func (o Options) backend(servers []Server) edit.Section {
 func (o Options) defaultServer() string {
 	text := fmt.Sprintf("default-server check inter %s fastinter %s downinter %s fall 2 rise 2",
 		duration(o.CheckInterval), duration(max(o.CheckInterval/5, time.Millisecond)), duration(2*o.CheckInterval))
+	if o.SlotMaxConn > 0 {
+		text += fmt.Sprintf(" maxconn %d", o.SlotMaxConn)
+	}
 	if o.SlowStart > 0 {
 		text += " slowstart " + duration(o.SlowStart)
 	}

@@ -26,8 +26,19 @@ type DataPlane interface {
 	// Set makes running servers others, without a reload (but see package remote about limits of connections) and in the
 	// order given. The file may change with them. It is not atomic: after an error some may be changed.
 	Set(ctx context.Context, changes []Change) error
-	// Traffic is what each server is doing, by its name.
-	Traffic(ctx context.Context) (map[string]Traffic, error)
 	// Stats are HAProxy's counters of what is ours.
 	Stats(ctx context.Context) (Stats, error)
+	// Preview is what Prepare would do to the file. It changes nothing.
+	Preview(ctx context.Context, servers []Server) (Edit, error)
+	// Rollback gives our sections back the design that they had before its last change, and reloads an HAProxy that runs.
+	// The servers stay as they are now, and so does what is not ours. Of the design that is left Prepare, Save and Rebuild
+	// keep away until another one is wanted; a second Rollback returns to it.
+	Rollback(ctx context.Context) error
+}
+
+// Edit is a change of the file, before it is made.
+type Edit struct {
+	Old, New   string // the whole file
+	Structural bool   // it takes a reload
+	Redesigned bool   // and not only because the number of slots changes
 }

@@ -7,7 +7,7 @@ import "time"
 type Options struct {
 	Bind        string // address:port of the plain HTTP front
 	TLS         TLS
-	StatsSocket string   // path of the runtime API's Unix socket
+	StatsSocket string   // path of the runtime API's Unix socket; there is none of ours without
 	EventSocket string   // path of the Unix datagram socket at which somebody listens, see [Event]; "" for none
 	CheckURI    string   // what health checks ask of a server
 	HidePaths   []string // paths, each with all below it, that the front answers with 404
@@ -18,6 +18,10 @@ type Options struct {
 	MaxConn    int // clients' connections at a time; more wait in the kernel
 	QueueLimit int // requests that may wait for a server at a time; more are answered with 503
 	Retries    int // further tries of one request
+
+	// SlotMaxConn is the limit of connections of every server line that has none of its own, the free ones too, for a data
+	// plane that cannot set the limit of a running server. With 0 there is none, and it is set as members come.
+	SlotMaxConn int
 
 	RequestTimeout   time.Duration // for a client to send its headers, and as much of its body as the buffer holds
 	ClientTimeout    time.Duration // for which a client may send or take nothing in the middle of a request

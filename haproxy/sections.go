@@ -16,8 +16,10 @@ func (o Options) Sections(servers []Server) []edit.Section {
 
 func (o Options) global() edit.Section {
 	var s lines
-	s.add("stats socket " + quote(o.StatsSocket) + " mode 600 level admin expose-fd listeners")
-	s.add("stats timeout 1m")
+	if o.StatsSocket != "" {
+		s.add("stats socket " + quote(o.StatsSocket) + " mode 600 level admin expose-fd listeners")
+		s.add("stats timeout 1m")
+	}
 	s.note(fmt.Sprintf("tune.bufsize %d", o.BufferSize), "a request that fits can be sent again if its server dies")
 	s.note("hard-stop-after "+duration(o.HardStop), "what is still open this long after a reload is closed")
 	return s.section("global")

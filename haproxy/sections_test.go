@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +53,37 @@ func TestTheShippedFile(t *testing.T) {
 		if got != string(want) {
 			t.Errorf("not %s; if the new text is right, run go test ./haproxy -update\n%s", golden, got)
 		}
+	}
+}
+
+func TestARuntimeSocketIsOursOnlyWithAPath(t *testing.T) {
+	text, err := edit.Apply("", DefaultOptions().Sections(someServers))
+	if err != nil || strings.Contains(text, "stats ") {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+func TestASlotsLimitHoldsForAllThatHaveNoneOfTheirOwn(t *testing.T) {
+	options := DefaultOptions()
+	options.SlotMaxConn = 70
+	text, err := edit.Apply("", options.Sections(someServers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		"fall 2 rise 2 maxconn 70 on-marked-down", "slot-001 10.0.0.1:17010 weight 1 maxconn 4000 #", "slot-003 [::1]:17010 weight 0 maxconn 0 #",
+		"slot-004 127.0.0.1:1 disabled #",
+	} {
+		if !strings.Contains(text, line) {
+			t.Errorf("%q is not in\n%s", line, text)
+		}
+	}
+	sections, err := edit.Read(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if servers, err := ReadServers(sections); err != nil || !slices.Equal(servers, someServers) {
+		t.Errorf("%v, read back as\n%+v", err, servers)
 	}
 }
 

@@ -29,6 +29,9 @@ func Structure(sections []edit.Section) string {
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
+// Design identifies the structure but for the slots, which grow of themselves.
+func Design(sections []edit.Section) string { return Structure(WithServers(sections, nil)) }
+
 func namesStructure(line edit.Line) bool {
 	return strings.HasPrefix(line.Text, "setenv "+structureVariable+" ")
 }

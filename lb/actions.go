@@ -13,7 +13,6 @@ import (
 
 	"zatoha/deploy/program"
 	"zatoha/haproxy"
-	"zatoha/haproxy/embedded"
 	"zatoha/haproxy/process"
 	"zatoha/lb/admin"
 	"zatoha/lb/state"
@@ -56,25 +55,30 @@ func (r *releaseCommand) Run(ctx context.Context, _ zerolog.Logger) error {
 
 // rollbackCommand returns to the design before the last one.
 type rollbackCommand struct {
-	Admin      program.HostPort `default:"127.0.0.1:11224" help:"Address of the controller's status page."`
-	HAProxyBin string           `name:"haproxy-bin" default:"haproxy" help:"HAProxy's program, to check the configuration if no controller runs."`
+	Admin program.HostPort `default:"127.0.0.1:11224" help:"Address of the controller's status page."`
 }
 
 // Run asks the controller; if none runs, it does the same itself.
 func (r *rollbackCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) error {
-	said := rolledBack
 	unlock, err := lock(g.StateDir)
-	if err == nil {
-		defer unlock()
-		plane := embedded.New(r.HAProxyBin, g.paths(), haproxy.DefaultOptions(), process.New(r.HAProxyBin, g.paths(), log, func() {}))
-		err = plane.Rollback(ctx)
-	} else {
-		err = ask(ctx, r.Admin, "rollback", &said)
-	}
-	if err == nil {
+	if err != nil {
+		said := ""
+		if err := ask(ctx, r.Admin, "rollback", &said); err != nil {
+			return err
+		}
 		fmt.Println(said)
+		return nil
 	}
-	return err
+	defer unlock()
+	plane, err := g.plane(haproxy.DefaultOptions(), log, func() {})
+	if err != nil {
+		return err
+	}
+	if err := plane.Rollback(ctx); err != nil {
+		return err
+	}
+	fmt.Println(rolledBack)
+	return nil
 }
 
 // ask has the controller do something and decodes its answer.
@@ -110,6 +114,9 @@ type stopCommand struct{}
 
 // Run ends HAProxy and removes its sockets and pid file.
 func (stopCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) error {
+	if g.DataPlane.URL != "" {
+		return program.BadConfig("--dataplane-url", "the HAProxy there was not started by us, so it is not ours to stop", "stop it as it was started, on its own machine")
+	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if err := process.Stop(ctx, g.paths()); err != nil {

@@ -12,8 +12,6 @@ import (
 
 	"zatoha/consul"
 	"zatoha/deploy/program"
-	"zatoha/haproxy/embedded"
-	"zatoha/haproxy/process"
 	"zatoha/lb/admin"
 	"zatoha/lb/peers"
 	"zatoha/lb/reconcile"
@@ -25,8 +23,7 @@ type controller struct {
 	agent        *consul.Client
 	service      string
 	registration consul.Registration
-	haproxy      *process.Process
-	plane        *embedded.DataPlane
+	plane        plane
 	seen         lastSeen
 	loop         *reconcile.Loop
 	peers        *peers.Peers
@@ -50,29 +47,23 @@ func (c *controller) equip(pool state.Pool, r *runCommand) {
 	c.admin = admin.New(admin.Options{
 		Cluster: r.Cluster, Service: r.Service, Consul: c.agent.Address(), Version: program.Version(),
 		Actions: c.actions(), Peers: c.peers.Report,
-	}, c.loop, c.haproxy, c.plane, registry, c.log)
+	}, c.loop, c.plane, registry, c.log)
 }
 
 // run lives until ctx ends or a part fails for good. HAProxy goes on serving either way.
 func (c *controller) run(ctx context.Context, listener net.Listener) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.Go(func() error { return c.admin.Serve(ctx, listener) })
-	parts.Go(func() error { return c.haproxy.Run(ctx) })
+	parts.Go(func() error { return c.plane.run(ctx, c.loop.Tell) })
 	parts.Go(func() error { return c.loop.Run(ctx) })
 	parts.Go(func() error { return c.peers.Run(ctx) })
 	parts.Go(func() error { return c.seen.keep(ctx, func() bool { return c.loop.Report().Consul.Reachable }) })
-	parts.Go(func() error { return c.plane.Events(c.log, c.loop.Tell).Run(ctx) })
-	parts.Go(func() error { return c.plane.Certificates(c.log).Run(ctx) })
 	parts.Go(func() error {
 		c.agent.Watch(ctx, c.service, func(seen consul.Observation) { c.loop.Observe(ctx, seen) })
 		return nil
 	})
 	parts.Go(func() error { return c.agent.KeepRegistered(ctx, c.registration, c.registered) })
-	err := parts.Wait()
-	if running := c.haproxy.Status(); running.Master != 0 {
-		c.log.Info().Int("haproxy", running.Master).Msg("the controller ends, haproxy goes on serving; to stop it: lb stop-haproxy")
-	}
-	return err
+	return parts.Wait()
 }
 
 // applied is what this load balancer tells the others of itself.

@@ -13,7 +13,7 @@ import (
 // frontFlags are the settings of HAProxy itself: what it listens to, and how it protects servers and clients.
 type frontFlags struct {
 	TLSListen     program.HostPort `name:"tls-listen" placeholder:"ADDRESS" help:"Address of the HTTPS front, with HTTP/2. Needs --tls-cert."`
-	TLSCert       string           `name:"tls-cert" type:"path" placeholder:"PATH" help:"PEM file with the certificate, its chain and its key, or a directory of such files, chosen by server name. New contents are taken up as they are written."`
+	TLSCert       string           `name:"tls-cert" placeholder:"PATH" help:"PEM file with the certificate, its chain and its key, or a directory of such files, chosen by server name. New contents are taken up as they are written; with --dataplane-url, when HAProxy is reloaded on its machine, where the path is."`
 	HTTPSRedirect int              `name:"https-redirect" placeholder:"PORT" help:"Send plain requests to https (308) on this port, as clients see it: mostly 443. The monitor is answered all the same."`
 	HSTS          time.Duration    `name:"hsts" placeholder:"DURATION" help:"Tell browsers for how long to ask for nothing but HTTPS, like 8760h."`
 

@@ -4,9 +4,14 @@
 // One life, from start to end: `lb` reads which servers haproxy.cfg had last, puts its own sections into the file,
 // starts HAProxy or adopts the one that runs already, and follows zato-server in Consul. Consul away: HAProxy serves
 // the last servers meanwhile. At SIGTERM the controller ends and HAProxy goes on; `lb stop-haproxy` ends HAProxy too.
+//
+// With --dataplane-url it drives an HAProxy that somebody else runs instead: the same life, without starting,
+// supervising and stopping it.
 package main
 
 import (
+	"cmp"
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -26,18 +31,21 @@ type grammar struct {
 	Rollback    rollbackCommand `cmd:"" help:"Give HAProxy back the design that it had before the settings were last changed; servers stay."`
 	StopHAProxy stopCommand     `cmd:"" name:"stop-haproxy" help:"Stop the HAProxy that the load balancer left running."`
 
-	StateDir   string `default:"/var/lib/zatoha/lb" help:"Directory for HAProxy's sockets, pid file and log. One controller per directory."`
+	StateDir   string `default:"/var/lib/zatoha/lb" help:"Directory for HAProxy's sockets, pid file and log, and for what a rollback needs. One controller per directory."`
 	HAProxyCfg string `name:"haproxy-cfg" placeholder:"FILE" help:"HAProxy's configuration file; lines that are not ours stay as they are. Default: haproxy.cfg in the state directory."`
+	HAProxyBin string `name:"haproxy-bin" placeholder:"PROGRAM" help:"HAProxy's program, 2.6 or newer. Default: haproxy."`
+
+	DataPlane dataPlaneFlags `embed:""`
 
 	program.Common
 }
 
-// AfterApply fills in what depends on other settings.
+// AfterApply refuses flags that make no sense together, and fills in what depends on others.
 func (g *grammar) AfterApply() error {
-	if g.HAProxyCfg == "" {
-		g.HAProxyCfg = filepath.Join(g.StateDir, "haproxy.cfg")
-	}
-	return nil
+	err := errors.Join(g.DataPlane.check(), g.DataPlane.exclude("--haproxy-cfg", g.HAProxyCfg), g.DataPlane.exclude("--haproxy-bin", g.HAProxyBin))
+	g.HAProxyCfg = cmp.Or(g.HAProxyCfg, filepath.Join(g.StateDir, "haproxy.cfg"))
+	g.HAProxyBin = cmp.Or(g.HAProxyBin, "haproxy")
+	return err
 }
 
 func (g *grammar) paths() process.Paths { return process.Paths{Config: g.HAProxyCfg, Dir: g.StateDir} }

@@ -13,8 +13,7 @@ import (
 
 	"zatoha/consul"
 	"zatoha/deploy/program"
-	"zatoha/haproxy/embedded"
-	"zatoha/haproxy/process"
+	"zatoha/haproxy"
 	"zatoha/lb/reconcile"
 	"zatoha/lb/state"
 )
@@ -28,20 +27,23 @@ func (p *planCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) e
 	if err != nil {
 		return program.BadConfig("--consul-http-addr", err.Error(), "")
 	}
-	plane := p.dataPlane(g.paths(), process.New(p.HAProxyBin, g.paths(), log, func() {}))
-	pool, err := p.lastPool(ctx, plane, g.paths())
+	plane, err := g.plane(p.options(), log, func() {})
 	if err != nil {
-		return program.BadConfig("--haproxy-cfg", err.Error(), "")
+		return err
 	}
-	forecast := forecast{pool: pool, file: g.HAProxyCfg, running: process.Running(ctx, g.paths())}
+	pool, err := lastPool(ctx, plane, p.Slots)
+	if err != nil {
+		return plane.refusal(err)
+	}
+	forecast := forecast{pool: pool, place: plane.about().place, running: plane.running(ctx)}
 	catalog, unreachable := reconcile.Look(ctx, agent, p.Service, p.ServerMaxConn, lookTimeout)
 	if unreachable == nil {
 		members, refused := state.Desire(catalog)
 		forecast.plan, forecast.refused = state.Diff(pool, members, p.policy()), refused
 	}
 	forecast.unreachable, forecast.index = unreachable, catalog.Index
-	if forecast.edit, err = plane.Preview(reconcile.Servers(forecast.plan.ApplyTo(pool))); err != nil {
-		return program.BadConfig("--haproxy-cfg", err.Error(), "")
+	if forecast.edit, err = plane.Preview(ctx, reconcile.Servers(forecast.plan.ApplyTo(pool))); err != nil {
+		return plane.refusal(err)
 	}
 	return forecast.print(os.Stdout)
 }
@@ -56,8 +58,8 @@ type forecast struct {
 	refused     []state.Refusal
 	index       uint64
 	unreachable error // why Consul does not say what it wants
-	edit        embedded.Edit
-	file        string
+	edit        haproxy.Edit
+	place       string // of the configuration
 	running     bool
 }
 
@@ -72,12 +74,12 @@ func (f forecast) print(out io.Writer) error {
 		fmt.Fprintf(&text, "  cannot be balanced: %s: %s\n", refusal.ID, refusal.Reason)
 	}
 	diff, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
-		A: difflib.SplitLines(f.edit.Old), B: difflib.SplitLines(f.edit.New), FromFile: f.file + ", now", ToFile: f.file + ", then",
+		A: difflib.SplitLines(f.edit.Old), B: difflib.SplitLines(f.edit.New), FromFile: f.place + ", now", ToFile: f.place + ", then",
 	})
 	if err != nil {
-		return fmt.Errorf("comparing %s: %w", f.file, err)
+		return fmt.Errorf("comparing %s: %w", f.place, err)
 	}
-	fmt.Fprintf(&text, "%s:\n%s%s\n", f.file, indented(diff), f.radius())
+	fmt.Fprintf(&text, "%s:\n%s%s\n", f.place, indented(diff), f.radius())
 	_, err = io.WriteString(out, text.String())
 	return err
 }
@@ -89,7 +91,7 @@ func (f forecast) radius() string {
 	case f.edit.Structural && f.running:
 		reload = "a reload, which closes no connection"
 	case !f.running:
-		reload = "HAProxy is not running and would be started"
+		reload = "no reload, for HAProxy is not running and reads it when it starts"
 	}
 	return fmt.Sprintf("Blast radius: %d of %d servers, %d of %d slots, %s; %d removals held back.",
 		f.touched(), f.pool.Used(), len(f.plan.Changes), len(f.pool.Slots), reload, len(f.plan.Held))

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"regexp"
 	"strconv"
 	"time"
@@ -24,7 +23,6 @@ type settings struct {
 	Cluster string `default:"main" help:"Name of the cluster: its keys in Consul begin with zato/<cluster>/."`
 
 	ConsulHTTPAddr string `env:"CONSUL_HTTP_ADDR" default:"127.0.0.1:8500" help:"Consul agent. The other CONSUL_* variables hold too."`
-	HAProxyBin     string `name:"haproxy-bin" default:"haproxy" help:"HAProxy's program, 2.6 or newer."`
 
 	Slots    int           `default:"10" help:"Server slots to begin with."`
 	Headroom int           `default:"10" help:"Free slots to have after growing, which takes a reload."`
@@ -55,25 +53,30 @@ func (s *settings) Validate() error {
 
 func (s *settings) policy() state.Policy { return state.Policy{Headroom: s.Headroom, Guard: s.Guard} }
 
+// options are what the settings say of our sections of haproxy.cfg.
+func (s *settings) options() haproxy.Options {
+	options := haproxy.DefaultOptions()
+	options.Bind, options.CheckURI = string(s.Listen), s.CheckURI
+	options.SlotMaxConn = s.ServerMaxConn
+	s.apply(&options)
+	return options
+}
+
 // registration is how Consul shall know this load balancer: by its front, whose monitor says whether it can serve.
-func (s *settings) registration() (consul.Registration, error) {
-	name, err := os.Hostname()
-	if err != nil {
-		return consul.Registration{}, fmt.Errorf("this machine has no name to register under: %w", err)
-	}
-	local := s.Listen.Host()
-	if program.Unspecified(local) {
-		local = "127.0.0.1"
+func (s *settings) registration(where about) consul.Registration {
+	host := s.Listen.Host()
+	if program.Unspecified(host) {
+		host = where.host
 	}
 	port := s.Listen.Port()
 	return consul.Registration{
-		ID: fmt.Sprintf("zato-lb-%s-%d", name, port), Name: "zato-lb", Port: port,
+		ID: fmt.Sprintf("zato-lb-%s-%d", where.machine, port), Name: "zato-lb", Address: where.address, Port: port,
 		Meta: map[string]string{"version": program.Version(), "balances": s.Service, "admin": string(s.AdminListen)},
 		Check: &consul.HTTPCheck{
-			URL:      "http://" + net.JoinHostPort(local, strconv.Itoa(port)) + haproxy.AliveURI,
+			URL:      "http://" + net.JoinHostPort(host, strconv.Itoa(port)) + haproxy.AliveURI,
 			Interval: time.Second, Timeout: time.Second, DeregisterCriticalAfter: 24 * time.Hour,
 		},
-	}, nil
+	}
 }
 
 var uri = regexp.MustCompile(`^/[!-~]*$`)

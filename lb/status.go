@@ -76,8 +76,12 @@ func fetchStatus(ctx context.Context, address program.HostPort) (admin.Status, e
 func statusText(s admin.Status, colour bool) string {
 	paint := painter(colour)
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s  %s  (cluster %s, service %s)\n",
-		paint(tone(s.State), strings.ToUpper(string(s.State))), s.Headline(), printable(s.Cluster), printable(s.Service))
+	through := ""
+	if s.DataPlane.Kind == admin.Remote {
+		through = ", through " + printable(s.DataPlane.Address)
+	}
+	fmt.Fprintf(&text, "%s  %s  (cluster %s, service %s%s)\n",
+		paint(tone(s.State), strings.ToUpper(string(s.State))), s.Headline(), printable(s.Cluster), printable(s.Service), through)
 	for _, risk := range s.Risks {
 		fmt.Fprintf(&text, "%s %s. %s\n", paint(yellow, "!"), printable(risk.What), printable(risk.Means))
 	}

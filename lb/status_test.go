@@ -55,6 +55,11 @@ LAST CHANGES  CONSUL'S INDEX  WHAT
 	if got := statusText(someStatus, false); got != want {
 		t.Errorf("printed\n%s\nwant\n%s", got, want)
 	}
+	behindAPI := someStatus
+	behindAPI.DataPlane = admin.DataPlane{Kind: admin.Remote, Address: "https://lb-1:5555", Reachable: true}
+	if first, _, _ := strings.Cut(statusText(behindAPI, false), "\n"); !strings.HasSuffix(first, "service zato-server, through https://lb-1:5555)") {
+		t.Errorf("printed %q", first)
+	}
 	coloured := statusText(someStatus, true)
 	if !strings.HasPrefix(coloured, yellow+"AT RISK"+plain) || !strings.Contains(coloured, red+"slot-002") {
 		t.Errorf("printed %q", coloured)

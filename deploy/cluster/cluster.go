@@ -21,7 +21,7 @@ import (
 type Config struct {
 	Bin        string   // folder with our programs
 	ConsulBin  string   // path of Consul
-	HAProxyBin string   // path of HAProxy
+	HAProxyBin string   // path of HAProxy; "" if LBArgs name one that somebody else runs
 	Dir        string   // folder for state and logs; see Clean
 	ConsulAddr string   // of Consul's HTTP API
 	Front      string   // of HAProxy's front
@@ -53,11 +53,16 @@ type Status struct {
 	} `json:"slots"`
 	Held    []any `json:"held"`
 	HAProxy struct {
+		Running  bool `json:"running"`
 		Master   int  `json:"master_pid"`
 		Worker   int  `json:"worker_pid"`
 		Adopted  bool `json:"adopted"`
 		Restarts int  `json:"restarts"`
 	} `json:"haproxy"`
+	DataPlane struct {
+		Kind      string `json:"kind"`
+		Reachable bool   `json:"reachable"`
+	} `json:"data_plane"`
 	Consul struct {
 		Reachable bool `json:"reachable"`
 	} `json:"consul"`
@@ -98,7 +103,7 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 		return err
 	}
 	return c.Await(ctx, func(s Status) bool {
-		return s.HAProxy.Worker != 0 && len(s.Rotation) == len(c.Config.Servers)
+		return s.HAProxy.Running && len(s.Rotation) == len(c.Config.Servers)
 	})
 }
 
@@ -117,7 +122,10 @@ func (c *Cluster) StartServer(i int) (err error) {
 
 // StartLB starts the load balancer, which starts or adopts its HAProxy.
 func (c *Cluster) StartLB() (err error) {
-	args := []string{"--haproxy-bin", c.HAProxyBin, "--state-dir", c.lbDir(), "--listen", c.Front, "--admin-listen", c.Admin}
+	args := []string{"--state-dir", c.lbDir(), "--listen", c.Front, "--admin-listen", c.Admin}
+	if c.HAProxyBin != "" {
+		args = append(args, "--haproxy-bin", c.HAProxyBin)
+	}
 	args = append(args, c.LBArgs...)
 	c.LB, err = startProcess("lb", c.log("lb"), c.env(), filepath.Join(c.Bin, "lb"), args...)
 	return err

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -15,14 +16,9 @@ func prepared(t *testing.T, start Factory) {
 	s := start(t, "", 4)
 	runs(t, s, Free(4))
 	isSaved(t, s, Free(4))
-	traffic, err := s.Traffic(t.Context())
-	must(t, err)
-	if len(traffic) != 4 || traffic["slot-004"].Status != "MAINT" {
-		t.Errorf("traffic of four free slots: %+v", traffic)
-	}
 	stats, err := s.Stats(t.Context())
 	must(t, err)
-	if len(stats.Servers) != 4 || stats.Backend.Status == "" || stats.Frontend.Status != "OPEN" {
+	if len(stats.Servers) != 4 || stats.Servers["slot-004"].Status != "MAINT" || stats.Backend.Status == "" || stats.Frontend.Status != "OPEN" {
 		t.Errorf("statistics of four free slots: %+v", stats)
 	}
 }
@@ -168,6 +164,78 @@ func refused(t *testing.T, start Factory) {
 	runs(t, s, Free(3))
 }
 
+func previewed(t *testing.T, start Factory) {
+	s := start(t, operators, 2)
+	for _, want := range [][]haproxy.Server{Free(2), {member(1, 0, haproxy.Ready), Free(2)[1]}, Free(3)} {
+		before := unversioned(s.Config(t))
+		preview, err := s.Preview(t.Context(), want)
+		must(t, err)
+		if preview.Old != before || unversioned(s.Config(t)) != before || preview.Structural != (len(want) > 2) || preview.Redesigned {
+			t.Errorf("from\n%s\nthe preview is %+v", before, preview)
+		}
+		must(t, s.Prepare(t.Context(), want))
+		if text := unversioned(s.Config(t)); text != preview.New {
+			t.Errorf("the preview was\n%s\nand the file is\n%s", preview.New, text)
+		}
+	}
+	s.Redesign(t, 7)
+	if preview, err := s.Preview(t.Context(), Free(3)); err != nil || !preview.Structural || !preview.Redesigned {
+		t.Errorf("%v, of another design the preview is %+v", err, preview)
+	}
+}
+
+// unversioned is a file without the lines by which the Data Plane API numbers it.
+func unversioned(text string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "# _") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
+}
+
+func rolledBack(t *testing.T, start Factory) {
+	s := start(t, "", 2)
+	thinks := func(seconds int) {
+		t.Helper()
+		if text := s.Config(t); !strings.Contains(text, fmt.Sprintf("timeout server %d000ms", seconds)) {
+			t.Errorf("servers may not think for %d s in\n%s", seconds, text)
+		}
+	}
+	if err := s.Rollback(t.Context()); err == nil || !strings.Contains(err.Error(), "nothing can be rolled back") {
+		t.Errorf("with no design before this one, a rollback says %v", err)
+	}
+	want := []haproxy.Server{member(1, 0, haproxy.Ready), Free(2)[1]}
+	s.Redesign(t, 7)
+	must(t, s.Prepare(t.Context(), want))
+	thinks(7)
+	want = append(want, Free(4)[2:]...)
+	must(t, s.Rebuild(t.Context(), want))
+	must(t, s.Rollback(t.Context()))
+	thinks(30)
+	runs(t, s, want)
+	isSaved(t, s, want)
+
+	// Neither a restart, nor a change of members, nor growth brings it again.
+	s.Redesign(t, 7)
+	must(t, s.Prepare(t.Context(), want))
+	want[1] = member(2, 0, haproxy.Ready)
+	set(t, s, want)
+	must(t, s.Save(t.Context(), want))
+	want = append(want, Free(5)[4])
+	must(t, s.Rebuild(t.Context(), want))
+	thinks(30)
+	runs(t, s, want)
+
+	must(t, s.Rollback(t.Context()))
+	thinks(7)
+	s.Redesign(t, 8)
+	must(t, s.Prepare(t.Context(), want))
+	thinks(8)
+	runs(t, s, want)
+}
+
 func clash(t *testing.T, start Factory) {
 	s := start(t, "", 2)
 	s.Overwrite(t, strings.ReplaceAll(s.Config(t), " "+edit.Mark, ""))
@@ -200,8 +268,8 @@ func down(t *testing.T, start Factory) {
 	if running, err := s.Servers(t.Context()); err == nil {
 		t.Errorf("no haproxy, and the servers %+v", running)
 	}
-	if traffic, err := s.Traffic(t.Context()); err == nil {
-		t.Errorf("no haproxy, and the traffic %+v", traffic)
+	if stats, err := s.Stats(t.Context()); err == nil {
+		t.Errorf("no haproxy, and its statistics %+v", stats)
 	}
 	if err := s.Set(t.Context(), []haproxy.Change{{From: Free(2)[0], To: member(1, 0, haproxy.Ready)}}); err == nil {
 		t.Error("no haproxy, and its servers could be set")
@@ -245,7 +313,7 @@ func concurrent(t *testing.T, start Factory) {
 	}
 	each(func() error { return s.Save(t.Context(), Free(writers)) })
 	each(func() error { _, err := s.Servers(t.Context()); return err })
-	each(func() error { _, err := s.Traffic(t.Context()); return err })
+	each(func() error { _, err := s.Stats(t.Context()); return err })
 	each(func() error { _, err := s.Saved(); return err })
 	all.Wait()
 	runs(t, s, want)

@@ -24,6 +24,9 @@ type Subject interface {
 	Config(t *testing.T) string
 	// Overwrite is what an operator does to haproxy.cfg by hand. HAProxy is not told.
 	Overwrite(t *testing.T, text string)
+	// Redesign has the data plane want another design of our sections, as a restart with other flags does: that servers may
+	// think for so many seconds, 30 at first.
+	Redesign(t *testing.T, seconds int)
 	// Reload has HAProxy read its file again, and returns when it serves on it.
 	Reload(t *testing.T)
 	// Stop ends HAProxy, at once.
@@ -60,6 +63,8 @@ var cases = []testCase{
 	{"the operator's directives survive", foreignDirectives},
 	{ForeignBytes, foreignBytes},
 	{"a file that haproxy refuses is not put in place", refused},
+	{"a preview is what is done then", previewed},
+	{"a design that was rolled back stays away", rolledBack},
 	{"a section in the way is named", clash},
 	{"a server that is not there is named", unknownServer},
 	{"a dead haproxy is an error and no more", down},

@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"testing"
+	"time"
 
 	"zatoha/haproxy/conformance"
 	"zatoha/haproxy/embedded"
@@ -13,6 +14,11 @@ type subject struct {
 	*conformance.HAProxy
 }
 
+func (s *subject) Redesign(_ *testing.T, seconds int) {
+	s.Options.ServerTimeout = time.Duration(seconds) * time.Second
+	s.DataPlane = embedded.New("haproxy", s.Paths, s.Options, s.Process)
+}
+
 func TestConformance(t *testing.T) {
 	conformance.Run(t, func(t *testing.T, operators string, slots int) conformance.Subject {
 		h := conformance.NewHAProxy(t, operators)
@@ -21,6 +27,6 @@ func TestConformance(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.Start(t)
-		return subject{plane, h}
+		return &subject{plane, h}
 	}, nil)
 }

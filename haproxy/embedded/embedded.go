@@ -19,6 +19,7 @@ import (
 	"zatoha/haproxy"
 	"zatoha/haproxy/edit"
 	"zatoha/haproxy/process"
+	"zatoha/haproxy/rollback"
 )
 
 // DataPlane is one HAProxy on this machine. Its methods may be called from several goroutines.
@@ -29,7 +30,8 @@ type DataPlane struct {
 	runtime *socket
 	process *process.Process
 	round   atomic.Int64 // see entrance; as the servers were when they were read last
-	file    sync.Mutex   // one change of haproxy.cfg at a time, with the reload that belongs to it
+	memory  *rollback.Memory
+	file    sync.Mutex // one change of haproxy.cfg at a time, with the reload that belongs to it
 }
 
 // New ties together the configuration file, the options of our sections and the supervised process.
@@ -37,6 +39,7 @@ func New(binary string, paths process.Paths, options haproxy.Options, process *p
 	options.StatsSocket, options.EventSocket = paths.Stats(), paths.Events()
 	return &DataPlane{
 		binary: binary, paths: paths, options: options, runtime: newSocket(paths.Stats()), process: process,
+		memory: rollback.New(paths.Config, design),
 	}
 }
 
@@ -128,13 +131,8 @@ func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) error {
 	return d.runtime.set(ctx, haproxy.Backend, second)
 }
 
-// Traffic is what each server of the backend is doing, by the server's name.
-func (d *DataPlane) Traffic(ctx context.Context) (map[string]haproxy.Traffic, error) {
-	return d.runtime.traffic(ctx, haproxy.Backend)
-}
-
-// write edits the file, if it is not as wanted, and tells its structure. Another structure is checked by haproxy first, members alone cannot
-// make a valid file invalid; and the file that another design replaces is kept as the last good one.
+// write edits the file, if it is not as wanted, and tells its structure. Another structure is checked by haproxy first,
+// members alone cannot make a valid file invalid; and the file that another design replaces is kept as the last good one.
 func (d *DataPlane) write(ctx context.Context, servers []haproxy.Server) (structure string, err error) {
 	edited, err := d.edit(servers)
 	if err == nil && edited.New != edited.Old {
@@ -143,51 +141,50 @@ func (d *DataPlane) write(ctx context.Context, servers []haproxy.Server) (struct
 	return edited.structure, err
 }
 
-// Edit is a change of the file, before it is made.
-type Edit struct {
-	Old, New   string // the whole file
-	Structural bool   // it takes a reload
-	Redesigned bool   // and not only because the number of slots changes
-	structure  string // of New
-}
-
 // Preview is what Prepare would do to the file.
-func (d *DataPlane) Preview(servers []haproxy.Server) (Edit, error) {
+func (d *DataPlane) Preview(_ context.Context, servers []haproxy.Server) (haproxy.Edit, error) {
 	d.file.Lock()
 	defer d.file.Unlock()
-	return d.edit(servers)
+	edited, err := d.edit(servers)
+	return edited.Edit, err
 }
 
-func (d *DataPlane) edit(servers []haproxy.Server) (Edit, error) {
+// change is an edit of the file, and the structure that the file has with it.
+type change struct {
+	haproxy.Edit
+	structure string
+}
+
+func (d *DataPlane) edit(servers []haproxy.Server) (change, error) {
 	old, err := d.read()
 	if err != nil {
-		return Edit{}, err
+		return change{}, err
 	}
 	have, err := edit.Read(old)
 	if err != nil {
-		return Edit{}, d.inFile(err)
+		return change{}, d.inFile(err)
 	}
-	want := d.options.Sections(servers)
-	if d.rejected(want) {
-		want = haproxy.WithServers(have, want)
+	want, err := d.memory.Wanted(have, d.options.Sections(servers))
+	if err != nil {
+		return change{}, err
 	}
 	return d.compare(old, have, want)
 }
 
-func (d *DataPlane) compare(old string, have, want []edit.Section) (Edit, error) {
+func (d *DataPlane) compare(old string, have, want []edit.Section) (change, error) {
 	text, err := edit.Apply(old, haproxy.NameStructure(want))
 	if err != nil {
-		return Edit{}, d.inFile(err)
+		return change{}, d.inFile(err)
 	}
 	structure := haproxy.Structure(want)
-	return Edit{
+	return change{haproxy.Edit{
 		Old: old, New: text, Structural: haproxy.Structure(have) != structure,
-		Redesigned: design(have) != design(want), structure: structure,
-	}, nil
+		Redesigned: haproxy.Design(have) != haproxy.Design(want),
+	}, structure}, nil
 }
 
 // put makes a change of the file.
-func (d *DataPlane) put(ctx context.Context, edited Edit) error {
+func (d *DataPlane) put(ctx context.Context, edited change) error {
 	next, err := d.stage(edited.New)
 	if err != nil {
 		return err
@@ -198,13 +195,14 @@ func (d *DataPlane) put(ctx context.Context, edited Edit) error {
 			return fmt.Errorf("the new %s is not valid and was not put in place: %w", d.paths.Config, err)
 		}
 	}
+	undo := func() error { return nil }
 	if edited.Redesigned {
-		if err := d.keep(edited.Old); err != nil {
+		if undo, err = d.memory.Keep(edited.Old); err != nil {
 			return err
 		}
 	}
 	if err := os.Rename(next, d.paths.Config); err != nil {
-		return fmt.Errorf("putting haproxy's configuration in place: %w", err)
+		return errors.Join(fmt.Errorf("putting haproxy's configuration in place: %w", err), undo())
 	}
 	return nil
 }

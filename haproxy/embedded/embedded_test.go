@@ -175,9 +175,9 @@ func TestThePoolGrowsByAReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, d, want)
-	traffic, err := d.Traffic(t.Context())
-	if err != nil || len(traffic) != 6 || traffic["slot-006"].Status != "MAINT" {
-		t.Errorf("traffic %+v, %v", traffic, err)
+	stats, err := d.Stats(t.Context())
+	if err != nil || len(stats.Servers) != 6 || stats.Servers["slot-006"].Status != "MAINT" {
+		t.Errorf("statistics %+v, %v", stats, err)
 	}
 }
 
@@ -249,8 +249,8 @@ func TestAnAnswerCutShortIsAnError(t *testing.T) {
 		}
 	}()
 	s := newSocket(path)
-	if traffic, err := s.traffic(t.Context(), haproxy.Backend); err == nil {
-		t.Errorf("nothing was answered, and read as %v", traffic)
+	if stats, err := s.stats(t.Context(), haproxy.Frontend, haproxy.Backend); err == nil {
+		t.Errorf("nothing was answered, and read as %+v", stats)
 	}
 	if servers, err := s.servers(t.Context(), haproxy.Backend); err == nil {
 		t.Errorf("nothing was answered, and read as %v", servers)

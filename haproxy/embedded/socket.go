@@ -252,18 +252,6 @@ func admin(bits int) haproxy.Admin {
 	}
 }
 
-func (s *socket) traffic(ctx context.Context, backend string) (map[string]haproxy.Traffic, error) {
-	stats, err := s.stats(ctx, haproxy.Frontend, backend)
-	if err != nil {
-		return nil, err
-	}
-	traffic := make(map[string]haproxy.Traffic, len(stats.Servers))
-	for name, server := range stats.Servers {
-		traffic[name] = server.Traffic
-	}
-	return traffic, nil
-}
-
 func value(n *int64) int64 {
 	if n == nil {
 		return 0

@@ -165,7 +165,7 @@ func unwrapped(err error) error {
 	return err
 }
 
-// message is what the API says in its error answers, or else the beginning of what came instead.
+// message is what the API says in its error answers, or else the beginning of what came instead, on one line.
 func message(body []byte) string {
 	var said struct {
 		Message string `json:"message"`
@@ -173,5 +173,5 @@ func message(body []byte) string {
 	if json.Unmarshal(body, &said) == nil && said.Message != "" {
 		return said.Message
 	}
-	return strings.ToValidUTF8(string(body[:min(len(body), 200)]), "?")
+	return strings.Join(strings.Fields(strings.ToValidUTF8(string(body[:min(len(body), 200)]), "?")), " ")
 }

@@ -2,6 +2,8 @@ package remote
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -22,6 +24,7 @@ const rawPath = "configuration/raw"
 // document is the configuration as the API has it.
 type document struct {
 	version  int64
+	raw      string // as the API shows it
 	text     string // with the marks restored
 	sections []edit.Section
 }
@@ -31,6 +34,7 @@ type post struct {
 	text       string
 	changed    bool
 	structural bool     // it takes a reload
+	redesigned bool     // and not only because the number of slots changes
 	actions    []string // to be run without a reload
 	worker     int64    // which worker a reload shall replace, 0 for none
 }
@@ -50,7 +54,7 @@ func (d *DataPlane) read(ctx context.Context) (document, error) {
 			return document{}, d.api.about(errors.New("it has no version: see that the URL is that of a Data Plane API 2.x"))
 		}
 	}
-	have := document{version: raw.Version, text: restore(raw.Data, d.sections(nil))}
+	have := document{version: raw.Version, raw: raw.Data, text: restore(raw.Data, d.sections(nil))}
 	if have.sections, err = edit.Read(have.text); err != nil {
 		return document{}, d.api.about(err)
 	}
@@ -59,10 +63,18 @@ func (d *DataPlane) read(ctx context.Context) (document, error) {
 
 // edit makes our sections in a document what they shall be.
 func (d *DataPlane) edit(have document, servers []haproxy.Server) (post, error) {
+	want, err := d.memory.Wanted(have.sections, d.sections(servers))
+	if err != nil {
+		return post{}, err
+	}
+	return d.replace(have, want)
+}
+
+// replace puts sections in the place of ours in a document.
+func (d *DataPlane) replace(have document, want []edit.Section) (post, error) {
 	if line := conditional(have.text); line > 0 {
 		return post{}, d.api.about(&ConditionError{Line: line})
 	}
-	want := d.sections(servers)
 	text, err := edit.Apply(have.text, want)
 	if err != nil {
 		return post{}, d.api.about(err)
@@ -81,7 +93,7 @@ func (d *DataPlane) edit(have document, servers []haproxy.Server) (post, error) 
 	old, unreadable := haproxy.ReadServers(have.sections) // somebody wrote into our lines, they are put right
 	names := slices.EqualFunc(old, now, func(a, b haproxy.Server) bool { return a.Name == b.Name })
 	structural := !same || !names || unreadable != nil
-	return post{text: text, structural: structural, changed: structural || !slices.Equal(old, now)}, nil
+	return post{text: text, structural: structural, redesigned: !same, changed: structural || !slices.Equal(old, now)}, nil
 }
 
 // attempts is how often a change is made again after somebody else has written in between.
@@ -105,7 +117,7 @@ func (d *DataPlane) change(ctx context.Context, edited func(document) (post, err
 		if editErr != nil || !p.changed {
 			return editErr
 		}
-		if err = d.post(ctx, have.version, p); !failure(err, (*Error).conflict) {
+		if err = d.post(ctx, have, p); !failure(err, (*Error).conflict) {
 			return err
 		}
 	}
@@ -119,12 +131,20 @@ type refusal struct {
 }
 
 // post writes the text and returns when it is in use. A text that was refused before is first tried dry, because only
-// the real thing says why it is refused, and leaves a file on HAProxy's machine each time.
-func (d *DataPlane) post(ctx context.Context, version int64, p post) error {
+// the real thing says why it is refused, and leaves a file on HAProxy's machine each time. Before the design changes, the
+// document is kept for a rollback; in vain, if the API then says that it did not do it.
+func (d *DataPlane) post(ctx context.Context, have document, p post) error {
 	if d.refused.text == p.text && failure(d.validate(ctx, p.text), (*Error).refusal) {
 		return d.refused.err
 	}
-	query := url.Values{"version": {strconv.FormatInt(version, 10)}, "skip_reload": {"true"}}
+	undo := func() error { return nil }
+	if p.redesigned {
+		var err error
+		if undo, err = d.memory.Keep(have.text); err != nil {
+			return err
+		}
+	}
+	query := url.Values{"version": {strconv.FormatInt(have.version, 10)}, "skip_reload": {"true"}}
 	if p.worker != 0 {
 		query = url.Values{"version": query["version"], "force_reload": {"true"}}
 	}
@@ -135,9 +155,9 @@ func (d *DataPlane) post(ctx context.Context, version int64, p post) error {
 	switch {
 	case failure(err, (*Error).refusal):
 		d.refused = refusal{text: p.text, err: err}
-		return err
-	case failure(err, (*Error).conflict):
-		return err
+		return errors.Join(err, undo())
+	case failure(err, (*Error).undone):
+		return errors.Join(err, undo())
 	case err == nil && p.worker != 0:
 		err = d.awaitWorker(ctx, p.worker)
 		d.unloaded = err != nil
@@ -167,13 +187,20 @@ func conditional(text string) int {
 	return 0
 }
 
+// design tells our sections apart as the API writes them, but for their servers.
+func design(sections []edit.Section) (string, error) {
+	text, err := canonical(haproxy.WithServers(sections, nil))
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:8]), err
+}
+
 // sameDesign says whether sections are the same but for the servers in them, however the API has ordered and spelt them.
 func sameDesign(have, want []edit.Section) (bool, error) {
-	a, err := canonical(haproxy.WithServers(have, nil))
+	a, err := design(have)
 	if err != nil {
 		return false, err
 	}
-	b, err := canonical(haproxy.WithServers(want, nil))
+	b, err := design(want)
 	return a == b, err
 }
 

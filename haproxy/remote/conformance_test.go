@@ -3,6 +3,7 @@ package remote
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -62,7 +63,7 @@ func fewSections(options haproxy.Options) func([]haproxy.Server) []edit.Section 
 	return func(servers []haproxy.Server) []edit.Section {
 		return haproxy.WithServers([]edit.Section{
 			section("global", "stats socket "+options.StatsSocket+" mode 600 level admin expose-fd listeners"),
-			section("defaults "+haproxy.Defaults, "timeout server 1s", "timeout connect 1s", "mode http", "timeout client 1s"),
+			section("defaults "+haproxy.Defaults, fmt.Sprintf("timeout server %dms", options.ServerTimeout.Milliseconds()), "timeout connect 1s", "mode http", "timeout client 1s"),
 			section("frontend "+haproxy.Frontend+" from "+haproxy.Defaults,
 				"bind "+options.Bind, "monitor fail if { nbsrv("+haproxy.Backend+") lt 1 }", "monitor-uri "+haproxy.AliveURI,
 				"default_backend "+haproxy.Backend),
@@ -74,32 +75,45 @@ func fewSections(options haproxy.Options) func([]haproxy.Server) []edit.Section 
 // recorded is a data plane that talks to a recording. What others do to HAProxy shows in what the recording answers.
 type recorded struct {
 	*DataPlane
+	url, memory string
+	options     haproxy.Options
 }
 
 func newRecorded(t *testing.T, _ string, slots int) conformance.Subject {
 	server := replay(t)
 	options := haproxy.DefaultOptions()
 	options.Bind, options.StatsSocket = replayBind, replayDir+"/haproxy-stats.sock"
-	plane := connected(t, server.URL, options)
-	plane.sections = fewSections(options)
-	return recorded{prepared(t, plane, slots)}
+	r := &recorded{url: server.URL, memory: filepath.Join(t.TempDir(), "api"), options: options}
+	r.connect(t)
+	prepared(t, r.DataPlane, slots)
+	return r
 }
 
-func (r recorded) Config(t *testing.T) string { return r.raw(t) }
+func (r *recorded) connect(t *testing.T) {
+	r.DataPlane = connected(t, r.url, r.options, r.memory)
+	r.sections = fewSections(r.options)
+}
 
-func (r recorded) Overwrite(t *testing.T, text string) { r.await(t, text) }
+func (r *recorded) Redesign(t *testing.T, seconds int) {
+	r.options.ServerTimeout = time.Duration(seconds) * time.Second
+	r.connect(t)
+}
 
-func (r recorded) Reload(*testing.T) {}
+func (r *recorded) Config(t *testing.T) string { return r.raw(t) }
 
-func (r recorded) Stop(*testing.T) {}
+func (r *recorded) Overwrite(t *testing.T, text string) { r.await(t, text) }
 
-func (r recorded) Start(*testing.T) {}
+func (r *recorded) Reload(*testing.T) {}
+
+func (r *recorded) Stop(*testing.T) {}
+
+func (r *recorded) Start(*testing.T) {}
 
 const user, password = "zatoha", "correct-horse"
 
-func connected(t *testing.T, url string, options haproxy.Options) *DataPlane {
+func connected(t *testing.T, url string, options haproxy.Options, memory string) *DataPlane {
 	t.Helper()
-	plane, err := New(Config{URL: url, User: user, Password: password}, options)
+	plane, err := New(Config{URL: url, User: user, Password: password}, options, memory)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,12 +121,11 @@ func connected(t *testing.T, url string, options haproxy.Options) *DataPlane {
 	return plane
 }
 
-func prepared(t *testing.T, plane *DataPlane, slots int) *DataPlane {
+func prepared(t *testing.T, plane *DataPlane, slots int) {
 	t.Helper()
 	if err := plane.Prepare(t.Context(), conformance.Free(slots)); err != nil {
 		t.Fatal(err)
 	}
-	return plane
 }
 
 // raw is the file as the API shows it.
@@ -151,6 +164,7 @@ func poll(t *testing.T, failure string, done func() bool) {
 type real struct {
 	*DataPlane
 	*conformance.HAProxy
+	url string
 }
 
 func newReal(t *testing.T, binary, operators string, slots int) conformance.Subject {
@@ -160,16 +174,27 @@ func newReal(t *testing.T, binary, operators string, slots int) conformance.Subj
 	api := startProgram(t, binary, h)
 	one := strings.HasSuffix(t.Name(), strings.ReplaceAll(conformance.Concurrency, " ", "_"))
 	server := record(t, api, *rewrite && !one, strings.NewReplacer(h.Paths.Dir, replayDir, h.Options.Bind, replayBind))
-	plane := connected(t, server.URL, h.Options)
-	if *rewrite {
-		plane.sections = fewSections(h.Options)
-	}
-	return real{prepared(t, plane, slots), h}
+	r := &real{HAProxy: h, url: server.URL}
+	r.connect(t)
+	prepared(t, r.DataPlane, slots)
+	return r
 }
 
-func (r real) Config(t *testing.T) string { return r.raw(t) }
+func (r *real) connect(t *testing.T) {
+	r.DataPlane = connected(t, r.url, r.Options, filepath.Join(r.Paths.Dir, "dataplane"))
+	if *rewrite {
+		r.sections = fewSections(r.Options)
+	}
+}
 
-func (r real) Overwrite(t *testing.T, text string) {
+func (r *real) Redesign(t *testing.T, seconds int) {
+	r.Options.ServerTimeout = time.Duration(seconds) * time.Second
+	r.connect(t)
+}
+
+func (r *real) Config(t *testing.T) string { return r.raw(t) }
+
+func (r *real) Overwrite(t *testing.T, text string) {
 	r.HAProxy.Overwrite(t, text)
 	r.await(t, text)
 }
@@ -181,8 +206,9 @@ func startProgram(t *testing.T, binary string, h *conformance.HAProxy) *url.URL 
 	users := filepath.Join(dir, "users.cfg")
 	reload := filepath.Join(dir, "reload.sh")
 	for path, text := range map[string]string{
-		users:  "userlist controller\n  user " + user + " insecure-password " + password + "\n",
-		reload: "kill -USR2 $(cat " + h.Paths.PID() + ")\n",
+		users: "userlist controller\n  user " + user + " insecure-password " + password + "\n",
+		// HAProxy removes its pid file for a moment at each reload.
+		reload: "for i in 1 2 3 4 5 6 7 8 9; do kill -USR2 $(cat " + h.Paths.PID() + ") && exit 0; sleep 0.1; done; exit 1\n",
 	} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)

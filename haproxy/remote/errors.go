@@ -44,6 +44,9 @@ func (e *Error) refusal() bool {
 	return e.Status == http.StatusBadRequest && strings.HasPrefix(e.Message, "validation error")
 }
 
+// undone says whether the API has certainly not done what it was asked for.
+func (e *Error) undone() bool { return e.Status/100 == 4 }
+
 // conflict says whether somebody else has written in between.
 func (e *Error) conflict() bool { return e.Status == http.StatusConflict }
 
@@ -65,8 +68,8 @@ func (e *ConditionError) Error() string {
 	return fmt.Sprintf("line %d is conditional, and the Data Plane API drops conditions when it writes the file, so that what they guard always applies: take the condition out of the file", e.Line)
 }
 
-// errNotRunning says that the API is there and HAProxy is not.
-var errNotRunning = errors.New("haproxy does not answer the Data Plane API: start it, and give the API its runtime socket")
+// ErrNotRunning says that the API is there and HAProxy is not.
+var ErrNotRunning = errors.New("haproxy does not answer the Data Plane API: start it, and give the API its runtime socket")
 
 var position = regexp.MustCompile(`^config parsing \[\S+:(\d+)\] *`)
 

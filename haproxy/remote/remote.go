@@ -27,8 +27,17 @@
 //
 // # What to give the API
 //
-// A user of its own, a runtime socket (master_runtime, or a stats socket in the file that it starts from), and a reload
-// command that works. Its Consul discovery must be off: it writes the same file.
+// A user of its own, a runtime socket (master_runtime, or a stats socket in the file that it starts from), a reload
+// command that works, and an HAProxy in master-worker mode (-W), so that a reload closes no connection. Its Consul
+// discovery must be off: it writes the same file. One controller drives one API: two would undo each other's slots.
+//
+// # What differs from an HAProxy of this machine
+//
+// A limit of connections that is not the slot's takes a reload, see [DataPlane.Set]. Certificates are files on HAProxy's
+// machine: haproxy refuses a front whose certificate is not there, and takes up new contents when whoever renews them
+// reloads it there. The API can store certificates too; nothing here uses that. A change of membership is one call, which
+// has haproxy check the file: about 50 ms where the runtime socket takes one or two. And the API is slow to count: the
+// statistics of 1,000 servers take it some 0.3 s, of 3,000 about 1 s, on every look at the status page and every comparison.
 package remote
 
 import (
@@ -36,9 +45,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"zatoha/haproxy"
 	"zatoha/haproxy/edit"
+	"zatoha/haproxy/rollback"
 )
 
 // DataPlane is one HAProxy behind a Data Plane API. Its methods may be called from several goroutines; those that write
@@ -46,6 +57,9 @@ import (
 type DataPlane struct {
 	api      *client
 	sections func([]haproxy.Server) []edit.Section
+	memory   *rollback.Memory
+	limit    int           // of connections, of a free slot
+	patience time.Duration // with a reload
 	turn     chan struct{} // holds a token while somebody writes
 
 	// These belong to whose turn it is.
@@ -53,16 +67,17 @@ type DataPlane struct {
 	unloaded bool // the file has a structure that HAProxy has not been seen to load
 }
 
-// New makes a data plane, without asking anything of the API yet. Paths in the options are paths on HAProxy's machine.
-func New(config Config, options haproxy.Options) (*DataPlane, error) {
-	if options.StatsSocket == "" {
-		return nil, errors.New("the runtime socket of the remote HAProxy has no path: give one on its own machine, e.g. /run/haproxy/zatoha.sock")
-	}
+// New makes a data plane, without asking anything of the API yet. Paths in the options are paths on HAProxy's machine;
+// that of the memory, see [rollback.New], is on ours.
+func New(config Config, options haproxy.Options, memory string) (*DataPlane, error) {
 	api, err := newClient(config)
 	if err != nil {
 		return nil, err
 	}
-	return &DataPlane{api: api, sections: options.Sections, turn: make(chan struct{}, 1)}, nil
+	return &DataPlane{
+		api: api, sections: options.Sections, memory: rollback.New(memory, design), limit: options.SlotMaxConn, patience: reloadPatience,
+		turn: make(chan struct{}, 1),
+	}, nil
 }
 
 // Saved are the servers that the file has now. It takes a few seconds at most.
@@ -92,7 +107,7 @@ func (d *DataPlane) Prepare(ctx context.Context, servers []haproxy.Server) error
 			return p, err
 		}
 		p.worker, err = d.worker(ctx)
-		if errors.Is(err, errNotRunning) {
+		if errors.Is(err, ErrNotRunning) {
 			return p, nil
 		}
 		p.changed = true
@@ -124,8 +139,8 @@ func (d *DataPlane) Rebuild(ctx context.Context, servers []haproxy.Server) error
 const batch = 1000
 
 // Set changes servers in the running HAProxy and in the file, in one call for each thousand of them. A server's limit of
-// connections is the one thing that the API cannot change in a running HAProxy: it takes a reload, after which other
-// servers that drained are in maintenance, as the file has them. An HAProxy that does not run is an error, but the file
+// connections is the one thing that the API cannot change in a running HAProxy: one that is not its slot's (see
+// [haproxy.Options]) takes a reload, after which other servers that drained are in maintenance, as the file has them. An HAProxy that does not run is an error, but the file
 // has the servers then.
 func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) error {
 	for batched := range slices.Chunk(changes, batch) {
@@ -137,9 +152,9 @@ func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) error {
 }
 
 func (d *DataPlane) set(ctx context.Context, changes []haproxy.Change) error {
-	if slices.ContainsFunc(changes, limits) {
+	if slices.ContainsFunc(changes, d.limits) {
 		err := d.change(ctx, func(have document) (post, error) {
-			p, err := d.replace(have, changes)
+			p, err := d.applied(have, changes)
 			if err != nil {
 				return p, err
 			}
@@ -156,15 +171,19 @@ func (d *DataPlane) set(ctx context.Context, changes []haproxy.Change) error {
 		return nil
 	}
 	return d.change(ctx, func(have document) (post, error) {
-		p, err := d.replace(have, changes)
+		p, err := d.applied(have, changes)
 		p.actions = commands
 		return p, err
 	})
 }
 
-// limits says whether a change is of the limit of connections.
-func limits(change haproxy.Change) bool {
-	return !change.To.Free() && change.From.MaxConn != change.To.MaxConn
+// limits says whether a change is of the limit of connections. Of a free slot whoever wants the change may not know it.
+func (d *DataPlane) limits(change haproxy.Change) bool {
+	now := change.From.MaxConn
+	if change.From.Free() {
+		now = d.limit
+	}
+	return !change.To.Free() && now != change.To.MaxConn
 }
 
 // reloaded are the changes that are left when HAProxy runs on a file that has them.
@@ -179,8 +198,8 @@ func reloaded(changes []haproxy.Change) []haproxy.Change {
 	return left
 }
 
-// replace makes the changes in a document.
-func (d *DataPlane) replace(have document, changes []haproxy.Change) (post, error) {
+// applied makes the changes in a document.
+func (d *DataPlane) applied(have document, changes []haproxy.Change) (post, error) {
 	servers, err := haproxy.ReadServers(have.sections)
 	if err != nil {
 		return post{}, d.api.about(err)

@@ -16,7 +16,7 @@ func (d *DataPlane) rows(ctx context.Context) ([]*models.NativeStat, error) {
 	var all models.NativeStats
 	_, err := d.api.call(ctx, request{method: http.MethodGet, path: "stats/native", timeout: readTimeout}, &all)
 	if failure(err, (*Error).fault) {
-		return nil, fmt.Errorf("%w (%w)", errNotRunning, err)
+		return nil, fmt.Errorf("%w (%w)", ErrNotRunning, err)
 	}
 	if err != nil {
 		return nil, err
@@ -26,20 +26,7 @@ func (d *DataPlane) rows(ctx context.Context) ([]*models.NativeStat, error) {
 			return process.Stats, nil
 		}
 	}
-	return nil, errNotRunning
-}
-
-// Traffic is what each server of the backend is doing, by the server's name.
-func (d *DataPlane) Traffic(ctx context.Context) (map[string]haproxy.Traffic, error) {
-	rows, err := d.rows(ctx)
-	if err != nil {
-		return nil, err
-	}
-	traffic := map[string]haproxy.Traffic{}
-	for name, counters := range stats(rows).Servers {
-		traffic[name] = counters.Traffic
-	}
-	return traffic, nil
+	return nil, ErrNotRunning
 }
 
 // Stats are the counters of our frontend, our backend and each of its servers.

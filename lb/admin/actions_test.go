@@ -18,7 +18,7 @@ func TestAnOperatorActsAndNobodyElse(t *testing.T) {
 	handler := New(Options{Actions: map[string]Action{
 		"work": func(context.Context) (any, error) { done++; return "done", nil },
 		"fail": func(context.Context) (any, error) { return nil, errors.New("it cannot be done") },
-	}}, f, f, f, prometheus.NewRegistry(), zerolog.Nop()).Handler()
+	}}, f, f, prometheus.NewRegistry(), zerolog.Nop()).Handler()
 
 	for name, c := range map[string]struct {
 		method, path, host string

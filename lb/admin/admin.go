@@ -6,8 +6,8 @@
 //	GET /metrics        for Prometheus
 //	POST /actions/NAME  what an operator may ask for; see [Action]
 //
-// A probe, walked through: GET /zato-lb-alive reads the loop's report, the supervised process and HAProxy's counters,
-// all in memory or on a local socket, counts the servers that HAProxy itself would send traffic to, and answers. It
+// A probe, walked through: GET /zato-lb-alive reads the loop's report, the supervised process and HAProxy's counters, in
+// memory and on a local socket or, if somebody else runs HAProxy, through its Data Plane API, counts the servers that HAProxy itself would send traffic to, and answers. It
 // differs from the answer of HAProxy's own monitor under the same path in saying also what stands behind the code.
 package admin
 
@@ -33,12 +33,19 @@ import (
 // Loop is the reconciler's report.
 type Loop interface{ Report() reconcile.Report }
 
-// Process is the supervised HAProxy.
-type Process interface{ Status() process.Status }
-
-// Plane reads HAProxy's counters.
+// Plane is the HAProxy that is driven.
 type Plane interface {
-	Stats(ctx context.Context) (haproxy.Stats, error)
+	// Look says how it is now, within the time that a reader of the status page waits.
+	Look(ctx context.Context) Seen
+}
+
+// Seen is HAProxy at one moment, as far as its data plane shows it.
+type Seen struct {
+	DataPlane
+	Running bool
+	Process process.Status // empty if somebody else supervises it
+	Stats   haproxy.Stats
+	Err     error // why there are no Stats
 }
 
 // Options say what is shown beside what is measured.
@@ -55,7 +62,6 @@ type Options struct {
 type Admin struct {
 	options Options
 	loop    Loop
-	process Process
 	plane   Plane
 	log     zerolog.Logger
 	metrics http.Handler
@@ -64,8 +70,8 @@ type Admin struct {
 }
 
 // New makes the handler. Metrics of other packages are in the registry already; ours are added to it.
-func New(options Options, loop Loop, process Process, plane Plane, registry *prometheus.Registry, log zerolog.Logger) *Admin {
-	a := &Admin{options: options, loop: loop, process: process, plane: plane, log: log, now: time.Now}
+func New(options Options, loop Loop, plane Plane, registry *prometheus.Registry, log zerolog.Logger) *Admin {
+	a := &Admin{options: options, loop: loop, plane: plane, log: log, now: time.Now}
 	registry.MustRegister(collector{a})
 	a.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: errorLog{log}})
 	return a
@@ -135,6 +141,7 @@ type Alive struct {
 	Alive     bool      `json:"alive"` // at least one server can take traffic
 	Servers   int       `json:"servers"`
 	HAProxy   bool      `json:"haproxy_running"`
+	DataPlane bool      `json:"data_plane_reachable"` // if not, what HAProxy does is not known
 	Consul    bool      `json:"consul_reachable"`
 	LastSync  time.Time `json:"last_sync"` // when HAProxy was last seen to follow the catalog
 	SyncAgeMS int64     `json:"last_sync_age_ms"`
@@ -148,7 +155,7 @@ func (a *Admin) alive(w http.ResponseWriter, r *http.Request) {
 		code = http.StatusServiceUnavailable
 	}
 	a.answer(w, code, Alive{
-		Alive: s.Healthy, Servers: len(s.Rotation), HAProxy: s.HAProxy.Running, Consul: s.Consul.Reachable,
+		Alive: s.Healthy, Servers: len(s.Rotation), HAProxy: s.HAProxy.Running, DataPlane: s.DataPlane.Reachable, Consul: s.Consul.Reachable,
 		LastSync: s.Sync.Last, SyncAgeMS: s.Sync.AgeMS, Summary: s.Summary,
 	})
 }

@@ -27,12 +27,33 @@ type fake struct {
 	process process.Status
 	stats   haproxy.Stats
 	err     error
+	remote  *Seen // instead of the last three, for an HAProxy that somebody else runs
 }
 
 func (f *fake) Report() reconcile.Report { return f.report }
-func (f *fake) Status() process.Status   { return f.process }
-func (f *fake) Stats(context.Context) (haproxy.Stats, error) {
-	return f.stats, f.err
+
+func (f *fake) Look(context.Context) Seen {
+	if f.remote != nil {
+		return *f.remote
+	}
+	return Seen{
+		DataPlane: DataPlane{Kind: Embedded, Address: "/var/lib/zatoha/lb/haproxy.cfg", Reachable: f.err == nil},
+		Running:   f.process.Master != 0, Process: f.process, Stats: f.stats, Err: f.err,
+	}
+}
+
+// behindAPI makes HAProxy one that somebody else runs.
+func (f *fake) behindAPI() *fake {
+	f.remote = &Seen{
+		DataPlane: DataPlane{Kind: Remote, Address: "https://lb-1:5555", Reachable: true}, Running: true, Stats: f.stats,
+	}
+	return f
+}
+
+// noAnswer has neither HAProxy nor its counters there.
+func (f *fake) noAnswer(reachable bool, err string) {
+	f.behindAPI()
+	f.remote.Running, f.remote.Reachable, f.remote.Stats, f.remote.Err = false, reachable, haproxy.Stats{}, errors.New(err)
 }
 
 // serves sets what HAProxy says of a slot.
@@ -73,7 +94,7 @@ func (f *fake) admin(t *testing.T) *Admin {
 	registry := prometheus.NewRegistry()
 	Propagation(registry)(3 * time.Millisecond)
 	options := Options{Cluster: "main", Service: "zato-server", Consul: "127.0.0.1:8500", Version: "test"}
-	return New(options, f, f, f, registry, zerolog.New(zerolog.NewTestWriter(t)))
+	return New(options, f, f, registry, zerolog.New(zerolog.NewTestWriter(t)))
 }
 
 func (f *fake) get(t *testing.T, path string) (int, string) {
@@ -103,6 +124,11 @@ func TestTheTruthInOneLine(t *testing.T) {
 		"no haproxy": {func(f *fake) {
 			f.process, f.stats, f.err = process.Status{}, haproxy.Stats{}, errors.New("no socket")
 		}, 503, "DOWN: none of 2 servers takes traffic; haproxy is not running"},
+		"an haproxy that somebody else runs": {func(f *fake) { f.behindAPI() }, 200, "healthy: 2 of 2 servers take traffic"},
+		"nothing of it runs":                 {func(f *fake) { f.noAnswer(true, "x") }, 503, "DOWN: none of 2 servers takes traffic; haproxy is not running"},
+		"no word of it": {func(f *fake) {
+			f.noAnswer(false, "x")
+		}, 503, "DOWN: none of 2 servers is known to take traffic; the data plane does not answer, haproxy stays as it was"},
 		"no consul": {func(f *fake) {
 			f.report.Consul = reconcile.ConsulReport{Error: "refused"}
 		}, 200, "healthy: 2 of 2 servers take traffic; consul does not answer, servers stay as they were"},
@@ -122,7 +148,9 @@ func TestTheTruthInOneLine(t *testing.T) {
 			if err := json.Unmarshal([]byte(body), &alive); err != nil {
 				t.Fatal(err)
 			}
-			if code != c.code || alive.Alive != (c.code == 200) || alive.Summary != c.summary {
+			seen := f.Look(t.Context())
+			if code != c.code || alive.Alive != (c.code == 200) || alive.Summary != c.summary ||
+				alive.HAProxy != seen.Running || alive.DataPlane != seen.Reachable {
 				t.Errorf("%d %+v", code, alive)
 			}
 		})
@@ -138,7 +166,7 @@ func TestStatusShowsEverySlotInUse(t *testing.T) {
 	if len(s.Slots) != 2 || s.Free != 1 || s.Slots[0].Instance != "web-1" || s.Slots[0].Address != "10.0.0.1:80" || s.Slots[0].Requests != 5 {
 		t.Errorf("slots %+v, %d free", s.Slots, s.Free)
 	}
-	if s.Consul.Index != 7 || s.Sync.AgeMS < 0 || s.HAProxy.Worker != 11 {
+	if s.Consul.Index != 7 || s.Sync.AgeMS < 0 || s.HAProxy.Worker != 11 || s.DataPlane.Kind != Embedded {
 		t.Errorf("%+v", s)
 	}
 	if strings.Contains(body, "null") {
@@ -156,6 +184,7 @@ func TestMetricsFollowTheStatus(t *testing.T) {
 		`zatoha_lb_servers_in_rotation 2`, `zatoha_lb_consul_up 1`, `zatoha_lb_consul_index 7`, `zatoha_lb_haproxy_up 1`,
 		`zatoha_lb_haproxy_reloads_total{reason="grow"} 1`, `zatoha_lb_changes_total 2`, `zatoha_lb_in_sync 1`,
 		`zatoha_lb_propagation_seconds_count 1`, `zatoha_lb_build_info{version="test"} 1`, `zatoha_lb_slots_free_for_seconds +Inf`,
+		`zatoha_lb_data_plane_up{kind="embedded"} 1`,
 		`zatoha_lb_haproxy_frontend_sessions{proxy="front_http_plain"} 4`,
 		`zatoha_lb_haproxy_frontend_responses_total{code="5xx",proxy="front_http_plain"} 1`,
 		`zatoha_lb_haproxy_backend_retries_total{proxy="bck_http_plain"} 2`,
@@ -167,6 +196,17 @@ func TestMetricsFollowTheStatus(t *testing.T) {
 	} {
 		if !strings.Contains(body, line+"\n") {
 			t.Errorf("no line %s", line)
+		}
+	}
+}
+
+func TestTheMetricsSayThroughWhichDataPlaneNothingIsKnown(t *testing.T) {
+	f := healthy()
+	f.noAnswer(false, "x")
+	_, body := f.get(t, "/metrics")
+	for _, line := range []string{`zatoha_lb_data_plane_up{kind="remote"} 0`, `zatoha_lb_haproxy_up 0`, `zatoha_lb_servers_in_rotation 0`} {
+		if !strings.Contains(body, line+"\n") {
+			t.Errorf("no line %s in\n%s", line, body)
 		}
 	}
 }
@@ -233,7 +273,7 @@ func TestServeEndsWithItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := healthy()
-	admin := New(Options{}, f, f, f, prometheus.NewRegistry(), zerolog.Nop())
+	admin := New(Options{}, f, f, prometheus.NewRegistry(), zerolog.Nop())
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- admin.Serve(ctx, listener) }()

@@ -31,7 +31,8 @@ var (
 	descSync       = desc("last_sync_timestamp_seconds", "Seconds since 1970 when HAProxy was last seen to follow the catalog.")
 	descSyncAge    = desc("last_sync_age_seconds", "Seconds since HAProxy was last seen to follow the catalog; +Inf if never.")
 	descInSync     = desc("in_sync", "1 if HAProxy followed the catalog when last compared.")
-	descHAProxy    = desc("haproxy_up", "1 while HAProxy runs.")
+	descHAProxy    = desc("haproxy_up", "1 while HAProxy runs, as far as the data plane answers.")
+	descPlane      = desc("data_plane_up", "1 while the data plane answers: HAProxy's own socket, or a Data Plane API.", "kind")
 	descRestarts   = desc("haproxy_restarts_total", "Times that HAProxy died and was started again.")
 	descReloads    = desc("haproxy_reloads_total", "Reloads of HAProxy, by reason.", "reason")
 	descChanges    = desc("changes_total", "Slots changed because the catalog said so.")
@@ -72,6 +73,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descSyncAge, syncAge(s.Sync))
 	gauge(descInSync, truth(s.Sync.Error == "" && !s.Sync.Last.IsZero()))
 	gauge(descHAProxy, truth(s.HAProxy.Running))
+	gauge(descPlane, truth(s.DataPlane.Reachable), string(s.DataPlane.Kind))
 	count(descRestarts, uint64(s.HAProxy.Restarts))
 	for reason, n := range s.Sync.Reloads {
 		count(descReloads, n, reason)

@@ -114,6 +114,12 @@ func (v *view) Hidden() int { return max(0, len(v.Slots)-maxRows) }
 // Total is the number of slots.
 func (v *view) Total() int { return len(v.Slots) + v.Free }
 
+// Supervised says whether this controller runs HAProxy.
+func (v *view) Supervised() bool { return v.DataPlane.Kind == Embedded }
+
+// Silent says whether nothing is known of HAProxy.
+func (v *view) Silent() bool { return v.DataPlane.silent() }
+
 // Since is the time from then to now.
 func (v *view) Since(t time.Time) string { return span(v.Now.Sub(t)) }
 

@@ -86,6 +86,14 @@ func down() *fake {
 	return f
 }
 
+// silent is a cluster whose Data Plane API cannot be reached.
+func silent() *fake {
+	f := busy()
+	f.report.Error = "the Data Plane API does not answer: GET https://lb-1:5555/v2/services/haproxy/stats/native: connection refused: see that it runs and can be reached from here"
+	f.noAnswer(false, f.report.Error)
+	return f
+}
+
 // at answers as if it were noon.
 func (f *fake) at(t *testing.T, path string) *httptest.ResponseRecorder {
 	t.Helper()
@@ -99,7 +107,7 @@ func (f *fake) at(t *testing.T, path string) *httptest.ResponseRecorder {
 func TestThePagesAreAsTheyWere(t *testing.T) {
 	for name, f := range map[string]*fake{
 		"healthy": busy(), "troubled": troubled(),
-		"down":    down(),
+		"down": down(), "remote": busy().behindAPI(), "silent": silent(),
 		"nothing": {err: errors.New("dial unix haproxy-stats.sock: connect: no such file or directory")},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,7 +16,7 @@ func TestAnotherLoadBalancerThatDivergesIsARisk(t *testing.T) {
 	f := healthy()
 	handler := New(Options{Peers: func() []peers.Peer {
 		return []peers.Peer{{ID: "lb-2", Index: 3}, {ID: "lb-3", Index: 9, Diverges: true}}
-	}}, f, f, f, prometheus.NewRegistry(), zerolog.Nop()).Handler()
+	}}, f, f, prometheus.NewRegistry(), zerolog.Nop()).Handler()
 	for path, want := range map[string][]string{
 		"/status":  {`"id": "lb-2"`, `"what": "Load balancer lb-3 sends traffic to other servers than this one"`},
 		"/metrics": {`zatoha_lb_peer_diverges{peer="lb-2"} 0`, `zatoha_lb_peer_diverges{peer="lb-3"} 1`},

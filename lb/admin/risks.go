@@ -27,8 +27,13 @@ func (s *Status) risks() []Risk {
 			found = append(found, Risk{What: what, Means: means})
 		}
 	}
-	risk(!s.HAProxy.Running, "HAProxy is not running",
+	embedded, silent := s.DataPlane.Kind == Embedded, s.DataPlane.silent()
+	risk(silent, "HAProxy cannot be reached: "+s.HAProxy.Error,
+		"HAProxy stays as it was, and may serve: that is not known here. Servers that come or go are not in effect.")
+	risk(!s.HAProxy.Running && embedded, "HAProxy is not running",
 		"Nobody listens at the front. The controller tries to start it; its log says why it cannot.")
+	risk(!s.HAProxy.Running && !embedded && !silent, "HAProxy is not running",
+		"Nobody listens at the front. Start it where it runs; this controller cannot.")
 	risk(s.HAProxy.Running && s.HAProxy.Error != "", "HAProxy's counters cannot be read: "+s.HAProxy.Error,
 		"What stands here about traffic may be missing; HAProxy itself may serve.")
 	readable := s.HAProxy.Running && s.HAProxy.Error == ""

@@ -18,7 +18,7 @@ import (
 )
 
 func TestWhatWouldBreakItIsSaid(t *testing.T) {
-	for want, change := range map[string]func(*fake){
+	for name, change := range map[string]func(*fake){
 		"": func(*fake) {},
 		"One server is left": func(f *fake) {
 			f.report.Pool.Slots[0].Member.Mode, f.report.Pool.Slots[2].Member.Mode = state.Drain, state.Drain
@@ -36,6 +36,8 @@ func TestWhatWouldBreakItIsSaid(t *testing.T) {
 			}
 		},
 		"HAProxy is not running":               func(f *fake) { f.process = process.Status{} },
+		"HAProxy is not running, where it is":  func(f *fake) { f.noAnswer(true, "x") },
+		"HAProxy cannot be reached: x":         func(f *fake) { f.noAnswer(false, "x") },
 		"HAProxy's counters cannot be read: x": func(f *fake) { f.err = errors.New("x") },
 		"HAProxy does not follow: x":           func(f *fake) { f.report.Error = "x" },
 		"Consul has not answered yet":          func(f *fake) { f.report.Consul = reconcile.ConsulReport{} },
@@ -47,7 +49,8 @@ func TestWhatWouldBreakItIsSaid(t *testing.T) {
 		"7 requests wait in the queue":        func(f *fake) { f.stats.Backend.Queue = 7 },
 		"No slot is free":                     func(f *fake) { f.report.Pool.Slots = f.report.Pool.Slots[:3] },
 	} {
-		t.Run(want, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
+			want, _, _ := strings.Cut(name, ", where")
 			f := busy()
 			change(f)
 			var s Status

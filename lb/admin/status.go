@@ -24,17 +24,18 @@ type Status struct {
 	Version string    `json:"version"` // the controller's
 	Now     time.Time `json:"now"`
 
-	Rotation []string          `json:"rotation"` // the instances that take traffic now, by HAProxy's own word
-	Slots    []Slot            `json:"slots"`    // those that are in use
-	Free     int               `json:"slots_free"`
-	FreeForS *float64          `json:"slots_free_for_s,omitempty"` // seconds until none is free, at the last hour's growth; absent if it does not grow
-	Refused  []state.Refusal   `json:"refused"`                    // instances that cannot be balanced, and why
-	Held     []state.Change    `json:"held"`                       // removals that looked implausible, and were not made
-	HAProxy  HAProxy           `json:"haproxy"`
-	Consul   Consul            `json:"consul"`
-	Sync     Sync              `json:"sync"`
-	Changes  []reconcile.Entry `json:"changes"`              // the last ones, newest first
-	Peers    []peers.Peer      `json:"other_load_balancers"` // of the same cluster
+	Rotation  []string          `json:"rotation"` // the instances that take traffic now, by HAProxy's own word
+	Slots     []Slot            `json:"slots"`    // those that are in use
+	Free      int               `json:"slots_free"`
+	FreeForS  *float64          `json:"slots_free_for_s,omitempty"` // seconds until none is free, at the last hour's growth; absent if it does not grow
+	Refused   []state.Refusal   `json:"refused"`                    // instances that cannot be balanced, and why
+	Held      []state.Change    `json:"held"`                       // removals that looked implausible, and were not made
+	HAProxy   HAProxy           `json:"haproxy"`
+	DataPlane DataPlane         `json:"data_plane"`
+	Consul    Consul            `json:"consul"`
+	Sync      Sync              `json:"sync"`
+	Changes   []reconcile.Entry `json:"changes"`              // the last ones, newest first
+	Peers     []peers.Peer      `json:"other_load_balancers"` // of the same cluster
 }
 
 // State is the cluster's health in a word or two.
@@ -60,9 +61,28 @@ type Slot struct {
 	counters haproxy.Counters // for the metrics
 }
 
-// HAProxy is the supervised process.
+// DataPlane is the way to HAProxy.
+type DataPlane struct {
+	Kind      Kind   `json:"kind"`
+	Address   string `json:"address"`   // of haproxy.cfg, or of the Data Plane API
+	Reachable bool   `json:"reachable"` // it answers
+}
+
+// Kind is by whom HAProxy is run.
+type Kind string
+
+// The kinds.
+const (
+	Embedded Kind = "embedded" // by this controller, on its own machine
+	Remote   Kind = "remote"   // by somebody else, behind a Data Plane API
+)
+
+// silent says that nothing is known of HAProxy, which may well serve: it is on another machine, and the way is cut.
+func (d DataPlane) silent() bool { return d.Kind == Remote && !d.Reachable }
+
+// HAProxy is the process. What its supervisor knows is empty if that is not this controller.
 type HAProxy struct {
-	Running bool   `json:"running"`
+	Running bool   `json:"running"`         // as far as it answers
 	Error   string `json:"error,omitempty"` // why its counters cannot be read
 	process.Status
 	UptimeS  int64            `json:"worker_uptime_s"`
@@ -89,26 +109,28 @@ type Sync struct {
 	Reloads  map[string]uint64 `json:"reloads_total,omitempty"`
 }
 
-// status reads everything anew: the loop's report, the process, and HAProxy's own counters.
+// status reads everything anew: the loop's report and HAProxy, with its own counters.
 func (a *Admin) status(ctx context.Context) Status {
-	report, running := a.loop.Report(), a.process.Status()
+	report, seen := a.loop.Report(), a.plane.Look(ctx)
 	s := Status{
 		Cluster: a.options.Cluster, Service: a.options.Service, Version: a.options.Version, Now: a.now(),
 		Rotation: []string{}, Slots: []Slot{}, Refused: list(report.Refused), Held: list(report.Held), Changes: list(report.History),
-		HAProxy: HAProxy{Running: running.Master != 0, Status: running},
-		Consul:  Consul{ConsulReport: report.Consul, Address: a.options.Consul, Index: report.Index},
+		DataPlane: seen.DataPlane,
+		HAProxy: HAProxy{
+			Running: seen.Running, Status: seen.Process, UptimeS: int64(seen.Stats.Uptime.Seconds()),
+			Frontend: seen.Stats.Frontend, Backend: seen.Stats.Backend,
+		},
+		Consul: Consul{ConsulReport: report.Consul, Address: a.options.Consul, Index: report.Index},
 	}
 	s.Sync = newSync(report, s.Now)
 	if a.options.Peers != nil {
 		s.Peers = a.options.Peers()
 	}
 	s.Peers = list(s.Peers)
-	stats, err := a.plane.Stats(ctx)
-	if err != nil {
-		s.HAProxy.Error = err.Error()
+	if seen.Err != nil {
+		s.HAProxy.Error = seen.Err.Error()
 	}
-	s.HAProxy.UptimeS, s.HAProxy.Frontend, s.HAProxy.Backend = int64(stats.Uptime.Seconds()), stats.Frontend, stats.Backend
-	s.seat(report.Pool, stats.Servers)
+	s.seat(report.Pool, seen.Stats.Servers)
 	s.FreeForS = a.growth.freeFor(s.Now, len(s.Slots), s.Free)
 	s.judge()
 	return s
@@ -181,6 +203,9 @@ func (s *Status) judge() {
 
 // Headline is how many servers take traffic.
 func (s *Status) Headline() string {
+	if s.DataPlane.silent() {
+		return fmt.Sprintf("none of %d servers is known to take traffic", len(s.Slots))
+	}
 	if !s.Healthy {
 		return fmt.Sprintf("none of %d servers takes traffic", len(s.Slots))
 	}
@@ -198,7 +223,9 @@ func (s *Status) summarize() string {
 		line = "DOWN: " + s.Headline()
 	}
 	var troubles []string
-	if !s.HAProxy.Running {
+	if s.DataPlane.silent() {
+		troubles = append(troubles, "the data plane does not answer, haproxy stays as it was")
+	} else if !s.HAProxy.Running {
 		troubles = append(troubles, "haproxy is not running")
 	}
 	if !s.Consul.Reachable {

@@ -67,12 +67,12 @@ func (l *Loop) acknowledge(ctx context.Context) error {
 		return nil
 	}
 	pool, _ := l.read()
-	traffic, err := l.plane.Traffic(ctx)
+	stats, err := l.plane.Stats(ctx)
 	if err != nil {
 		return fmt.Errorf("asking whether drained servers are idle: %w", err)
 	}
 	for _, slot := range pool.Slots {
-		if !l.drains.idle(slot.Member, traffic[slot.Name], time.Now()) {
+		if !l.drains.idle(slot.Member, stats.Servers[slot.Name].Traffic, time.Now()) {
 			continue
 		}
 		value, err := json.Marshal(Acknowledgement{Instance: slot.Member.ID, Slot: slot.Name, At: time.Now().UTC()})

@@ -28,8 +28,8 @@ import (
 type DataPlane interface {
 	// Servers are the backend's servers as they run.
 	Servers(ctx context.Context) ([]haproxy.Server, error)
-	// Traffic is what each server is doing, by its name.
-	Traffic(ctx context.Context) (map[string]haproxy.Traffic, error)
+	// Stats say what each server is doing.
+	Stats(ctx context.Context) (haproxy.Stats, error)
 	// Set changes running servers, without a reload.
 	Set(ctx context.Context, changes []haproxy.Change) error
 	// Save writes the servers for the next start of HAProxy, if they are not written already, without a reload.

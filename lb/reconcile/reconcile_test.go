@@ -36,14 +36,14 @@ func (f *fakePlane) Servers(context.Context) ([]haproxy.Server, error) {
 	return slices.Clone(f.running), f.down
 }
 
-func (f *fakePlane) Traffic(context.Context) (map[string]haproxy.Traffic, error) {
+func (f *fakePlane) Stats(context.Context) (haproxy.Stats, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	traffic := map[string]haproxy.Traffic{}
+	stats := haproxy.Stats{Servers: map[string]haproxy.Counters{}}
 	for name, sessions := range f.sessions {
-		traffic[name] = haproxy.Traffic{Sessions: sessions}
+		stats.Servers[name] = haproxy.Counters{Traffic: haproxy.Traffic{Sessions: sessions}}
 	}
-	return traffic, f.down
+	return stats, f.down
 }
 
 func (f *fakePlane) Set(_ context.Context, changes []haproxy.Change) error {

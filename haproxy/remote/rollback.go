@@ -1,0 +1,65 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"zatoha/haproxy"
+	"zatoha/haproxy/edit"
+)
+
+// Preview is what Prepare would do to the file, as the API would write it.
+func (d *DataPlane) Preview(ctx context.Context, servers []haproxy.Server) (haproxy.Edit, error) {
+	have, err := d.read(ctx)
+	if err != nil {
+		return haproxy.Edit{}, err
+	}
+	p, err := d.edit(have, servers)
+	if err != nil {
+		return haproxy.Edit{}, err
+	}
+	now := unversioned(have.raw)
+	preview := haproxy.Edit{Old: now, New: now, Structural: p.structural, Redesigned: p.redesigned}
+	if p.changed {
+		preview.New, err = rewritten(unversioned(p.text))
+	}
+	return preview, err
+}
+
+// unversioned is a file without the lines of the API's own, which are others whenever it is written.
+func unversioned(text string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "# _md5hash=") && !strings.HasPrefix(line, "# _version=") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
+}
+
+// Rollback gives our sections the design back that they had before its last change, checked by haproxy on its machine,
+// and reloads HAProxy if it runs. The servers stay as they are now.
+func (d *DataPlane) Rollback(ctx context.Context) error {
+	var left []edit.Section
+	err := d.change(ctx, func(have document) (post, error) {
+		before, err := d.memory.Before(have.sections)
+		if err != nil {
+			return post{}, err
+		}
+		p, err := d.replace(have, before)
+		if err != nil {
+			return post{}, err
+		}
+		if p.worker, err = d.worker(ctx); err != nil && !errors.Is(err, ErrNotRunning) {
+			return post{}, err
+		}
+		left = have.sections
+		return p, nil
+	})
+	if left == nil || failure(err, (*Error).undone) {
+		return err
+	}
+	// Also when nobody knows what became of it: else the next change would bring the design again.
+	return errors.Join(err, d.memory.Reject(left))
+}

@@ -1,0 +1,116 @@
+// Package rollback remembers two designs of our sections of haproxy.cfg: the one that was in use before the last change
+// of it, and the one that an operator gave up. With it, every data plane takes a design back in the same way. A design
+// is all of our sections but the servers in them, which come, go and grow of themselves.
+//
+// One case, walked through: the load balancer is started with another time-out. The data plane hands the file as it was
+// to [Memory.Keep] and puts the new one in place. The operator rolls back: [Memory.Before] gives the sections of the file
+// that was kept, with the servers of now, and when they are in place, [Memory.Reject] notes the design that they
+// replaced. Whatever the flags say, [Memory.Wanted] keeps away from that one until they say something else again. A second
+// rollback returns to it, by the same three steps.
+package rollback
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"zatoha/haproxy"
+	"zatoha/haproxy/edit"
+)
+
+// Memory is what is remembered of one haproxy.cfg, in two files, so that it outlives the controller. Whoever changes
+// haproxy.cfg uses it, one change at a time. What is kept may have secrets of an operator's in it, so nobody else reads it.
+type Memory struct {
+	path   string
+	design func([]edit.Section) (string, error)
+}
+
+// New uses the files that begin with path and end with .last-good and .rejected. The function tells designs apart, also
+// of sections without servers, whatever servers they have.
+func New(path string, design func([]edit.Section) (string, error)) *Memory {
+	return &Memory{path: path, design: design}
+}
+
+func (m *Memory) lastGood() string { return m.path + ".last-good" }
+
+func (m *Memory) rejected() string { return m.path + ".rejected" }
+
+// Wanted are the sections to be put in place of those that the file has: the ones that are wanted, unless their design
+// is the one that was given up. Then only their servers are put in place.
+func (m *Memory) Wanted(have, want []edit.Section) ([]edit.Section, error) {
+	text, err := os.ReadFile(m.rejected())
+	if errors.Is(err, fs.ErrNotExist) || len(have) == 0 {
+		return want, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the design that was rolled back: %w", err)
+	}
+	design, err := m.design(want)
+	if err != nil || strings.TrimSpace(string(text)) != design {
+		return want, err
+	}
+	return haproxy.WithServers(have, want), nil
+}
+
+// Keep keeps a file whose design is about to be replaced. A file without a section of ours was never ours to go back
+// to. What was kept before is back after undo, for a change that came to nothing.
+func (m *Memory) Keep(text string) (undo func() error, err error) {
+	undo = func() error { return nil }
+	if sections, err := edit.Read(text); err != nil || len(sections) == 0 {
+		return undo, err
+	}
+	before, err := os.ReadFile(m.lastGood())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		undo = func() error { return os.Remove(m.lastGood()) }
+	case err != nil:
+		return undo, fmt.Errorf("the last good configuration: %w", err)
+	default:
+		undo = func() error { return os.WriteFile(m.lastGood(), before, 0o600) }
+	}
+	if err := os.WriteFile(m.lastGood(), []byte(text), 0o600); err != nil {
+		return undo, fmt.Errorf("keeping haproxy's last configuration: %w", err)
+	}
+	return undo, nil
+}
+
+// Before are the sections to go back to from those that the file has, with the servers of now.
+func (m *Memory) Before(have []edit.Section) ([]edit.Section, error) {
+	kept, err := os.ReadFile(m.lastGood())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no %s: the structure has not changed since the first start, so nothing can be rolled back", m.lastGood())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the last good configuration: %w", err)
+	}
+	good, err := edit.Read(string(kept))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.lastGood(), err)
+	}
+	then, err := m.design(good)
+	if err != nil {
+		return nil, err
+	}
+	now, err := m.design(have)
+	if err != nil {
+		return nil, err
+	}
+	if then == now {
+		return nil, fmt.Errorf("%s has the design that is in use, so nothing can be rolled back", m.lastGood())
+	}
+	return haproxy.WithServers(good, have), nil
+}
+
+// Reject notes the design of the sections that were given up.
+func (m *Memory) Reject(sections []edit.Section) error {
+	design, err := m.design(sections)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(m.rejected(), []byte(design+"\n"), 0o644); err != nil {
+		return fmt.Errorf("noting the design that was rolled back: %w", err)
+	}
+	return nil
+}

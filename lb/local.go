@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/alecthomas/kong"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"zatoha/deploy/program"
+	"zatoha/haproxy"
+	"zatoha/haproxy/embedded"
+	"zatoha/haproxy/process"
+	"zatoha/lb/admin"
+)
+
+// local is the HAProxy of this machine that the program starts, or adopts, and supervises.
+type local struct {
+	*embedded.DataPlane
+	process *process.Process
+	binary  string
+	paths   process.Paths
+	options haproxy.Options
+	machine string
+	log     zerolog.Logger
+}
+
+func newLocal(binary string, paths process.Paths, options haproxy.Options, log zerolog.Logger, changed func()) (*local, error) {
+	machine, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("this machine has no name to register under: %w", err)
+	}
+	options.SlotMaxConn = 0 // the limit of a running server can be set
+	if options.TLS.Certificate != "" {
+		options.TLS.Certificate = kong.ExpandPath(options.TLS.Certificate)
+	}
+	supervised := process.New(binary, paths, log, changed)
+	return &local{
+		DataPlane: embedded.New(binary, paths, options, supervised), process: supervised,
+		binary: binary, paths: paths, options: options, machine: machine, log: log,
+	}, nil
+}
+
+func (l *local) claim(ctx context.Context) (unlock func(), err error) {
+	if err := process.CheckVersion(ctx, l.binary); err != nil {
+		return nil, program.BadConfig("--haproxy-bin", err.Error(), "")
+	}
+	if err := l.paths.Check(); err != nil {
+		return nil, program.BadConfig("--state-dir", err.Error(), "")
+	}
+	unlock, err = claimDir(l.paths.Dir)
+	if err != nil || l.running(ctx) {
+		return unlock, err
+	}
+	if err := l.vacant(); err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
+}
+
+// vacant says whether the front can listen; HAProxy would not say that as clearly.
+func (l *local) vacant() error {
+	for flag, address := range map[string]string{"--listen": l.options.Bind, "--tls-listen": l.options.TLS.Bind} {
+		if address == "" {
+			continue
+		}
+		listener, err := program.Listen(flag, program.HostPort(address))
+		if err != nil {
+			return err
+		}
+		if err := listener.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *local) running(ctx context.Context) bool { return process.Running(ctx, l.paths) }
+
+// run keeps HAProxy running, with the certificates that their files have, and listens to it.
+func (l *local) run(ctx context.Context, told func(haproxy.Event)) error {
+	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error { return l.process.Run(ctx) })
+	parts.Go(func() error { return l.Events(l.log, told).Run(ctx) })
+	parts.Go(func() error { return l.Certificates(l.log).Run(ctx) })
+	err := parts.Wait()
+	if running := l.process.Status(); running.Master != 0 {
+		l.log.Info().Int("haproxy", running.Master).Msg("the controller ends, haproxy goes on serving; to stop it: lb stop-haproxy")
+	}
+	return err
+}
+
+// Look reads the process that is supervised, and its counters.
+func (l *local) Look(ctx context.Context) admin.Seen {
+	seen := admin.Seen{
+		DataPlane: admin.DataPlane{Kind: admin.Embedded, Address: l.paths.Config}, Process: l.process.Status(),
+	}
+	seen.Running = seen.Process.Master != 0
+	seen.Stats, seen.Err = l.Stats(ctx)
+	seen.Reachable = seen.Err == nil
+	return seen
+}
+
+func (l *local) about() about {
+	return about{place: l.paths.Config, machine: l.machine, host: "127.0.0.1"}
+}
+
+// refusal takes everything for a fault of the file's, or of the folder's that it is in.
+func (l *local) refusal(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return program.BadConfig("--haproxy-cfg", err.Error(), "")
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/rs/zerolog"
+
+	"zatoha/deploy/program"
+	"zatoha/haproxy"
+	"zatoha/lb/admin"
+	"zatoha/lb/reconcile"
+	"zatoha/lb/state"
+)
+
+// plane is the HAProxy that the program drives, with what there is to do about it beside following Consul. There are
+// two: local, which is started and supervised here, and behindAPI, which somebody else runs.
+type plane interface {
+	haproxy.DataPlane
+	admin.Plane
+
+	// claim checks what must be so before anything is changed, and takes the HAProxy for this process until unlocked.
+	claim(ctx context.Context) (unlock func(), err error)
+	// running says whether HAProxy runs now.
+	running(ctx context.Context) bool
+	// run does what HAProxy needs all the time, until ctx ends. HAProxy goes on serving then. What its health checks
+	// find is told, where HAProxy can report it.
+	run(ctx context.Context, told func(haproxy.Event)) error
+	// about is what others are told of it.
+	about() about
+	// refusal is what the data plane does not accept at a start, as an error of the configuration if it is one.
+	refusal(err error) error
+}
+
+// about says where an HAProxy is.
+type about struct {
+	place   string // its configuration, as a path or URL
+	machine string // the name of its machine
+	host    string // where this machine finds its front, if that listens on all addresses
+	address string // where others find it; "" for that of Consul's node
+}
+
+// plane is the HAProxy that the flags name, with our sections as the options say. The function is called when it has
+// come or gone.
+func (g *grammar) plane(options haproxy.Options, log zerolog.Logger, changed func()) (plane, error) {
+	if g.DataPlane.URL != "" {
+		return newBehindAPI(g.DataPlane, g.StateDir, options, log, changed)
+	}
+	return newLocal(g.HAProxyBin, g.paths(), options, log, changed)
+}
+
+// lastPool is the pool with which the last controller ended.
+func lastPool(ctx context.Context, plane plane, slots int) (state.Pool, error) {
+	saved, err := plane.Saved()
+	if err != nil {
+		return state.Pool{}, err
+	}
+	var running []haproxy.Server
+	if plane.running(ctx) {
+		if running, err = plane.Servers(ctx); err != nil {
+			return state.Pool{}, fmt.Errorf("the running haproxy does not tell its servers: %w", err)
+		}
+	}
+	return reconcile.Pool(saved, running, slots), nil
+}
+
+// claimDir makes the state directory, if need be, and takes it for this process.
+func claimDir(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, program.BadConfig("--state-dir", err.Error(), "choose a directory that this user may write")
+	}
+	unlock, err = lock(dir)
+	if err != nil {
+		return nil, program.BadConfig("--state-dir", err.Error(), "")
+	}
+	return unlock, nil
+}
+
+// lock takes the directory for as long as this process lives, or until unlocked.
+func lock(dir string) (unlock func(), err error) {
+	file, err := os.OpenFile(filepath.Join(dir, "lb.lock"), os.O_CREATE|os.O_RDWR, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("%w: choose a directory that this user may write", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("another load balancer runs in %s: stop it, or choose another directory", dir)
+	}
+	return func() { file.Close() }, nil
+}
