@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"zatoha/bench/load"
+	"zatoha/bench/pause"
 	"zatoha/deploy/cluster"
 )
 
@@ -19,7 +20,7 @@ func killController(ctx context.Context, p *play) error {
 		return err
 	}
 	p.LB.Kill()
-	if err := pass(ctx, time.Second); err != nil {
+	if err := pause.For(ctx, time.Second); err != nil {
 		return err
 	}
 	if err := p.StartLB(); err != nil {
@@ -78,7 +79,7 @@ func serving(ctx context.Context, url string) error {
 			}
 			err = errors.New(response.Status)
 		}
-		if pass(ctx, 2*time.Millisecond) != nil {
+		if pause.For(ctx, 2*time.Millisecond) != nil {
 			return fmt.Errorf("%s does not answer again: %w", url, err)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -214,18 +213,4 @@ func consulBehindObstacles(t *testing.T) (*http.Server, *obstacles) {
 		o.consul.Transport.(*http.Transport).CloseIdleConnections()
 	})
 	return consul, o
-}
-
-func TestPassing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
-		if err := pass(t.Context(), time.Minute); err != nil || time.Since(began) != time.Minute {
-			t.Errorf("%v after %s", err, time.Since(began))
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if pass(ctx, time.Minute) == nil {
-			t.Error("it did not end with its context")
-		}
-	})
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"zatoha/bench/pause"
 	"zatoha/deploy/cluster"
 )
 
@@ -20,7 +21,7 @@ type guests struct {
 }
 
 func (p *play) guests(n int) *guests {
-	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _ = pass(r.Context(), 5*time.Millisecond) })
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _ = pause.For(r.Context(), 5*time.Millisecond) })
 	g := &guests{p: p, present: make([]bool, n)}
 	for range n {
 		g.servers = append(g.servers, httptest.NewServer(handler))
@@ -39,7 +40,7 @@ func (g *guests) close(ctx context.Context) error {
 	}
 	err := g.p.whole(ctx)
 	if g.p.running != nil {
-		_ = pass(ctx, settling) // for what is in flight
+		_ = pause.For(ctx, settling) // for what is in flight
 	}
 	for _, server := range g.servers {
 		server.Close()

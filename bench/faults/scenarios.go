@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"zatoha/bench/load"
+	"zatoha/bench/pause"
 )
 
 // scenario is one kind of fault, and what it may cost.
@@ -136,13 +137,13 @@ func (s scenario) perform(ctx context.Context, p *play) (err error) {
 		return err
 	}
 	defer func() { p.trial.Load = p.running.Stop() }()
-	if err := pass(ctx, settling); err != nil {
+	if err := pause.For(ctx, settling); err != nil {
 		return err
 	}
 	if err := s.fault(ctx, p); err != nil {
 		return err
 	}
-	return pass(ctx, settling)
+	return pause.For(ctx, settling)
 }
 
 // judge compares the trial with the pass line.

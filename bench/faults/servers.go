@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"zatoha/bench/pause"
 	"zatoha/deploy/cluster"
 )
 
@@ -20,7 +21,7 @@ func killServer(ctx context.Context, p *play) error {
 	if err := p.timed(ctx, "out of rotation", 0, inRotation(servers-1)); err != nil {
 		return err
 	}
-	if err := pass(ctx, settling); err != nil {
+	if err := pause.For(ctx, settling); err != nil {
 		return err
 	}
 	if err := p.StartServer(i); err != nil {
@@ -38,7 +39,7 @@ func pauseServer(d time.Duration) func(context.Context, *play) error {
 		if err := p.timed(ctx, "out of rotation", time.Second, inRotation(servers-1)); err != nil {
 			return err
 		}
-		if err := pass(ctx, time.Until(until)); err != nil {
+		if err := pause.For(ctx, time.Until(until)); err != nil {
 			return err
 		}
 		server.Signal(syscall.SIGCONT)
@@ -81,7 +82,7 @@ func killUpstream(ctx context.Context, p *play) error {
 	if err := p.timed(ctx, "out of rotation", 0, inRotation(servers-1)); err != nil {
 		return err
 	}
-	if err := pass(ctx, settling); err != nil {
+	if err := pause.For(ctx, settling); err != nil {
 		return err
 	}
 	report := p.running.Stop()

@@ -158,15 +158,3 @@ func record(dir string, i int) string { return filepath.Join(dir, fmt.Sprintf("u
 func (s *stage) load(ctx context.Context, templates []load.Template) (*load.Running, error) {
 	return load.Start(ctx, load.Options{Addr: s.Front, Connections: 32, Rate: 1000, Templates: templates})
 }
-
-// pass lets time go by.
-func pass(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
