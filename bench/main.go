@@ -45,8 +45,8 @@ type grammar struct {
 	fellShort bool // the figures have missed their pass line
 }
 
-// programs are the paths of what is run.
-type programs struct{ consul, haproxy string }
+// programs are the paths of what is run; consul-template is "" where it is not.
+type programs struct{ consul, haproxy, consulTemplate string }
 
 func findPrograms() (programs, error) {
 	consul, consulErr := find.FindConsul()
@@ -54,7 +54,7 @@ func findPrograms() (programs, error) {
 	if err := errors.Join(consulErr, haproxyErr); err != nil {
 		return programs{}, program.BadConfig("programs", err.Error(), "")
 	}
-	return programs{consul, haproxy}, nil
+	return programs{consul: consul, haproxy: haproxy}, nil
 }
 
 // verdict prints the last line.
@@ -82,9 +82,12 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 	if err != nil {
 		return err
 	}
+	if found.consulTemplate, err = find.FindConsulTemplate(); err != nil {
+		fmt.Printf("nothing is played on the peer, %s: %v\n", faults.PeerName, err)
+	}
 	results, runErr := faults.Run(ctx, faults.Options{
-		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, Upstream: []string{self, "upstream"},
-		Short: f.Short, Only: f.Only, LBArgs: f.LBArg, Progress: os.Stdout,
+		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, ConsulTemplate: found.consulTemplate,
+		Upstream: []string{self, "upstream"}, Short: f.Short, Only: f.Only, LBArgs: f.LBArg, Progress: os.Stdout,
 	})
 	if len(results) > 0 {
 		path, err := faults.Report(results, circumstances(ctx, found)).Write(g.Out, "faults")
@@ -95,6 +98,9 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 	}
 	if runErr != nil {
 		return runErr
+	}
+	for _, line := range faults.Shortfalls(results) {
+		fmt.Println("fell short:", line)
 	}
 	passed, text := faults.Summary(results)
 	g.verdict(passed, "%s", text)

@@ -86,7 +86,7 @@ func serving(ctx context.Context, url string) error {
 }
 
 // killConsul lets it be away for so long; it comes back knowing nothing.
-func killConsul(d time.Duration) func(context.Context, *play) error {
+func killConsul(d time.Duration) fault {
 	return func(ctx context.Context, p *play) error {
 		p.Consul.Kill()
 		if err := p.holding(ctx, d, servers); err != nil {
@@ -106,7 +106,7 @@ func killConsul(d time.Duration) func(context.Context, *play) error {
 }
 
 // obstruct puts something between the load balancer and Consul for so long.
-func obstruct(d time.Duration, put func(*obstacles) error, remove func(context.Context, *obstacles) error) func(context.Context, *play) error {
+func obstruct(d time.Duration, put func(*obstacles) error, remove func(context.Context, *obstacles) error) fault {
 	return func(ctx context.Context, p *play) error {
 		if err := put(p.obstacles); err != nil {
 			return err

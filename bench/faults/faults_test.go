@@ -67,7 +67,8 @@ func TestTheTable(t *testing.T) {
 	seen := map[string]bool{}
 	full := table(false)
 	for i, s := range table(true) {
-		if seen[s.name] || s.does == "" || s.fault == nil || s.trials < 1 || s.trials > full[i].trials {
+		if seen[s.name] || s.does == "" || s.fault == nil || s.trials < 1 || s.trials > full[i].trials || s.takes <= 0 ||
+			s.peer.trials > 0 && (s.peer.fault == nil || s.peer.takes <= 0) {
 			t.Errorf("%+v", s)
 		}
 		seen[s.name] = true
@@ -78,7 +79,13 @@ func TestTheTable(t *testing.T) {
 }
 
 func TestTheReport(t *testing.T) {
-	good := Result{Name: "kill-get", Does: "kill", PassLine: "0 errors", Trials: []Trial{{Measured: []Measured{{"out", time.Second, 0}}}}}
+	good := Result{
+		Name: "kill-get", Does: "kill", PassLine: "0 errors", Trials: []Trial{{Measured: []Measured{{"out", time.Second, 0}}}},
+		Peer: Peer{"kill twice", []Trial{
+			{Load: load.Report{Requests: 9, Statuses: map[int]int{200: 7, 503: 2}}},
+			{Load: load.Report{Requests: 2, Statuses: map[int]int{200: 1}, Failures: map[load.Failure]int{load.SilentClose: 1}}, Failures: []string{"no route"}},
+		}},
+	}
 	bad := Result{Name: "pause", Trials: []Trial{{}, {Failures: []string{"3 errors"}}}}
 	for _, test := range []struct {
 		results []Result
@@ -97,9 +104,58 @@ func TestTheReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1 of 2 scenarios passed, n = 3 trials", "| kill-get | kill | 1 |", "out 1000 ms", "- pause, trial 2: 3 errors", "faults-1.svg"} {
+	for _, want := range []string{
+		"1 of 2 scenarios passed, n = 3 trials", "fell short: pause", "| kill-get | kill | 1 |", "| kill-get | ours | out | 1 | 1000 ms |",
+		"| kill-get | errors | 0 | 3, 1.5 a trial |", "| kill-get | their kinds | none | 2 × 503, 1 × silent close |",
+		"| kill-get | done | kill | kill twice |", "- kill-get, the peer's trial 2, was not played to its end: no route",
+		"- pause, trial 2 of 2: 3 errors", "faults-1.svg",
+	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the report does not say %q:\n%s", want, text)
+		}
+	}
+}
+
+func TestTimesAreKeptApart(t *testing.T) {
+	all := timings([]Trial{
+		{Measured: []Measured{{"out", time.Second, 0}, {"back", time.Millisecond, time.Second}, {"out", 3 * time.Second, 0}}},
+		{Measured: []Measured{{"out", 2 * time.Second, 0}}},
+	})
+	if len(all) != 2 || all[0].short() != "out 3 times, at most 3000 ms" || all[1].short() != "back 1.00 ms" {
+		t.Errorf("%+v", all)
+	}
+	if got := all[0].quantile(0.5); got != "2000 ms" {
+		t.Error(got)
+	}
+}
+
+func TestARunSaysWhatComes(t *testing.T) {
+	var said strings.Builder
+	p := announce(&said, []scenario{
+		{name: "kill", does: "kill one", turn: turn{trials: 2, takes: 30 * time.Second}, peer: turn{trials: 1, takes: 10 * time.Second}},
+		{name: "pause", does: "pause one", turn: turn{trials: 1, takes: time.Second}},
+	})
+	p.trial("kill 1/2", Trial{})
+	p.trial("kill 2/2", Trial{Failures: []string{"3 errors"}})
+	for _, want := range []string{
+		"2 scenarios, 4 trials, about 1m11s in all:\n", "  kill             2 trials and 1 on the peer, about 1m10s: kill one\n",
+		"\n[1/4 0s] kill 1/2  0 requests", "\n[2/4 0s] kill 2/2", "FELL SHORT: 3 errors\n",
+	} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("it did not say %q:\n%s", want, said.String())
+		}
+	}
+}
+
+func TestWhoTakesTrafficFromAPeer(t *testing.T) {
+	const stats = "# pxname,svname,scur,status,\nback,a,0,UP,\nback,b,0,UP 1/3,\nback,c,0,DOWN 1/2,\nback,d,0,MAINT,\n\n"
+	status, err := peerStatus(stats)
+	if err != nil || fmt.Sprint(status.Rotation) != "[a b]" || len(status.Slots) != 4 || !status.Consul.Reachable {
+		t.Errorf("%+v, %v", status, err)
+	}
+	for _, bad := range []string{"", "Unknown command", "# pxname,svname\nback,a\n", "# a,b\nc\n"} {
+		if _, err := peerStatus(bad); err == nil {
+			t.Errorf("%q: no error", bad)
 		}
 	}
 }

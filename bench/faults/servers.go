@@ -11,26 +11,27 @@ import (
 	"time"
 
 	"zatoha/bench/pause"
-	"zatoha/deploy/cluster"
 )
 
-// killServer kills one, and starts it again when the others have carried on for a moment.
-func killServer(ctx context.Context, p *play) error {
-	i := p.number % servers
-	p.Servers[i].Kill()
-	if err := p.timed(ctx, "out of rotation", 0, inRotation(servers-1)); err != nil {
-		return err
+// killServer kills one, and starts it again when the others have carried on for so long.
+func killServer(missed time.Duration) fault {
+	return func(ctx context.Context, p *play) error {
+		i := p.number % servers
+		p.Servers[i].Kill()
+		if err := p.timed(ctx, "out of rotation", 0, inRotation(servers-1)); err != nil {
+			return err
+		}
+		if err := pause.For(ctx, missed); err != nil {
+			return err
+		}
+		if err := p.StartServer(i); err != nil {
+			return err
+		}
+		return p.timed(ctx, "started and back in rotation", 0, inRotation(servers))
 	}
-	if err := pause.For(ctx, settling); err != nil {
-		return err
-	}
-	if err := p.StartServer(i); err != nil {
-		return err
-	}
-	return p.timed(ctx, "started and back in rotation", 0, inRotation(servers))
 }
 
-func pauseServer(d time.Duration) func(context.Context, *play) error {
+func pauseServer(d time.Duration) fault {
 	return func(ctx context.Context, p *play) error {
 		server := p.Servers[p.number%servers]
 		server.Signal(syscall.SIGSTOP)
@@ -117,16 +118,6 @@ func killUpstream(ctx context.Context, p *play) error {
 	}
 	_, err = p.Runtime(ctx, "clear counters all")
 	return err
-}
-
-// timed waits until the status page is as wanted and measures that.
-func (p *play) timed(ctx context.Context, what string, limit time.Duration, wanted func(cluster.Status) bool) error {
-	began := time.Now()
-	if err := p.await(ctx, wanted); err != nil {
-		return err
-	}
-	p.measured(what, time.Since(began), limit)
-	return nil
 }
 
 func (p *play) slotOf(ctx context.Context, instance string) (string, error) {

@@ -27,8 +27,13 @@ func (c *Cluster) Runtime(ctx context.Context, command string) (string, error) {
 	if found == nil {
 		return "", fmt.Errorf("haproxy's runtime socket: %s has none", c.HAProxyCfg())
 	}
+	return AskHAProxy(ctx, string(found[1]), command)
+}
+
+// AskHAProxy is [Cluster.Runtime] for any HAProxy, by the path of its runtime socket.
+func AskHAProxy(ctx context.Context, socket, command string) (string, error) {
 	dialer := net.Dialer{Timeout: runtimeTimeout}
-	conn, err := dialer.DialContext(ctx, "unix", string(found[1]))
+	conn, err := dialer.DialContext(ctx, "unix", socket)
 	if err != nil {
 		return "", fmt.Errorf("haproxy's runtime socket: %w", err)
 	}
