@@ -34,6 +34,7 @@ type grammar struct {
 	Faults      faultsCommand      `cmd:"" help:"Break things under load and count what clients notice."`
 	Propagation propagationCommand `cmd:"" help:"How fast a change in Consul reaches clients."`
 	Throughput  throughputCommand  `cmd:"" help:"What it carries, beside a static HAProxy."`
+	Latency     latencyCommand     `cmd:"" help:"How long an answer takes at fixed rates, beside a static HAProxy."`
 	Scale       scaleCommand       `cmd:"" help:"Changes and memory with thousands of instances."`
 	Upstream    upstreamCommand    `cmd:"" hidden:"" help:"An HTTP server that records what it executes; the faults are played with it."`
 
