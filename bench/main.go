@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 
 	"github.com/rs/zerolog"
 
@@ -68,7 +69,7 @@ func (g *grammar) verdict(passed bool, format string, args ...any) {
 }
 
 type faultsCommand struct {
-	Short bool     `help:"Fewer trials and shorter faults: a minute and a half."`
+	Short bool     `help:"Fewer trials and shorter faults: two minutes."`
 	Only  string   `placeholder:"NAME" help:"Only the scenarios with NAME in their names."`
 	LBArg []string `name:"lb-arg" sep:"none" placeholder:"ARG" help:"One more argument for the load balancer, such as --lb-arg=--access-log=stdout."`
 }
@@ -86,8 +87,12 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 	if found.consulTemplate, err = find.FindConsulTemplate(); err != nil {
 		fmt.Printf("nothing is played on the peer, %s: %v\n", faults.PeerName, err)
 	}
+	slowHTTPTest, err := exec.LookPath("slowhttptest")
+	if err != nil && !f.Short {
+		fmt.Println("slow clients are our own alone: there is no slowhttptest in PATH (apt-get install slowhttptest)")
+	}
 	results, runErr := faults.Run(ctx, faults.Options{
-		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, ConsulTemplate: found.consulTemplate,
+		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, ConsulTemplate: found.consulTemplate, SlowHTTPTest: slowHTTPTest,
 		Upstream: []string{self, "upstream"}, Short: f.Short, Only: f.Only, LBArgs: f.LBArg, Progress: os.Stdout,
 	})
 	if len(results) > 0 {

@@ -27,6 +27,7 @@ type Options struct {
 	Consul         string    // path of Consul
 	HAProxy        string    // path of HAProxy
 	ConsulTemplate string    // path of consul-template; "": nothing is played on the peer
+	SlowHTTPTest   string    // path of slowhttptest; "": its scenarios are left out, as they are of a short run
 	Upstream       []string  // command line that runs [Upstream]; its arguments are appended
 	Short          bool      // fewer trials and shorter faults
 	Only           string    // the scenarios whose names contain it; "" for all
@@ -38,6 +39,7 @@ type Options struct {
 type Result struct {
 	Name, Does, PassLine string
 	Trials               []Trial
+	Failures             []string // of the trials together
 	Peer                 Peer
 	Elapsed              time.Duration
 }
@@ -52,6 +54,7 @@ type Peer struct {
 type Trial struct {
 	Load     load.Report
 	Measured []Measured // what else was timed
+	Slow     *Slowness  // of a round with slow clients
 	Failures []string   // in which respects it fell short of its pass line
 }
 
@@ -61,9 +64,9 @@ type Measured struct {
 	Took, Limit time.Duration
 }
 
-// Passed says whether each trial did.
+// Passed says whether each trial did, and all together.
 func (r Result) Passed() bool {
-	return len(r.Trials) > 0 && !slices.ContainsFunc(r.Trials, func(t Trial) bool { return len(t.Failures) > 0 })
+	return len(r.Trials) > 0 && len(r.Failures) == 0 && !slices.ContainsFunc(r.Trials, func(t Trial) bool { return len(t.Failures) > 0 })
 }
 
 // Closes is how many connections ended without notice.
@@ -77,7 +80,10 @@ func Closes(report load.Report) (n int) {
 // Run runs the scenarios one after the other. Its error is about what prevented that; a scenario that falls short is
 // no error but says so in its result. When ctx ends, the results so far are returned with its error.
 func Run(ctx context.Context, options Options) ([]Result, error) {
-	chosen := slices.DeleteFunc(table(options.Short), func(s scenario) bool { return !strings.Contains(s.name, options.Only) })
+	if options.Short {
+		options.SlowHTTPTest = "" // our own slow clients tell as much
+	}
+	chosen := slices.DeleteFunc(table(options.Short, options.SlowHTTPTest), func(s scenario) bool { return !strings.Contains(s.name, options.Only) })
 	if len(chosen) == 0 {
 		return nil, fmt.Errorf("no scenario has %q in its name; there are %s", options.Only, strings.Join(Names(), ", "))
 	}
@@ -93,7 +99,7 @@ func Run(ctx context.Context, options Options) ([]Result, error) {
 
 // Names are those of the scenarios.
 func Names() (names []string) {
-	for _, s := range table(false) {
+	for _, s := range table(false, "slowhttptest") {
 		names = append(names, s.name)
 	}
 	return names
@@ -116,7 +122,7 @@ func (t *theatre) scenario(ctx context.Context, s scenario) (Result, error) {
 	began := time.Now()
 	for i := range max(s.trials, s.peer.trials) {
 		if i < s.trials {
-			label := fmt.Sprintf("%-16s %d/%d", s.name, i+1, s.trials)
+			label := fmt.Sprintf("%-20s %d/%d", s.name, i+1, s.trials)
 			trial, err := t.trial(ctx, s, label, func(on *stage) Trial { return s.on(ctx, on, i) })
 			if err != nil {
 				return result, err
@@ -124,7 +130,7 @@ func (t *theatre) scenario(ctx context.Context, s scenario) (Result, error) {
 			result.Trials = append(result.Trials, trial)
 		}
 		if i < s.peer.trials {
-			label := fmt.Sprintf("%-16s %d/%d on the peer", s.name, i+1, s.peer.trials)
+			label := fmt.Sprintf("%-20s %d/%d on the peer", s.name, i+1, s.peer.trials)
 			trial, err := t.trial(ctx, s, label, func(on *stage) Trial { return s.onPeer(ctx, on, t.options.ConsulTemplate, i) })
 			if err != nil {
 				return result, err
@@ -132,6 +138,9 @@ func (t *theatre) scenario(ctx context.Context, s scenario) (Result, error) {
 			result.Peer.Trials = append(result.Peer.Trials, trial)
 		}
 		result.Elapsed = time.Since(began)
+	}
+	if s.together != nil {
+		result.Failures = s.together(result.Trials)
 	}
 	return result, nil
 }

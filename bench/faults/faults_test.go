@@ -65,8 +65,8 @@ func TestJudging(t *testing.T) {
 
 func TestTheTable(t *testing.T) {
 	seen := map[string]bool{}
-	full := table(false)
-	for i, s := range table(true) {
+	full := table(false, "x")
+	for i, s := range table(true, "x") {
 		if seen[s.name] || s.does == "" || s.fault == nil || s.trials < 1 || s.trials > full[i].trials || s.takes <= 0 ||
 			s.peer.trials > 0 && (s.peer.fault == nil || s.peer.takes <= 0) {
 			t.Errorf("%+v", s)
@@ -116,6 +116,55 @@ func TestTheReport(t *testing.T) {
 	}
 }
 
+func TestSlowRoundsAreJudgedTogether(t *testing.T) {
+	round := func(undisturbed, control, attacked time.Duration) Trial {
+		p99 := func(d time.Duration) load.Report {
+			return load.Report{Latency: load.Latency{P99: d * time.Millisecond}}
+		}
+		return Trial{Slow: &Slowness{Undisturbed: p99(undisturbed), Control: p99(control), Attacked: p99(attacked)}}
+	}
+	for _, test := range []struct {
+		name                           string
+		rounds                         int
+		undisturbed, control, attacked time.Duration
+		fell                           bool
+	}{
+		{"as ever", 5, 10, 10, 10, false},
+		{"too slow", 5, 10, 10, 20, true},
+		{"too few to tell", 4, 10, 10, 90, false},
+		{"as slow with another attacked", 5, 10, 30, 59, false},
+		{"slower than even so", 5, 10, 30, 60, true},
+		{"no figures", 5, 0, 0, 10, false},
+	} {
+		var trials []Trial
+		for range test.rounds {
+			trials = append(trials, round(test.undisturbed, test.control, test.attacked))
+		}
+		trials = append(trials, Trial{}) // one that broke off
+		failures := judgeSlow(trials)
+		if (len(failures) > 0) != test.fell {
+			t.Errorf("%s: %q", test.name, failures)
+		}
+		if (Result{Trials: trials, Failures: failures}).Passed() == test.fell {
+			t.Errorf("%s: passed", test.name)
+		}
+	}
+	results := []Result{{Name: "slow-read", Trials: []Trial{round(10, 20, 15), round(10, 10, 30), round(10, 10, 20)}, Failures: []string{"all slow"}}}
+	path, err := Report(results, "here").Write(t.TempDir(), "faults")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"| slow-read | 3 |", "| 10.00 ms | 10.00 ms | 20.00 ms | 1.00 (1.00 … 2.00) | 2.00 (1.50 … 3.00) |", "- slow-read: all slow"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the report does not say %q:\n%s", want, text)
+		}
+	}
+}
+
 func TestTimesAreKeptApart(t *testing.T) {
 	all := timings([]Trial{
 		{Measured: []Measured{{"out", time.Second, 0}, {"back", time.Millisecond, time.Second}, {"out", 3 * time.Second, 0}}},
@@ -138,7 +187,7 @@ func TestARunSaysWhatComes(t *testing.T) {
 	p.trial("kill 1/2", Trial{})
 	p.trial("kill 2/2", Trial{Failures: []string{"3 errors"}})
 	for _, want := range []string{
-		"2 scenarios, 4 trials, about 1m11s in all:\n", "  kill             2 trials and 1 on the peer, about 1m10s: kill one\n",
+		"2 scenarios, 4 trials, about 1m11s in all:\n", "  kill                 2 trials and 1 on the peer, about 1m10s: kill one\n",
 		"\n[1/4 0s] kill 1/2  0 requests", "\n[2/4 0s] kill 2/2", "FELL SHORT: 3 errors\n",
 	} {
 		if !strings.Contains(said.String(), want) {

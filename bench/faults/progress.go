@@ -27,7 +27,7 @@ func announce(to io.Writer, chosen []scenario) *progress {
 		if s.peer.trials > 0 {
 			also = fmt.Sprintf(" and %d on the peer", s.peer.trials)
 		}
-		fmt.Fprintf(&lines, "  %-16s %d trials%s, about %s: %s\n", s.name, s.trials, also, clock(takes), s.does)
+		fmt.Fprintf(&lines, "  %-20s %d trials%s, about %s: %s\n", s.name, s.trials, also, clock(takes), s.does)
 	}
 	fmt.Fprintf(to, "%d scenarios, %d trials, about %s in all:\n%s", len(chosen), p.all, clock(whole), lines.String())
 	return p

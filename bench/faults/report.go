@@ -40,6 +40,9 @@ func Shortfalls(results []Result) (lines []string) {
 				lines = append(lines, fmt.Sprintf("%s, trial %d of %d: %s", r.Name, i+1, len(r.Trials), failure))
 			}
 		}
+		for _, failure := range r.Failures {
+			lines = append(lines, r.Name+": "+failure)
+		}
 		if len(r.Trials) == 0 {
 			lines = append(lines, r.Name+": no trial was played")
 		}
@@ -59,6 +62,7 @@ func Report(results []Result, circumstances string) *report.Page {
 	}
 	page.Table([]string{"scenario", "what is done", "n", "requests", "errors", "closes", "median", "p99", "worst", "pass line", ""}, rows)
 	page.Plot(worst(results))
+	slowClients(page, results)
 	times(page, results)
 	besidePeer(page, results)
 	page.Section("What fell short")

@@ -8,17 +8,20 @@ import (
 	"time"
 
 	"zatoha/bench/load"
+	"zatoha/bench/slow"
 )
 
 // scenario is one kind of fault, and what it may cost.
 type scenario struct {
 	name, does string
 	set        set
-	turn                       // on ours
-	peer       turn            // on the peer, which has no pass line; without trials it is not played there
-	load       []load.Template // none: there is no load while the fault lasts
-	worst      time.Duration   // of a request; 0 for any
-	errors     string          // how many errors may be, if not 0
+	turn                                         // on ours
+	peer       turn                              // on the peer, which has no pass line; without trials it is not played there
+	load       []load.Template                   // none: there is no load while the fault lasts
+	worst      time.Duration                     // of a request; 0 for any
+	errors     string                            // how many errors may be, if not 0
+	more       string                            // of the pass line
+	together   func([]Trial) (failures []string) // what the trials are held against, all together
 }
 
 // turn is how a fault is played on one of the balancers, and how often.
@@ -44,8 +47,9 @@ var (
 	mixed = []load.Template{get, keyed, post, split}
 )
 
-// table is every scenario; a short one has fewer trials, and faults that last less long.
-func table(short bool) []scenario {
+// table is every scenario; a short one has fewer trials, and faults that last less long. Those of slowhttptest are in
+// it if that is at a path.
+func table(short bool, slowHTTPTest string) []scenario {
 	n := func(full, brief int) int {
 		if short {
 			return brief
@@ -94,6 +98,7 @@ func table(short bool) []scenario {
 		{name: "haproxy-kill", does: "SIGKILL HAProxy, master and worker", turn: turn{trials: n(20, 2), takes: 2 * time.Second, fault: killHAProxy}},
 	}
 	all = append(all, obstructed(seconds(60, 5), seconds(60, 2))...)
+	all = append(all, slowed(n(5, 1), n(2000, 500), seconds(7, 0), seconds(4, 1), slowHTTPTest)...)
 	return append(
 		all,
 		scenario{
@@ -147,6 +152,32 @@ func obstructed(outage, spell time.Duration) []scenario {
 	return all
 }
 
+// slowed are the scenarios with n slow clients, in rounds whose parts are watched for so long: ours, when they have reached
+// an age at which the front's time-out for a request comes next, and slowhttptest's where it is installed.
+func slowed(rounds, n int, age, watched time.Duration, slowHTTPTest string) (all []scenario) {
+	add := func(name, does string, by attack, more time.Duration) {
+		all = append(all, scenario{
+			name: name, does: fmt.Sprintf(does, n), together: judgeSlow,
+			more: fmt.Sprintf(", p99 < %g times that undisturbed or of the control", slowLimit),
+			turn: turn{trials: rounds, takes: 3*watched + more + 6*time.Second, fault: slowRound(by, watched)},
+		})
+	}
+	for _, by := range []struct {
+		name, does string
+		kind       slow.Kind
+	}{
+		{"headers", "%d clients send a header every 2 s and come to no end", slow.Headers},
+		{"body", "%d clients send a few bytes of a body every 2 s", slow.Bodies},
+		{"read", "%d clients take 32 bytes of their answers every 2 s", slow.Readers},
+	} {
+		add("slow-"+by.name, by.does, ownAttack(by.kind, n, age), 2*age)
+		if slowHTTPTest != "" {
+			add("slowhttptest-"+by.name, "the same by slowhttptest, %d", toolAttack(slowHTTPTest, by.kind, n), 0)
+		}
+	}
+	return all
+}
+
 func (s scenario) passLine() string {
 	line := "0 errors, 0 closes"
 	if s.errors != "" {
@@ -155,5 +186,5 @@ func (s scenario) passLine() string {
 	if s.worst > 0 {
 		line += fmt.Sprintf(", worst ≤ %s", Readable(s.worst))
 	}
-	return line
+	return line + s.more
 }
