@@ -31,7 +31,7 @@ func besidePeer(page *report.Page, results []Result) {
 	for _, r := range results {
 		for i, t := range r.Peer.Trials {
 			for _, failure := range t.Failures {
-				page.Paragraph(fmt.Sprintf("- %s, the peer's trial %d, was not played to its end: %s", r.Name, i+1, failure))
+				page.Paragraph(fmt.Sprintf("- %s, the peer's trial %d: %s", r.Name, i+1, failure))
 			}
 		}
 	}

@@ -107,7 +107,7 @@ func TestTheReport(t *testing.T) {
 	for _, want := range []string{
 		"1 of 2 scenarios passed, n = 3 trials", "fell short: pause", "| kill-get | kill | 1 |", "| kill-get | ours | out | 1 | 1000 ms |",
 		"| kill-get | errors | 0 | 3, 1.5 a trial |", "| kill-get | their kinds | none | 2 × 503, 1 × silent close |",
-		"| kill-get | done | kill | kill twice |", "- kill-get, the peer's trial 2, was not played to its end: no route",
+		"| kill-get | done | kill | kill twice |", "- kill-get, the peer's trial 2: no route",
 		"- pause, trial 2 of 2: 3 errors", "faults-1.svg",
 	} {
 		if !strings.Contains(string(text), want) {
@@ -202,7 +202,7 @@ func TestWhoTakesTrafficFromAPeer(t *testing.T) {
 	if err != nil || fmt.Sprint(status.Rotation) != "[a b]" || len(status.Slots) != 4 || !status.Consul.Reachable {
 		t.Errorf("%+v, %v", status, err)
 	}
-	for _, bad := range []string{"", "Unknown command", "# pxname,svname\nback,a\n", "# a,b\nc\n"} {
+	for _, bad := range []string{"", "Unknown command\nx\n", "# pxname,svname\nback,a\n", "# a,b\nc\n"} {
 		if _, err := peerStatus(bad); err == nil {
 			t.Errorf("%q: no error", bad)
 		}

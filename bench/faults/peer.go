@@ -2,12 +2,10 @@ package faults
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -118,18 +116,14 @@ func (p *peer) Status(ctx context.Context) (cluster.Status, error) {
 
 func peerStatus(stats string) (status cluster.Status, err error) {
 	status.Consul.Reachable = true // it does not say
-	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(stats, "# "))).ReadAll()
-	if err != nil || len(rows) == 0 {
-		return status, fmt.Errorf("haproxy's show stat: %.200q: %w", stats, err)
+	rows, err := statColumns(stats, "svname", "status")
+	if err != nil {
+		return status, err
 	}
-	name, state := slices.Index(rows[0], "svname"), slices.Index(rows[0], "status")
-	if name < 0 || state < 0 {
-		return status, fmt.Errorf("haproxy's show stat: %.200q has no svname or no status", stats)
-	}
-	for _, row := range rows[1:] {
-		status.Slots = append(status.Slots, cluster.Slot{Slot: row[name], Instance: row[name], Status: row[state]})
-		if strings.HasPrefix(row[state], "UP") {
-			status.Rotation = append(status.Rotation, row[name])
+	for _, row := range rows {
+		status.Slots = append(status.Slots, cluster.Slot{Slot: row[0], Instance: row[0], Status: row[1]})
+		if strings.HasPrefix(row[1], "UP") {
+			status.Rotation = append(status.Rotation, row[0])
 		}
 	}
 	return status, nil

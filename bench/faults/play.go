@@ -97,7 +97,7 @@ func (s scenario) onPeer(ctx context.Context, stage *stage, consulTemplate strin
 	}
 	p.trial.Failures = nil // of a fault, they are about ours
 	if err != nil {
-		p.fail("%v", err)
+		p.fail("not played to its end: %v", err)
 	}
 	return p.trial
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"zatoha/bench/load"
@@ -47,70 +48,86 @@ var (
 	mixed = []load.Template{get, keyed, post, split}
 )
 
+// amount is how much of something there is in a full run, and in a short one.
+type amount func(full, brief int) int
+
+func (n amount) seconds(full, brief int) time.Duration {
+	return time.Duration(n(full, brief)) * time.Second
+}
+
 // table is every scenario; a short one has fewer trials, and faults that last less long. Those of slowhttptest are in
 // it if that is at a path.
 func table(short bool, slowHTTPTest string) []scenario {
-	n := func(full, brief int) int {
+	n := amount(func(full, brief int) int {
 		if short {
 			return brief
 		}
 		return full
-	}
-	seconds := func(full, brief int) time.Duration { return time.Duration(n(full, brief)) * time.Second }
-	const kill = "SIGKILL one of three servers, miss it for a while, start it again"
-	const quick = 250 * time.Millisecond
-	const missing = 3 * time.Second // until three further tries, a second apart, have failed
-	killed := turn{trials: n(30, 1), takes: 3 * time.Second, fault: killServer(settling)}
-	missed := turn{trials: n(30, 1), takes: 6 * time.Second, fault: killServer(missing)}
-	missedByPeer := turn{trials: n(10, 1), takes: 9 * time.Second, fault: missed.fault}
-	paused := func(d time.Duration) string {
-		return fmt.Sprintf("SIGSTOP one of three servers for %s, then SIGCONT", d)
-	}
-	changed := func(n int) string { return fmt.Sprintf("%d membership changes that need no new slot", n) }
-	const peerPause = 5 * time.Second
-	all := []scenario{
-		{
-			name: "kill-get", does: kill + "; GET", load: []load.Template{get}, worst: quick,
-			turn: missed, peer: missedByPeer,
-		},
-		{
-			name: "kill-post", does: kill + "; POST with Idempotency-Key", load: []load.Template{keyed}, worst: quick,
-			turn: missed, peer: missedByPeer,
-		},
-		{name: "kill-post-split", does: kill + "; the same, body 5 ms behind the headers", turn: killed, load: []load.Template{split}, worst: quick},
-		{name: "kill-post-40k", does: kill + "; the same, 40 KB", turn: killed, load: []load.Template{big}, worst: quick},
-		{
-			name: "pause", does: paused(seconds(10, 3)), load: mixed[:2], worst: time.Second,
-			turn: turn{trials: n(6, 1), takes: seconds(12, 5), fault: pauseServer(seconds(10, 3))},
-			peer: turn{trials: n(6, 1), takes: 10 * time.Second, fault: pauseServer(peerPause), does: paused(peerPause)},
-		},
-		{
-			name: "rolling", does: "stop and start each server in turn", load: mixed,
-			turn: turn{trials: n(5, 1), takes: 10 * time.Second, fault: restartServers},
-			peer: turn{trials: n(5, 1), takes: 15 * time.Second, fault: restartServers},
-		},
-		{
-			name: "changes", does: changed(n(1000, 60)), load: mixed,
-			turn: turn{trials: 1, takes: seconds(30, 4), fault: changeMembers(n(1000, 60))},
-			peer: turn{trials: 1, takes: seconds(60, 10), fault: changePeer(n(200, 10)), does: fmt.Sprintf("%d membership changes, a quarter of a second between", n(200, 10))},
-		},
-		{name: "controller-kill", does: "SIGKILL the controller, start it again after a second", turn: turn{trials: n(10, 1), takes: 3 * time.Second, fault: killController}, load: mixed},
-		{name: "haproxy-kill", does: "SIGKILL HAProxy, master and worker", turn: turn{trials: n(20, 2), takes: 2 * time.Second, fault: killHAProxy}},
-	}
-	all = append(all, obstructed(seconds(60, 5), seconds(60, 2))...)
-	all = append(all, slowed(n(5, 1), n(2000, 500), seconds(7, 0), seconds(4, 1), slowHTTPTest)...)
-	return append(
-		all,
-		scenario{
-			name: "reloads", does: fmt.Sprintf("%d reloads to grow the backend, then %d membership changes", n(20, 4), n(200, 20)),
-			set: tight, load: mixed, turn: turn{trials: 1, takes: seconds(30, 6), fault: grow(n(20, 4), n(200, 20))},
-		},
-		scenario{
-			name: "kill-post-once", does: kill + "; POST without a key", set: recording, load: []load.Template{once},
-			errors: "no more errors than requests in flight there, none executed twice",
-			turn:   turn{trials: n(30, 1), takes: 4 * time.Second, fault: killUpstream},
+	})
+	return slices.Concat(
+		killed(n), restarted(n), obstructed(n.seconds(60, 5), n.seconds(60, 2)),
+		slowed(n(5, 1), n(2000, 500), n.seconds(7, 0), n.seconds(4, 1), slowHTTPTest),
+		[]scenario{
+			{
+				name: "reloads", does: fmt.Sprintf("%d reloads to grow the backend, then %d membership changes", n(20, 4), n(200, 20)),
+				set: tight, load: mixed, turn: turn{trials: 1, takes: n.seconds(30, 6), fault: grow(n(20, 4), n(200, 20))},
+			},
+			{
+				name: "kill-post-once", does: kill + "; POST without a key", set: recording, load: []load.Template{once},
+				errors: "no more errors than requests in flight there, none executed twice",
+				turn:   turn{trials: n(30, 1), takes: 4 * time.Second, fault: killUpstream},
+			},
 		},
 	)
+}
+
+const (
+	kill    = "SIGKILL one of three servers, miss it for a while, start it again"
+	quick   = 250 * time.Millisecond // for any request when a server is killed
+	missing = 3 * time.Second        // until a peer's three further tries, a second apart, have failed
+)
+
+// killed are the scenarios in which a server is killed that may be asked again.
+func killed(n amount) []scenario {
+	briefly := turn{trials: n(30, 1), takes: 3 * time.Second, fault: killServer(settling)}
+	missed := turn{trials: n(30, 1), takes: 6 * time.Second, fault: killServer(missing)}
+	peer := turn{trials: n(10, 1), takes: 6 * time.Second, fault: missed.fault}
+	return []scenario{
+		{name: "kill-get", does: kill + "; GET", load: []load.Template{get}, worst: quick, turn: missed, peer: peer},
+		{name: "kill-post", does: kill + "; POST with Idempotency-Key", load: []load.Template{keyed}, worst: quick, turn: missed, peer: peer},
+		{name: "kill-post-split", does: kill + "; the same, body 5 ms behind the headers", load: []load.Template{split}, worst: quick, turn: briefly},
+		{name: "kill-post-40k", does: kill + "; the same, 40 KB", load: []load.Template{big}, worst: quick, turn: briefly},
+	}
+}
+
+// restarted are those in which servers, the controller or HAProxy go and come back.
+func restarted(n amount) []scenario {
+	const peerPause = 5 * time.Second
+	pauses := func(d time.Duration) string {
+		return fmt.Sprintf("SIGSTOP one of three servers for %s, then SIGCONT", d)
+	}
+	rolling := turn{trials: n(5, 1), takes: 6 * time.Second, fault: restartServers}
+	return []scenario{
+		{
+			name: "pause", does: pauses(n.seconds(10, 3)), load: mixed[:2], worst: time.Second,
+			turn: turn{trials: n(6, 1), takes: n.seconds(12, 5), fault: pauseServer(n.seconds(10, 3))},
+			peer: turn{trials: n(6, 1), takes: 8 * time.Second, fault: pauseServer(peerPause), does: pauses(peerPause)},
+		},
+		{name: "rolling", does: "stop and start each server in turn", load: mixed, turn: rolling, peer: rolling},
+		{
+			name: "changes", does: fmt.Sprintf("%d membership changes that need no new slot", n(1000, 60)), load: mixed,
+			turn: turn{trials: 1, takes: n.seconds(65, 5), fault: changeMembers(n(1000, 60))},
+			peer: turn{
+				trials: 1, takes: n.seconds(70, 6), fault: changePeer(n(200, 10)),
+				does: fmt.Sprintf("%d membership changes, with a quarter of a second between, as HAProxy's master loses a signal to reload that comes while it does", n(200, 10)),
+			},
+		},
+		{
+			name: "controller-kill", does: "SIGKILL the controller, start it again after a second", load: mixed,
+			turn: turn{trials: n(10, 1), takes: 3 * time.Second, fault: killController},
+		},
+		{name: "haproxy-kill", does: "SIGKILL HAProxy, master and worker", turn: turn{trials: n(20, 2), takes: 2 * time.Second, fault: killHAProxy}},
+	}
 }
 
 // obstructed are the scenarios in which Consul is away, or its answers or connections are spoiled, for so long.

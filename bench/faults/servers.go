@@ -1,9 +1,11 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -135,15 +137,35 @@ func (p *play) slotOf(ctx context.Context, instance string) (string, error) {
 
 // mostAtOnce is how many requests a server has had in flight at once at most, by HAProxy's own count.
 func mostAtOnce(stats, slot string) (int, error) {
-	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(stats, "# "))).ReadAll()
-	if err != nil || len(rows) == 0 {
-		return 0, fmt.Errorf("haproxy's show stat: %q: %w", stats, err)
+	rows, err := statColumns(stats, "svname", "smax")
+	if err != nil {
+		return 0, err
 	}
-	name, most := slices.Index(rows[0], "svname"), slices.Index(rows[0], "smax")
-	for _, row := range rows[1:] {
-		if name >= 0 && most >= 0 && row[name] == slot {
-			return strconv.Atoi(row[most])
+	for _, row := range rows {
+		if row[0] == slot {
+			return strconv.Atoi(row[1])
 		}
 	}
 	return 0, fmt.Errorf("haproxy's show stat knows no %s", slot)
+}
+
+// statColumns are columns of HAProxy's answer to show stat, one row for each line of it.
+func statColumns(stats string, names ...string) ([][]string, error) {
+	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(stats, "# "))).ReadAll()
+	if err != nil || len(rows) == 0 {
+		return nil, fmt.Errorf("haproxy's show stat: %.200q: %w", stats, cmp.Or(err, io.ErrUnexpectedEOF))
+	}
+	var columns [][]string
+	for _, row := range rows[1:] {
+		var values []string
+		for _, name := range names {
+			i := slices.Index(rows[0], name)
+			if i < 0 {
+				return nil, fmt.Errorf("haproxy's show stat: %.200q has no %s", stats, name)
+			}
+			values = append(values, row[i])
+		}
+		columns = append(columns, values)
+	}
+	return columns, nil
 }
