@@ -69,7 +69,7 @@ func (g *grammar) verdict(passed bool, format string, args ...any) {
 }
 
 type faultsCommand struct {
-	Short bool     `help:"Fewer trials and shorter faults: two minutes."`
+	Short bool     `help:"Fewer trials and shorter faults: two and a half minutes."`
 	Only  string   `placeholder:"NAME" help:"Only the scenarios with NAME in their names."`
 	LBArg []string `name:"lb-arg" sep:"none" placeholder:"ARG" help:"One more argument for the load balancer, such as --lb-arg=--access-log=stdout."`
 }

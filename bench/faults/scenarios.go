@@ -134,7 +134,7 @@ func restarted(n amount) []scenario {
 func obstructed(outage, spell time.Duration) []scenario {
 	all := []scenario{{
 		name: "consul-kill", does: fmt.Sprintf("SIGKILL Consul, start it again, empty, after %s", outage), load: mixed,
-		turn: turn{trials: 1, takes: outage + 8*time.Second, fault: killConsul(outage)},
+		turn: turn{trials: 1, takes: outage + 4*time.Second, fault: killConsul(outage)},
 	}}
 	for _, spoiled := range []struct {
 		name, does string
@@ -163,7 +163,7 @@ func obstructed(outage, spell time.Duration) []scenario {
 		remove := func(ctx context.Context, o *obstacles) error { return o.cure(ctx) }
 		all = append(all, scenario{
 			name: toxic.name, does: fmt.Sprintf("%s, for %s", toxic.does, spell), load: mixed,
-			turn: turn{trials: 1, takes: spell + 6*time.Second, fault: obstruct(spell, put, remove)},
+			turn: turn{trials: 1, takes: spell + 3*time.Second, fault: obstruct(spell, put, remove)},
 		})
 	}
 	return all
@@ -173,10 +173,11 @@ func obstructed(outage, spell time.Duration) []scenario {
 // an age at which the front's time-out for a request comes next, and slowhttptest's where it is installed.
 func slowed(rounds, n int, age, watched time.Duration, slowHTTPTest string) (all []scenario) {
 	add := func(name, does string, by attack, more time.Duration) {
+		takes := 3*watched + more + 2*time.Duration(n)*time.Second/slowOpenings + 2*time.Second
 		all = append(all, scenario{
 			name: name, does: fmt.Sprintf(does, n), together: judgeSlow,
 			more: fmt.Sprintf(", p99 < %g times that undisturbed or of the control", slowLimit),
-			turn: turn{trials: rounds, takes: 3*watched + more + 6*time.Second, fault: slowRound(by, watched)},
+			turn: turn{trials: rounds, takes: takes, fault: slowRound(by, watched)},
 		})
 	}
 	for _, by := range []struct {

@@ -29,6 +29,10 @@ func slowRound(by attack, watched time.Duration) fault {
 			return err
 		}
 		defer stop()
+		before, err := p.Status(ctx)
+		if err != nil {
+			return err
+		}
 		s := &Slowness{}
 		parts := []func() error{
 			func() (err error) { s.Undisturbed, err = p.watch(ctx, watched); return err },
@@ -49,7 +53,7 @@ func slowRound(by attack, watched time.Duration) fault {
 		p.measured("p99 undisturbed", s.Undisturbed.Latency.P99, 0)
 		p.measured("p99 with another attacked (control)", s.Control.Latency.P99, 0)
 		p.measured("p99 attacked", s.Attacked.Latency.P99, 0)
-		return p.unharmed(ctx)
+		return p.unharmed(ctx, before)
 	}
 }
 
@@ -88,14 +92,14 @@ func (p *play) attacked(ctx context.Context, by attack, address string, d time.D
 	return report, stop(), err
 }
 
-// unharmed wants nobody to have been restarted, or to have told of a panic.
-func (p *play) unharmed(ctx context.Context) error {
-	status, err := p.Status(ctx)
+// unharmed wants HAProxy to be the one it was, and nobody to have told of a panic.
+func (p *play) unharmed(ctx context.Context, before cluster.Status) error {
+	after, err := p.Status(ctx)
 	if err != nil {
 		return err
 	}
-	if status.HAProxy.Restarts > 0 {
-		p.fail("haproxy was restarted %d times", status.HAProxy.Restarts)
+	if after.HAProxy.Worker != before.HAProxy.Worker {
+		p.fail("haproxy was restarted: worker %d, then %d", before.HAProxy.Worker, after.HAProxy.Worker)
 	}
 	logs, err := filepath.Glob(filepath.Join(p.LogDir(), "*.log"))
 	if err != nil {
