@@ -103,8 +103,8 @@ func (o Options) compareLatencies(all []*paced, rates []int) Outcome {
 	page := report.New("Latency", o.Circumstances)
 	page.Paragraph(fmt.Sprintf("GET /zato/ping at fixed rates over keep-alive connections by vegeta, which does not wait for answers "+
 		"before it sends more; %s for each measurement, %d rounds in which all have their turn. Median, p99 and worst are of all "+
-		"requests; ratios are those of a round's p99 to that of static in the same round. \"static again\" is the twin of "+
-		"static, whose ratio is the scatter of the machine; \"bare\" has `check` and nothing else.", steady, o.Trials))
+		"requests, from when each was sent; a machine that is too busy to send them all in time reaches less than the rate. Ratios are those of a round's p99 to that of static in the same round. \"static again\" is the twin of "+
+		"static, whose ratio is the scatter of the machine; \"bare\" has `check` and nothing else. There is no pass line.", steady, o.Trials))
 	var rows [][]string
 	summary := "p99 to that of static, by pairs:"
 	for _, rate := range rates {
@@ -112,13 +112,22 @@ func (o Options) compareLatencies(all []*paced, rates []int) Outcome {
 		for _, p := range all {
 			at := p.at[rate]
 			ratio := ratios(at.p99s, static.p99s)
-			rows = append(rows, append(append([]string{fmt.Sprintf("%d/s", rate), p.name}, at.all.cells()...),
+			reached := float64(len(at.all)) / (steady.Seconds() * float64(len(at.p99s)))
+			rows = append(rows, append(append([]string{fmt.Sprintf("%d/s", rate), p.name, fmt.Sprintf("%.0f/s", reached)}, at.all.cells()...),
 				fmt.Sprintf("%.3f (%.3f … %.3f)", ratio.Quantile(0.5), ratio.Quantile(0.1), ratio.Quantile(0.9))))
 		}
 		summary += fmt.Sprintf(" %.2f at %d/s (control %.2f),", ratios(all[0].at[rate].p99s, static.p99s).Quantile(0.5),
 			rate, ratios(all[2].at[rate].p99s, static.p99s).Quantile(0.5))
 	}
-	page.Table([]string{"rate", "", "n", "median", "p99", "worst", "p99 to static's, by pairs: median (10 % … 90 %)"}, rows)
+	page.Table([]string{"rate", "", "reached", "n", "median", "p99", "worst", "p99 to static's, by pairs: median (10 % … 90 %)"}, rows)
+	page.Plot(latencyChart(all, rates))
+	summary += fmt.Sprintf(" n = %d pairs", o.Trials)
+	page.Paragraph(summary)
+	return Outcome{page, true, summary}
+}
+
+// latencyChart leaves out the control.
+func latencyChart(all []*paced, rates []int) report.Chart {
 	chart := report.Chart{Title: "Latency at fixed rates", X: report.Axis{Label: "requests/s", Log: true}, Y: report.Axis{Label: "ms", Log: true}}
 	for _, quantile := range []struct {
 		name string
@@ -132,8 +141,5 @@ func (o Options) compareLatencies(all []*paced, rates []int) Outcome {
 			chart.Series = append(chart.Series, series)
 		}
 	}
-	page.Plot(chart)
-	summary += fmt.Sprintf(" n = %d pairs", o.Trials)
-	page.Paragraph(summary)
-	return Outcome{page, true, summary}
+	return chart
 }
