@@ -15,9 +15,12 @@ import (
 
 // circumstances are the line of a report that says where and when its figures were taken.
 func circumstances(ctx context.Context, p programs) string {
-	return fmt.Sprintf("%s; zatoha %s, %s, Consul %s; %d cores (%s), everything on one machine, over the loopback.",
-		time.Now().UTC().Format("2006-01-02 15:04 UTC"), program.Version(), firstLine(ctx, p.haproxy, "-v"),
-		strings.TrimPrefix(firstLine(ctx, p.consul, "version"), "Consul "), runtime.NumCPU(), processor())
+	programs := []string{"zatoha " + program.Version(), firstLine(ctx, p.haproxy, "-v"), firstLine(ctx, p.consul, "version")}
+	if p.consulTemplate != "" {
+		programs = append(programs, strings.TrimSuffix(firstLine(ctx, p.consulTemplate, "-version"), " ()"))
+	}
+	return fmt.Sprintf("%s; %s; %d cores (%s), everything on one machine, over the loopback.",
+		time.Now().UTC().Format("2006-01-02 15:04 UTC"), strings.Join(programs, ", "), runtime.NumCPU(), processor())
 }
 
 // firstLine is what a program says first, or why it says nothing.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 
 	"github.com/rs/zerolog"
 
@@ -34,6 +35,7 @@ type grammar struct {
 	Faults      faultsCommand      `cmd:"" help:"Break things under load and count what clients notice."`
 	Propagation propagationCommand `cmd:"" help:"How fast a change in Consul reaches clients."`
 	Throughput  throughputCommand  `cmd:"" help:"What it carries, beside a static HAProxy."`
+	Latency     latencyCommand     `cmd:"" help:"How long an answer takes at fixed rates, beside a static HAProxy."`
 	Scale       scaleCommand       `cmd:"" help:"Changes and memory with thousands of instances."`
 	Upstream    upstreamCommand    `cmd:"" hidden:"" help:"An HTTP server that records what it executes; the faults are played with it."`
 
@@ -45,8 +47,8 @@ type grammar struct {
 	fellShort bool // the figures have missed their pass line
 }
 
-// programs are the paths of what is run.
-type programs struct{ consul, haproxy string }
+// programs are the paths of what is run; consul-template is "" where it is not.
+type programs struct{ consul, haproxy, consulTemplate string }
 
 func findPrograms() (programs, error) {
 	consul, consulErr := find.FindConsul()
@@ -54,7 +56,7 @@ func findPrograms() (programs, error) {
 	if err := errors.Join(consulErr, haproxyErr); err != nil {
 		return programs{}, program.BadConfig("programs", err.Error(), "")
 	}
-	return programs{consul, haproxy}, nil
+	return programs{consul: consul, haproxy: haproxy}, nil
 }
 
 // verdict prints the last line.
@@ -67,7 +69,7 @@ func (g *grammar) verdict(passed bool, format string, args ...any) {
 }
 
 type faultsCommand struct {
-	Short bool     `help:"Fewer trials and shorter faults: a minute and a half."`
+	Short bool     `help:"Fewer trials and shorter faults: two and a half minutes."`
 	Only  string   `placeholder:"NAME" help:"Only the scenarios with NAME in their names."`
 	LBArg []string `name:"lb-arg" sep:"none" placeholder:"ARG" help:"One more argument for the load balancer, such as --lb-arg=--access-log=stdout."`
 }
@@ -82,9 +84,16 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 	if err != nil {
 		return err
 	}
+	if found.consulTemplate, err = find.FindConsulTemplate(); err != nil {
+		fmt.Printf("nothing is played on the peer, %s: %v\n", faults.PeerName, err)
+	}
+	slowHTTPTest, err := exec.LookPath("slowhttptest")
+	if err != nil && !f.Short {
+		fmt.Println("slow clients are our own alone: there is no slowhttptest in PATH (apt-get install slowhttptest)")
+	}
 	results, runErr := faults.Run(ctx, faults.Options{
-		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, Upstream: []string{self, "upstream"},
-		Short: f.Short, Only: f.Only, LBArgs: f.LBArg, Progress: os.Stdout,
+		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, ConsulTemplate: found.consulTemplate, SlowHTTPTest: slowHTTPTest,
+		Upstream: []string{self, "upstream"}, Short: f.Short, Only: f.Only, LBArgs: f.LBArg, Progress: os.Stdout,
 	})
 	if len(results) > 0 {
 		path, err := faults.Report(results, circumstances(ctx, found)).Write(g.Out, "faults")
@@ -95,6 +104,9 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 	}
 	if runErr != nil {
 		return runErr
+	}
+	for _, line := range faults.Shortfalls(results) {
+		fmt.Println("fell short:", line)
 	}
 	passed, text := faults.Summary(results)
 	g.verdict(passed, "%s", text)

@@ -28,6 +28,23 @@ func (t *throughputCommand) Run(ctx context.Context, _ zerolog.Logger, g *gramma
 	return g.take(ctx, "throughput", t.Trials, measure.Throughput)
 }
 
+type latencyCommand struct {
+	Trials int   `short:"n" default:"5" help:"Rounds."`
+	Rates  []int `default:"500,1000,2000,4000" help:"Requests a second."`
+}
+
+// Run is `bench latency`.
+func (l *latencyCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) error {
+	for _, rate := range l.Rates {
+		if rate < 1 {
+			return fmt.Errorf("--rates: %d: must be at least 1", rate)
+		}
+	}
+	return g.take(ctx, "latency", l.Trials, func(ctx context.Context, o measure.Options) (measure.Outcome, error) {
+		return measure.Latency(ctx, o, l.Rates)
+	})
+}
+
 type scaleCommand struct {
 	Trials int   `short:"n" default:"50" help:"Changes at each size."`
 	Sizes  []int `default:"100,1000,5000" help:"Numbers of instances."`

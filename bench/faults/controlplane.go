@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"zatoha/bench/load"
+	"zatoha/bench/pause"
 	"zatoha/deploy/cluster"
 )
 
@@ -19,7 +20,7 @@ func killController(ctx context.Context, p *play) error {
 		return err
 	}
 	p.LB.Kill()
-	if err := pass(ctx, time.Second); err != nil {
+	if err := pause.For(ctx, time.Second); err != nil {
 		return err
 	}
 	if err := p.StartLB(); err != nil {
@@ -78,14 +79,14 @@ func serving(ctx context.Context, url string) error {
 			}
 			err = errors.New(response.Status)
 		}
-		if pass(ctx, 2*time.Millisecond) != nil {
+		if pause.For(ctx, 2*time.Millisecond) != nil {
 			return fmt.Errorf("%s does not answer again: %w", url, err)
 		}
 	}
 }
 
 // killConsul lets it be away for so long; it comes back knowing nothing.
-func killConsul(d time.Duration) func(context.Context, *play) error {
+func killConsul(d time.Duration) fault {
 	return func(ctx context.Context, p *play) error {
 		p.Consul.Kill()
 		if err := p.holding(ctx, d, servers); err != nil {
@@ -105,7 +106,7 @@ func killConsul(d time.Duration) func(context.Context, *play) error {
 }
 
 // obstruct puts something between the load balancer and Consul for so long.
-func obstruct(d time.Duration, put func(*obstacles) error, remove func(context.Context, *obstacles) error) func(context.Context, *play) error {
+func obstruct(d time.Duration, put func(*obstacles) error, remove func(context.Context, *obstacles) error) fault {
 	return func(ctx context.Context, p *play) error {
 		if err := put(p.obstacles); err != nil {
 			return err

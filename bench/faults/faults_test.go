@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -66,9 +65,10 @@ func TestJudging(t *testing.T) {
 
 func TestTheTable(t *testing.T) {
 	seen := map[string]bool{}
-	full := table(false)
-	for i, s := range table(true) {
-		if seen[s.name] || s.does == "" || s.fault == nil || s.trials < 1 || s.trials > full[i].trials {
+	full := table(false, "x")
+	for i, s := range table(true, "x") {
+		if seen[s.name] || s.does == "" || s.fault == nil || s.trials < 1 || s.trials > full[i].trials || s.takes <= 0 ||
+			s.peer.trials > 0 && (s.peer.fault == nil || s.peer.takes <= 0) {
 			t.Errorf("%+v", s)
 		}
 		seen[s.name] = true
@@ -79,7 +79,13 @@ func TestTheTable(t *testing.T) {
 }
 
 func TestTheReport(t *testing.T) {
-	good := Result{Name: "kill-get", Does: "kill", PassLine: "0 errors", Trials: []Trial{{Measured: []Measured{{"out", time.Second, 0}}}}}
+	good := Result{
+		Name: "kill-get", Does: "kill", PassLine: "0 errors", Trials: []Trial{{Measured: []Measured{{"out", time.Second, 0}}}},
+		Peer: Peer{"kill twice", []Trial{
+			{Load: load.Report{Requests: 9, Statuses: map[int]int{200: 7, 503: 2}}},
+			{Load: load.Report{Requests: 2, Statuses: map[int]int{200: 1}, Failures: map[load.Failure]int{load.SilentClose: 1}}, Failures: []string{"no route"}},
+		}},
+	}
 	bad := Result{Name: "pause", Trials: []Trial{{}, {Failures: []string{"3 errors"}}}}
 	for _, test := range []struct {
 		results []Result
@@ -98,9 +104,107 @@ func TestTheReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1 of 2 scenarios passed, n = 3 trials", "| kill-get | kill | 1 |", "out 1000 ms", "- pause, trial 2: 3 errors", "faults-1.svg"} {
+	for _, want := range []string{
+		"1 of 2 scenarios passed, n = 3 trials", "fell short: pause", "| kill-get | kill | 1 |", "| kill-get | ours | out | 1 | 1000 ms |",
+		"| kill-get | errors | 0 | 3, 1.5 a trial |", "| kill-get | their kinds | none | 2 × 503, 1 × silent close |",
+		"| kill-get | done | kill | kill twice |", "- kill-get, the peer's trial 2: no route",
+		"- pause, trial 2 of 2: 3 errors", "faults-1.svg",
+	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the report does not say %q:\n%s", want, text)
+		}
+	}
+}
+
+func TestSlowRoundsAreJudgedTogether(t *testing.T) {
+	round := func(undisturbed, control, attacked time.Duration) Trial {
+		p99 := func(d time.Duration) load.Report {
+			return load.Report{Latency: load.Latency{P99: d * time.Millisecond}}
+		}
+		return Trial{Slow: &Slowness{Undisturbed: p99(undisturbed), Control: p99(control), Attacked: p99(attacked)}}
+	}
+	for _, test := range []struct {
+		name                           string
+		rounds                         int
+		undisturbed, control, attacked time.Duration
+		fell                           bool
+	}{
+		{"as ever", 5, 10, 10, 10, false},
+		{"too slow", 5, 10, 10, 20, true},
+		{"too few to tell", 4, 10, 10, 90, false},
+		{"as slow with another attacked", 5, 10, 30, 59, false},
+		{"slower than even so", 5, 10, 30, 60, true},
+		{"no figures", 5, 0, 0, 10, false},
+	} {
+		var trials []Trial
+		for range test.rounds {
+			trials = append(trials, round(test.undisturbed, test.control, test.attacked))
+		}
+		trials = append(trials, Trial{}) // one that broke off
+		failures := judgeSlow(trials)
+		if (len(failures) > 0) != test.fell {
+			t.Errorf("%s: %q", test.name, failures)
+		}
+		if (Result{Trials: trials, Failures: failures}).Passed() == test.fell {
+			t.Errorf("%s: passed", test.name)
+		}
+	}
+	results := []Result{{Name: "slow-read", Trials: []Trial{round(10, 20, 15), round(10, 10, 30), round(10, 10, 20)}, Failures: []string{"all slow"}}}
+	path, err := Report(results, "here").Write(t.TempDir(), "faults")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"| slow-read | 3 |", "| 10.00 ms | 10.00 ms | 20.00 ms | 1.00 (1.00 … 2.00) | 2.00 (1.50 … 3.00) |", "- slow-read: all slow"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the report does not say %q:\n%s", want, text)
+		}
+	}
+}
+
+func TestTimesAreKeptApart(t *testing.T) {
+	all := timings([]Trial{
+		{Measured: []Measured{{"out", time.Second, 0}, {"back", time.Millisecond, time.Second}, {"out", 3 * time.Second, 0}}},
+		{Measured: []Measured{{"out", 2 * time.Second, 0}}},
+	})
+	if len(all) != 2 || all[0].short() != "out 3 times, at most 3000 ms" || all[1].short() != "back 1.00 ms" {
+		t.Errorf("%+v", all)
+	}
+	if got := all[0].quantile(0.5); got != "2000 ms" {
+		t.Error(got)
+	}
+}
+
+func TestARunSaysWhatComes(t *testing.T) {
+	var said strings.Builder
+	p := announce(&said, []scenario{
+		{name: "kill", does: "kill one", turn: turn{trials: 2, takes: 30 * time.Second}, peer: turn{trials: 1, takes: 10 * time.Second}},
+		{name: "pause", does: "pause one", turn: turn{trials: 1, takes: time.Second}},
+	})
+	p.trial("kill 1/2", Trial{})
+	p.trial("kill 2/2", Trial{Failures: []string{"3 errors"}})
+	for _, want := range []string{
+		"2 scenarios, 4 trials, about 1m11s in all:\n", "  kill                 2 trials and 1 on the peer, about 1m10s: kill one\n",
+		"\n[1/4 0s] kill 1/2  0 requests", "\n[2/4 0s] kill 2/2", "FELL SHORT: 3 errors\n",
+	} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("it did not say %q:\n%s", want, said.String())
+		}
+	}
+}
+
+func TestWhoTakesTrafficFromAPeer(t *testing.T) {
+	const stats = "# pxname,svname,scur,status,\nback,a,0,UP,\nback,b,0,UP 1/3,\nback,c,0,DOWN 1/2,\nback,d,0,MAINT,\n\n"
+	status, err := peerStatus(stats)
+	if err != nil || fmt.Sprint(status.Rotation) != "[a b]" || len(status.Slots) != 4 || !status.Consul.Reachable {
+		t.Errorf("%+v, %v", status, err)
+	}
+	for _, bad := range []string{"", "Unknown command\nx\n", "# pxname,svname\nback,a\n", "# a,b\nc\n"} {
+		if _, err := peerStatus(bad); err == nil {
+			t.Errorf("%q: no error", bad)
 		}
 	}
 }
@@ -214,18 +318,4 @@ func consulBehindObstacles(t *testing.T) (*http.Server, *obstacles) {
 		o.consul.Transport.(*http.Transport).CloseIdleConnections()
 	})
 	return consul, o
-}
-
-func TestPassing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
-		if err := pass(t.Context(), time.Minute); err != nil || time.Since(began) != time.Minute {
-			t.Errorf("%v after %s", err, time.Since(began))
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if pass(ctx, time.Minute) == nil {
-			t.Error("it did not end with its context")
-		}
-	})
 }

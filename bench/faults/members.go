@@ -2,12 +2,14 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"time"
 
+	"zatoha/bench/pause"
 	"zatoha/deploy/cluster"
 )
 
@@ -17,10 +19,11 @@ type guests struct {
 	p       *play
 	servers []*httptest.Server
 	present []bool
+	between time.Duration // each change and the next
 }
 
 func (p *play) guests(n int) *guests {
-	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _ = pass(r.Context(), 5*time.Millisecond) })
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _ = pause.For(r.Context(), 5*time.Millisecond) })
 	g := &guests{p: p, present: make([]bool, n)}
 	for range n {
 		g.servers = append(g.servers, httptest.NewServer(handler))
@@ -32,14 +35,14 @@ func (p *play) guests(n int) *guests {
 func (g *guests) close(ctx context.Context) error {
 	for i, present := range g.present {
 		if present {
-			if err := g.toggle(ctx, i); err != nil {
+			if err := errors.Join(g.toggle(ctx, i), pause.For(ctx, g.between)); err != nil {
 				return err
 			}
 		}
 	}
 	err := g.p.whole(ctx)
 	if g.p.running != nil {
-		_ = pass(ctx, settling) // for what is in flight
+		_ = pause.For(ctx, settling) // for what is in flight
 	}
 	for _, server := range g.servers {
 		server.Close()
@@ -79,9 +82,9 @@ func (g *guests) equal(s cluster.Status) bool {
 }
 
 // changeMembers makes n changes in the slots that there are.
-func changeMembers(n int) func(context.Context, *play) error {
+func changeMembers(n int) fault {
 	return func(ctx context.Context, p *play) error {
-		g := p.guests(7) // beside three servers in ten slots
+		g := p.guests(guestSlots)
 		before, err := p.Status(ctx)
 		if err != nil {
 			return err
@@ -103,15 +106,40 @@ func changeMembers(n int) func(context.Context, *play) error {
 	}
 }
 
+// guestSlots are those that ten slots have beside three servers.
+const guestSlots = 7
+
+// reloadTime is what a peer gets after each change: HAProxy's master loses a signal to reload that comes while it reloads.
+const reloadTime = 250 * time.Millisecond
+
+// changePeer makes n changes, one after the other, each of which takes a reload.
+func changePeer(n int) fault {
+	return func(ctx context.Context, p *play) error {
+		g := p.guests(guestSlots)
+		g.between = reloadTime
+		for i := range n {
+			began := time.Now()
+			if err := g.toggle(ctx, i%guestSlots); err != nil {
+				return err
+			}
+			p.measured("a change", time.Since(began), 0)
+			if err := pause.For(ctx, g.between); err != nil {
+				return err
+			}
+		}
+		return g.close(ctx)
+	}
+}
+
 // churn makes n changes, each waited for, and compares HAProxy with the catalog in the end.
 func (g *guests) churn(ctx context.Context, n int) error {
-	began := time.Now()
 	for i := range n {
+		began := time.Now()
 		if err := g.toggle(ctx, i%len(g.servers)); err != nil {
 			return err
 		}
+		g.p.measured("a change", time.Since(began), 0)
 	}
-	g.p.measured("a change, on average", time.Since(began)/time.Duration(max(n, 1)), 0)
 	status, err := g.p.Status(ctx)
 	if err == nil && !g.equal(status) {
 		g.p.fail("haproxy does not equal the catalog: %+v", status)
@@ -120,7 +148,7 @@ func (g *guests) churn(ctx context.Context, n int) error {
 }
 
 // grow adds guests to a backend that has no slot for them, then makes changes.
-func grow(reloads, changes int) func(context.Context, *play) error {
+func grow(reloads, changes int) fault {
 	return func(ctx context.Context, p *play) error {
 		g := p.guests(reloads)
 		for i := range reloads {
@@ -132,7 +160,7 @@ func grow(reloads, changes int) func(context.Context, *play) error {
 			if err := g.toggle(ctx, i); err != nil {
 				return err
 			}
-			p.measured("a reload, at most", time.Since(began), 0)
+			p.measured("a reload", time.Since(began), 0)
 			if after, err := p.Status(ctx); err != nil || after.HAProxy.Worker == before.HAProxy.Worker {
 				p.fail("%s came without a reload (%v)", guest(i), err)
 			}

@@ -9,17 +9,28 @@ import (
 	"time"
 
 	"zatoha/bench/load"
+	"zatoha/bench/slow"
 )
 
 // scenario is one kind of fault, and what it may cost.
 type scenario struct {
 	name, does string
 	set        set
-	trials     int
-	load       []load.Template // none: there is no load while the fault lasts
-	worst      time.Duration   // of a request; 0 for any
-	errors     string          // how many errors may be, if not 0
-	fault      func(ctx context.Context, p *play) error
+	turn                                         // on ours
+	peer       turn                              // on the peer, which has no pass line; without trials it is not played there
+	load       []load.Template                   // none: there is no load while the fault lasts
+	worst      time.Duration                     // of a request; 0 for any
+	errors     string                            // how many errors may be, if not 0
+	more       string                            // of the pass line
+	together   func([]Trial) (failures []string) // what the trials are held against, all together
+}
+
+// turn is how a fault is played on one of the balancers, and how often.
+type turn struct {
+	trials int
+	takes  time.Duration // a trial, roughly
+	fault  fault
+	does   string // if that differs from what the scenario does
 }
 
 const (
@@ -37,30 +48,94 @@ var (
 	mixed = []load.Template{get, keyed, post, split}
 )
 
-// table is every scenario; a short one has fewer trials, and faults that last less long.
-func table(short bool) []scenario {
-	n := func(full, brief int) int {
+// amount is how much of something there is in a full run, and in a short one.
+type amount func(full, brief int) int
+
+func (n amount) seconds(full, brief int) time.Duration {
+	return time.Duration(n(full, brief)) * time.Second
+}
+
+// table is every scenario; a short one has fewer trials, and faults that last less long. Those of slowhttptest are in
+// it if that is at a path.
+func table(short bool, slowHTTPTest string) []scenario {
+	n := amount(func(full, brief int) int {
 		if short {
 			return brief
 		}
 		return full
+	})
+	return slices.Concat(
+		killed(n), restarted(n), obstructed(n.seconds(60, 5), n.seconds(60, 2)),
+		slowed(n(5, 1), n(2000, 500), n.seconds(7, 0), n.seconds(4, 1), slowHTTPTest),
+		[]scenario{
+			{
+				name: "reloads", does: fmt.Sprintf("%d reloads to grow the backend, then %d membership changes", n(20, 4), n(200, 20)),
+				set: tight, load: mixed, turn: turn{trials: 1, takes: n.seconds(30, 6), fault: grow(n(20, 4), n(200, 20))},
+			},
+			{
+				name: "kill-post-once", does: kill + "; POST without a key", set: recording, load: []load.Template{once},
+				errors: "no more errors than requests in flight there, none executed twice",
+				turn:   turn{trials: n(30, 1), takes: 4 * time.Second, fault: killUpstream},
+			},
+		},
+	)
+}
+
+const (
+	kill    = "SIGKILL one of three servers, miss it for a while, start it again"
+	quick   = 250 * time.Millisecond // for any request when a server is killed
+	missing = 3 * time.Second        // until a peer's three further tries, a second apart, have failed
+)
+
+// killed are the scenarios in which a server is killed that may be asked again.
+func killed(n amount) []scenario {
+	briefly := turn{trials: n(30, 1), takes: 3 * time.Second, fault: killServer(settling)}
+	missed := turn{trials: n(30, 1), takes: 6 * time.Second, fault: killServer(missing)}
+	peer := turn{trials: n(10, 1), takes: 6 * time.Second, fault: missed.fault}
+	return []scenario{
+		{name: "kill-get", does: kill + "; GET", load: []load.Template{get}, worst: quick, turn: missed, peer: peer},
+		{name: "kill-post", does: kill + "; POST with Idempotency-Key", load: []load.Template{keyed}, worst: quick, turn: missed, peer: peer},
+		{name: "kill-post-split", does: kill + "; the same, body 5 ms behind the headers", load: []load.Template{split}, worst: quick, turn: briefly},
+		{name: "kill-post-40k", does: kill + "; the same, 40 KB", load: []load.Template{big}, worst: quick, turn: briefly},
 	}
-	seconds := func(full, brief int) time.Duration { return time.Duration(n(full, brief)) * time.Second }
-	const kill = "SIGKILL one of three servers, miss it for a while, start it again"
-	const quick = 250 * time.Millisecond
-	outage := seconds(60, 5)
-	all := []scenario{
-		{name: "kill-get", does: kill + "; GET", trials: n(30, 1), load: []load.Template{get}, worst: quick, fault: killServer},
-		{name: "kill-post", does: kill + "; POST with Idempotency-Key", trials: n(30, 1), load: []load.Template{keyed}, worst: quick, fault: killServer},
-		{name: "kill-post-split", does: kill + "; the same, body 5 ms behind the headers", trials: n(30, 1), load: []load.Template{split}, worst: quick, fault: killServer},
-		{name: "kill-post-40k", does: kill + "; the same, 40 KB", trials: n(30, 1), load: []load.Template{big}, worst: quick, fault: killServer},
-		{name: "pause", does: fmt.Sprintf("SIGSTOP one of three servers for %s, then SIGCONT", seconds(10, 3)), trials: n(6, 1), load: mixed[:2], worst: time.Second, fault: pauseServer(seconds(10, 3))},
-		{name: "rolling", does: "stop and start each server in turn", trials: n(5, 1), load: mixed, fault: restartServers},
-		{name: "changes", does: fmt.Sprintf("%d membership changes that need no new slot", n(1000, 60)), trials: 1, load: mixed, fault: changeMembers(n(1000, 60))},
-		{name: "controller-kill", does: "SIGKILL the controller, start it again after a second", trials: n(10, 1), load: mixed, fault: killController},
-		{name: "haproxy-kill", does: "SIGKILL HAProxy, master and worker", trials: n(20, 2), fault: killHAProxy},
-		{name: "consul-kill", does: fmt.Sprintf("SIGKILL Consul, start it again, empty, after %s", outage), trials: 1, load: mixed, fault: killConsul(outage)},
+}
+
+// restarted are those in which servers, the controller or HAProxy go and come back.
+func restarted(n amount) []scenario {
+	const peerPause = 5 * time.Second
+	pauses := func(d time.Duration) string {
+		return fmt.Sprintf("SIGSTOP one of three servers for %s, then SIGCONT", d)
 	}
+	rolling := turn{trials: n(5, 1), takes: 6 * time.Second, fault: restartServers}
+	return []scenario{
+		{
+			name: "pause", does: pauses(n.seconds(10, 3)), load: mixed[:2], worst: time.Second,
+			turn: turn{trials: n(6, 1), takes: n.seconds(12, 5), fault: pauseServer(n.seconds(10, 3))},
+			peer: turn{trials: n(6, 1), takes: 8 * time.Second, fault: pauseServer(peerPause), does: pauses(peerPause)},
+		},
+		{name: "rolling", does: "stop and start each server in turn", load: mixed, turn: rolling, peer: rolling},
+		{
+			name: "changes", does: fmt.Sprintf("%d membership changes that need no new slot", n(1000, 60)), load: mixed,
+			turn: turn{trials: 1, takes: n.seconds(65, 5), fault: changeMembers(n(1000, 60))},
+			peer: turn{
+				trials: 1, takes: n.seconds(70, 6), fault: changePeer(n(200, 10)),
+				does: fmt.Sprintf("%d membership changes, with a quarter of a second between, as HAProxy's master loses a signal to reload that comes while it does", n(200, 10)),
+			},
+		},
+		{
+			name: "controller-kill", does: "SIGKILL the controller, start it again after a second", load: mixed,
+			turn: turn{trials: n(10, 1), takes: 3 * time.Second, fault: killController},
+		},
+		{name: "haproxy-kill", does: "SIGKILL HAProxy, master and worker", turn: turn{trials: n(20, 2), takes: 2 * time.Second, fault: killHAProxy}},
+	}
+}
+
+// obstructed are the scenarios in which Consul is away, or its answers or connections are spoiled, for so long.
+func obstructed(outage, spell time.Duration) []scenario {
+	all := []scenario{{
+		name: "consul-kill", does: fmt.Sprintf("SIGKILL Consul, start it again, empty, after %s", outage), load: mixed,
+		turn: turn{trials: 1, takes: outage + 4*time.Second, fault: killConsul(outage)},
+	}}
 	for _, spoiled := range []struct {
 		name, does string
 		answer     answer
@@ -69,10 +144,11 @@ func table(short bool) []scenario {
 		{"consul-500", "Consul's health endpoint answers 500", failing},
 		{"consul-empty", "Consul's catalog is empty", empty},
 	} {
+		put := func(o *obstacles) error { o.give(spoiled.answer); return nil }
+		remove := func(_ context.Context, o *obstacles) error { o.give(ownAnswer); return nil }
 		all = append(all, scenario{
-			name: spoiled.name, does: fmt.Sprintf("%s, for %s", spoiled.does, outage), trials: 1, load: mixed,
-			fault: obstruct(outage, func(o *obstacles) error { o.give(spoiled.answer); return nil },
-				func(_ context.Context, o *obstacles) error { o.give(ownAnswer); return nil }),
+			name: spoiled.name, does: fmt.Sprintf("%s, for %s", spoiled.does, outage), load: mixed,
+			turn: turn{trials: 1, takes: outage + 3*time.Second, fault: obstruct(outage, put, remove)},
 		})
 	}
 	for _, toxic := range []struct {
@@ -83,17 +159,41 @@ func table(short bool) []scenario {
 		{"consul-reset", "connections to Consul are reset", reset},
 		{"consul-blackhole", "nothing comes back from Consul", blackhole},
 	} {
+		put := func(o *obstacles) error { return o.poison(toxic.toxin) }
+		remove := func(ctx context.Context, o *obstacles) error { return o.cure(ctx) }
 		all = append(all, scenario{
-			name: toxic.name, does: fmt.Sprintf("%s, for %s", toxic.does, seconds(60, 2)), trials: 1, load: mixed,
-			fault: obstruct(seconds(60, 2), func(o *obstacles) error { return o.poison(toxic.toxin) },
-				func(ctx context.Context, o *obstacles) error { return o.cure(ctx) }),
+			name: toxic.name, does: fmt.Sprintf("%s, for %s", toxic.does, spell), load: mixed,
+			turn: turn{trials: 1, takes: spell + 3*time.Second, fault: obstruct(spell, put, remove)},
 		})
 	}
-	return append(
-		all,
-		scenario{name: "reloads", does: fmt.Sprintf("%d reloads to grow the backend, then %d membership changes", n(20, 4), n(200, 20)), set: tight, trials: 1, load: mixed, fault: grow(n(20, 4), n(200, 20))},
-		scenario{name: "kill-post-once", does: kill + "; POST without a key", set: recording, trials: n(30, 1), load: []load.Template{once}, errors: "no more errors than requests in flight there, none executed twice", fault: killUpstream},
-	)
+	return all
+}
+
+// slowed are the scenarios with n slow clients, in rounds whose parts are watched for so long: ours, when they have reached
+// an age at which the front's time-out for a request comes next, and slowhttptest's where it is installed.
+func slowed(rounds, n int, age, watched time.Duration, slowHTTPTest string) (all []scenario) {
+	add := func(name, does string, by attack, more time.Duration) {
+		takes := 3*watched + more + 2*time.Duration(n)*time.Second/slowOpenings + 2*time.Second
+		all = append(all, scenario{
+			name: name, does: fmt.Sprintf(does, n), together: judgeSlow,
+			more: fmt.Sprintf(", p99 < %g times that undisturbed or of the control", slowLimit),
+			turn: turn{trials: rounds, takes: takes, fault: slowRound(by, watched)},
+		})
+	}
+	for _, by := range []struct {
+		name, does string
+		kind       slow.Kind
+	}{
+		{"headers", "%d clients send a header every 2 s and come to no end", slow.Headers},
+		{"body", "%d clients send a few bytes of a body every 2 s", slow.Bodies},
+		{"read", "%d clients take 32 bytes of their answers every 2 s", slow.Readers},
+	} {
+		add("slow-"+by.name, by.does, ownAttack(by.kind, n, age), 2*age)
+		if slowHTTPTest != "" {
+			add("slowhttptest-"+by.name, "the same by slowhttptest, %d", toolAttack(slowHTTPTest, by.kind, n), 0)
+		}
+	}
+	return all
 }
 
 func (s scenario) passLine() string {
@@ -104,79 +204,5 @@ func (s scenario) passLine() string {
 	if s.worst > 0 {
 		line += fmt.Sprintf(", worst ≤ %s", Readable(s.worst))
 	}
-	return line
-}
-
-// play is a trial under way.
-type play struct {
-	*stage
-	number  int           // of the trial, from 0
-	running *load.Running // nil without load
-	trial   Trial
-	allowed int // errors
-}
-
-const settling = 500 * time.Millisecond // of load before the fault, and behind it
-
-// trial plays the scenario once. Whatever goes wrong is a failure of the trial.
-func (s scenario) trial(ctx context.Context, on *stage, number int) Trial {
-	p := &play{stage: on, number: number}
-	if err := s.perform(ctx, p); err != nil {
-		p.fail("%v", err)
-	}
-	s.judge(p)
-	return p.trial
-}
-
-func (s scenario) perform(ctx context.Context, p *play) (err error) {
-	if len(s.load) == 0 {
-		return s.fault(ctx, p)
-	}
-	if p.running, err = p.load(ctx, s.load); err != nil {
-		return err
-	}
-	defer func() { p.trial.Load = p.running.Stop() }()
-	if err := pass(ctx, settling); err != nil {
-		return err
-	}
-	if err := s.fault(ctx, p); err != nil {
-		return err
-	}
-	return pass(ctx, settling)
-}
-
-// judge compares the trial with the pass line.
-func (s scenario) judge(p *play) {
-	report := p.trial.Load
-	if len(s.load) > 0 && report.Requests == 0 {
-		p.fail("no request was made")
-	}
-	if n := report.Errors(); n > p.allowed {
-		p.fail("%d errors, at most %d may be: %s", n, p.allowed, report)
-	}
-	if n := Closes(report); n > p.allowed {
-		p.fail("%d closes", n)
-	}
-	if s.worst > 0 && report.Latency.Worst > s.worst {
-		p.fail("the worst took %s, at most %s may be", Readable(report.Latency.Worst), Readable(s.worst))
-	}
-	for _, m := range p.trial.Measured {
-		if m.Limit > 0 && m.Took > m.Limit {
-			p.fail("%s took %s, at most %s may be", m.What, Readable(m.Took), Readable(m.Limit))
-		}
-	}
-}
-
-func (p *play) fail(format string, args ...any) {
-	p.trial.Failures = append(p.trial.Failures, fmt.Sprintf(format, args...))
-}
-
-// measured notes a time; a limit of 0 is none.
-func (p *play) measured(what string, took, limit time.Duration) {
-	i := slices.IndexFunc(p.trial.Measured, func(m Measured) bool { return m.What == what })
-	if i < 0 {
-		p.trial.Measured = append(p.trial.Measured, Measured{what, took, limit})
-		return
-	}
-	p.trial.Measured[i].Took = max(p.trial.Measured[i].Took, took) // of several, the longest
+	return line + s.more
 }

@@ -1,35 +1,39 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"zatoha/deploy/cluster"
+	"zatoha/bench/pause"
 )
 
-// killServer kills one, and starts it again when the others have carried on for a moment.
-func killServer(ctx context.Context, p *play) error {
-	i := p.number % servers
-	p.Servers[i].Kill()
-	if err := p.timed(ctx, "out of rotation", 0, inRotation(servers-1)); err != nil {
-		return err
+// killServer kills one, and starts it again when the others have carried on for so long.
+func killServer(missed time.Duration) fault {
+	return func(ctx context.Context, p *play) error {
+		i := p.number % servers
+		p.Servers[i].Kill()
+		if err := p.timed(ctx, "out of rotation", 0, inRotation(servers-1)); err != nil {
+			return err
+		}
+		if err := pause.For(ctx, missed); err != nil {
+			return err
+		}
+		if err := p.StartServer(i); err != nil {
+			return err
+		}
+		return p.timed(ctx, "started and back in rotation", 0, inRotation(servers))
 	}
-	if err := pass(ctx, settling); err != nil {
-		return err
-	}
-	if err := p.StartServer(i); err != nil {
-		return err
-	}
-	return p.timed(ctx, "started and back in rotation", 0, inRotation(servers))
 }
 
-func pauseServer(d time.Duration) func(context.Context, *play) error {
+func pauseServer(d time.Duration) fault {
 	return func(ctx context.Context, p *play) error {
 		server := p.Servers[p.number%servers]
 		server.Signal(syscall.SIGSTOP)
@@ -38,7 +42,7 @@ func pauseServer(d time.Duration) func(context.Context, *play) error {
 		if err := p.timed(ctx, "out of rotation", time.Second, inRotation(servers-1)); err != nil {
 			return err
 		}
-		if err := pass(ctx, time.Until(until)); err != nil {
+		if err := pause.For(ctx, time.Until(until)); err != nil {
 			return err
 		}
 		server.Signal(syscall.SIGCONT)
@@ -81,7 +85,7 @@ func killUpstream(ctx context.Context, p *play) error {
 	if err := p.timed(ctx, "out of rotation", 0, inRotation(servers-1)); err != nil {
 		return err
 	}
-	if err := pass(ctx, settling); err != nil {
+	if err := pause.For(ctx, settling); err != nil {
 		return err
 	}
 	report := p.running.Stop()
@@ -118,16 +122,6 @@ func killUpstream(ctx context.Context, p *play) error {
 	return err
 }
 
-// timed waits until the status page is as wanted and measures that.
-func (p *play) timed(ctx context.Context, what string, limit time.Duration, wanted func(cluster.Status) bool) error {
-	began := time.Now()
-	if err := p.await(ctx, wanted); err != nil {
-		return err
-	}
-	p.measured(what, time.Since(began), limit)
-	return nil
-}
-
 func (p *play) slotOf(ctx context.Context, instance string) (string, error) {
 	status, err := p.Status(ctx)
 	if err != nil {
@@ -143,15 +137,35 @@ func (p *play) slotOf(ctx context.Context, instance string) (string, error) {
 
 // mostAtOnce is how many requests a server has had in flight at once at most, by HAProxy's own count.
 func mostAtOnce(stats, slot string) (int, error) {
-	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(stats, "# "))).ReadAll()
-	if err != nil || len(rows) == 0 {
-		return 0, fmt.Errorf("haproxy's show stat: %q: %w", stats, err)
+	rows, err := statColumns(stats, "svname", "smax")
+	if err != nil {
+		return 0, err
 	}
-	name, most := slices.Index(rows[0], "svname"), slices.Index(rows[0], "smax")
-	for _, row := range rows[1:] {
-		if name >= 0 && most >= 0 && row[name] == slot {
-			return strconv.Atoi(row[most])
+	for _, row := range rows {
+		if row[0] == slot {
+			return strconv.Atoi(row[1])
 		}
 	}
 	return 0, fmt.Errorf("haproxy's show stat knows no %s", slot)
+}
+
+// statColumns are columns of HAProxy's answer to show stat, one row for each line of it.
+func statColumns(stats string, names ...string) ([][]string, error) {
+	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(stats, "# "))).ReadAll()
+	if err != nil || len(rows) == 0 {
+		return nil, fmt.Errorf("haproxy's show stat: %.200q: %w", stats, cmp.Or(err, io.ErrUnexpectedEOF))
+	}
+	var columns [][]string
+	for _, row := range rows[1:] {
+		var values []string
+		for _, name := range names {
+			i := slices.Index(rows[0], name)
+			if i < 0 {
+				return nil, fmt.Errorf("haproxy's show stat: %.200q has no %s", stats, name)
+			}
+			values = append(values, row[i])
+		}
+		columns = append(columns, values)
+	}
+	return columns, nil
 }

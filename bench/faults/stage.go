@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"zatoha/bench/load"
 	"zatoha/deploy/cluster"
 )
 
@@ -28,8 +27,9 @@ const (
 
 // theatre has one stage at a time and keeps it from trial to trial as long as nothing goes wrong on it.
 type theatre struct {
-	options Options
-	now     *stage
+	options  Options
+	progress *progress
+	now      *stage
 }
 
 // stage is a running cluster, whose load balancer reaches Consul through obstacles.
@@ -57,7 +57,7 @@ func (t *theatre) stage(ctx context.Context, kind set) (*stage, error) {
 		}
 		t.now = s
 	}
-	return t.now, t.now.whole(ctx)
+	return t.now, await(ctx, ours{t.now.Cluster}, isWhole)
 }
 
 // strike takes the stage down, and keeps nothing of it.
@@ -133,40 +133,5 @@ func (s *stage) stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// whole waits until three servers, and no others, take traffic.
-func (s *stage) whole(ctx context.Context) error {
-	return s.await(ctx, func(status cluster.Status) bool {
-		return len(status.Rotation) == servers && len(status.Slots) == servers && status.Consul.Reachable && len(status.Held) == 0
-	})
-}
-
-// await waits until the status page is as wanted, for no longer than is reasonable.
-func (s *stage) await(ctx context.Context, wanted func(cluster.Status) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
-	return s.Await(ctx, wanted)
-}
-
-func inRotation(n int) func(cluster.Status) bool {
-	return func(s cluster.Status) bool { return len(s.Rotation) == n }
-}
-
 // record is the file in which the upstream with this number records.
 func record(dir string, i int) string { return filepath.Join(dir, fmt.Sprintf("upstream-%d.ids", i+1)) }
-
-// load starts the scenario's load.
-func (s *stage) load(ctx context.Context, templates []load.Template) (*load.Running, error) {
-	return load.Start(ctx, load.Options{Addr: s.Front, Connections: 32, Rate: 1000, Templates: templates})
-}
-
-// pass lets time go by.
-func pass(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

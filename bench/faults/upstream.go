@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"zatoha/bench/pause"
 	"zatoha/deploy/cluster"
 )
 
@@ -51,7 +52,7 @@ func recorder(record io.Writer) http.Handler {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		if pass(r.Context(), thinking) == nil {
+		if pause.For(r.Context(), thinking) == nil {
 			fmt.Fprintln(w, id)
 		}
 	})

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"syscall"
 	"time"
+
+	"zatoha/bench/pause"
 )
 
 // Failure is how a request ended that got no whole answer.
@@ -121,7 +123,7 @@ func (c *client) send(ctx context.Context, request rendered) error {
 	if err != nil || len(request.rest) == 0 {
 		return err
 	}
-	wait(ctx, request.pause)
+	_ = pause.For(ctx, request.pause) // a run that is stopped sends the rest at once
 	_, err = c.conn.Write(request.rest)
 	return err
 }

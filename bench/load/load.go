@@ -27,6 +27,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"zatoha/bench/pause"
 )
 
 const (
@@ -210,28 +212,13 @@ func (r *Running) client(ctx context.Context) {
 		if r.options.Rate > 0 {
 			due = r.recorder.start.Add(time.Duration(float64(number) / r.options.Rate * float64(time.Second)))
 		}
-		if !wait(ctx, time.Until(due)) {
+		if pause.For(ctx, time.Until(due)) != nil {
 			return
 		}
 		out := c.request(ctx, r.requests[number%int64(len(r.requests))].withID(r.id, number))
 		r.recorder.record(out, due)
-		if out.notConnected && !wait(ctx, redialPause) {
+		if out.notConnected && pause.For(ctx, redialPause) != nil {
 			return
 		}
-	}
-}
-
-// wait returns true after d, or false as soon as ctx is done.
-func wait(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -25,6 +25,8 @@ type Report struct {
 	Instances       map[string]int // whole answers by the value of Options.InstanceHeader
 	ErrorsPerSecond []int          // by when the outcome came; ends with the last second that had an error
 	FirstError      string         // when and what, for the reader
+
+	latencies *histogram // for Sum
 }
 
 // Latency is of whole answers, whatever their status, from when the request was due (at full speed: when it began) to
@@ -153,9 +155,8 @@ func (r *recorder) report() Report {
 	if !r.end.IsZero() {
 		report.Elapsed = r.end.Sub(r.start)
 	}
-	report.Latency = Latency{
-		r.latencies.count, r.latencies.quantile(0.5), r.latencies.quantile(0.99), r.latencies.worst,
-	}
+	latencies := r.latencies
+	report.latencies, report.Latency = &latencies, latencies.latency()
 	report.Statuses = maps.Clone(report.Statuses)
 	report.Failures = maps.Clone(report.Failures)
 	report.Instances = maps.Clone(report.Instances)
@@ -178,6 +179,10 @@ func (h *histogram) add(d time.Duration) {
 	h.buckets[shift<<cutBits+int(d>>shift)]++
 	h.count++
 	h.worst = max(h.worst, d)
+}
+
+func (h *histogram) latency() Latency {
+	return Latency{h.count, h.quantile(0.5), h.quantile(0.99), h.worst}
 }
 
 // quantile is the end of the bucket that holds the smallest duration which a share q of all do not exceed; 0 of none.

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"time"
 
+	"zatoha/bench/pause"
 	"zatoha/bench/report"
 	"zatoha/deploy/cluster"
 )
@@ -157,13 +158,4 @@ func targets(page *report.Page, all []target) (passed bool, summary string) {
 }
 
 // wait lets time go by.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+func wait(ctx context.Context, d time.Duration) error { return pause.For(ctx, d) }

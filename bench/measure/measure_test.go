@@ -57,7 +57,7 @@ backend b # zatoha
 	if got := static(ours); got != want {
 		t.Errorf("got:\n%s", got)
 	}
-	if got := bare([]string{"127.0.0.1:1", "127.0.0.1:2"}); strings.Count(got, " check\n") != 2 {
+	if got := Bare("127.0.0.1:80", []string{"127.0.0.1:1", "127.0.0.1:2"}); strings.Count(got, " check\n") != 2 {
 		t.Error(got)
 	}
 }

@@ -25,6 +25,7 @@ type contender struct {
 	name, front string
 	rate        Sample // requests per second
 	p99         Sample // ms
+	reports     []load.Report
 }
 
 // Throughput measures ours beside a static HAProxy with the same directives and servers, by turns; the same static one
@@ -67,7 +68,7 @@ func (l *lab) contenders() (all []contender, stop func(), err error) {
 	}
 	all = []contender{{name: "ours", front: l.Front}}
 	for _, other := range []struct{ name, config string }{
-		{"static", static(string(ours))}, {"static again", static(string(ours))}, {"bare", bare(l.Config.Servers)},
+		{"static", static(string(ours))}, {"static again", static(string(ours))}, {"bare", Bare(frontMark, l.Config.Servers)},
 	} {
 		free, err := cluster.FreeConfig(0)
 		if err != nil {
@@ -104,10 +105,10 @@ func static(ours string) string {
 	return bindLine.ReplaceAllString(ours, "${1}"+frontMark)
 }
 
-// bare is what people begin with.
-func bare(servers []string) string {
+// Bare is a configuration as people begin with: `check` on each server, and nothing else.
+func Bare(front string, servers []string) string {
 	text := "defaults\n mode http\n timeout client 60s\n timeout server 30s\n timeout connect 1s\n" +
-		"frontend front\n bind " + frontMark + "\n default_backend back\nbackend back\n balance roundrobin\n"
+		"frontend front\n bind " + front + "\n default_backend back\nbackend back\n balance roundrobin\n"
 	for i, server := range servers {
 		text += fmt.Sprintf(" server s%d %s check\n", i+1, server)
 	}
@@ -131,6 +132,7 @@ func (c *contender) measure(ctx context.Context) error {
 		case d == heat:
 			c.rate = append(c.rate, float64(report.Requests)/report.Elapsed.Seconds())
 			c.p99.add(report.Latency.P99)
+			c.reports = append(c.reports, report)
 		}
 	}
 	return nil
@@ -167,6 +169,21 @@ func compare(o Options, contenders []contender) Outcome {
 	}
 	page.Table([]string{"", "n", "requests/s (median)", "ratio to static, by pairs (median)", "(10 % … 90 %)", "p99 latency (median)", "its ratio (median)", "worst p99"}, rows)
 	page.Plot(chart)
+	page.Paragraph("Latency of all requests of all rounds, at full speed:")
+	rows = nil
+	for _, c := range contenders {
+		l := load.Sum(c.reports).Latency
+		var sample Sample
+		for _, d := range []time.Duration{l.Median, l.P99, l.Worst} {
+			sample.add(d)
+		}
+		row := []string{c.name, fmt.Sprint(l.Count)}
+		for _, ms := range sample {
+			row = append(row, fmt.Sprintf("%.2f ms", ms))
+		}
+		rows = append(rows, row)
+	}
+	page.Table([]string{"", "n", "median", "p99", "worst"}, rows)
 	speed, tail := ratios(ours.rate, base.rate).Quantile(0.5), ratios(ours.p99, base.p99).Quantile(0.5)
 	summary := fmt.Sprintf("throughput %.3f of static (≥ 0.98; control %.3f), p99 %.3f of it (≤ 1.05; control %.3f), n = %d pairs",
 		speed, ratios(control.rate, base.rate).Quantile(0.5), tail, ratios(control.p99, base.p99).Quantile(0.5), len(ours.rate))

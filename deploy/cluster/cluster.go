@@ -44,15 +44,9 @@ type Cluster struct {
 type Status struct {
 	Summary  string   `json:"summary"`
 	Rotation []string `json:"rotation"`
-	Slots    []struct {
-		Slot     string `json:"slot"`
-		Instance string `json:"instance"`
-		Mode     string `json:"mode"`
-		Status   string `json:"status"`
-		Requests int    `json:"requests"`
-	} `json:"slots"`
-	Held    []any `json:"held"`
-	HAProxy struct {
+	Slots    []Slot   `json:"slots"`
+	Held     []any    `json:"held"`
+	HAProxy  struct {
 		Running  bool `json:"running"`
 		Master   int  `json:"master_pid"`
 		Worker   int  `json:"worker_pid"`
@@ -73,6 +67,15 @@ type Status struct {
 		Changes  int            `json:"changes_total"`
 		Reloads  map[string]int `json:"reloads_total"`
 	} `json:"sync"`
+}
+
+// Slot is one of HAProxy's servers, as the status page shows it.
+type Slot struct {
+	Slot     string `json:"slot"`
+	Instance string `json:"instance"`
+	Mode     string `json:"mode"`
+	Status   string `json:"status"`
+	Requests int    `json:"requests"`
 }
 
 // Start starts everything and waits until every server takes traffic. If that fails, what was started is stopped.

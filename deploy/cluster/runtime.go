@@ -26,11 +26,11 @@ func (c *Cluster) Runtime(ctx context.Context, command string) (string, error) {
 	if found == nil {
 		return "", fmt.Errorf("haproxy's runtime socket: %s has none", c.HAProxyCfg())
 	}
-	return Ask(ctx, string(found[1]), command)
+	return AskHAProxy(ctx, string(found[1]), command)
 }
 
-// Ask gives a command to the runtime socket of any HAProxy.
-func Ask(ctx context.Context, socket, command string) (string, error) {
+// AskHAProxy is [Cluster.Runtime] for any HAProxy, by the path of its runtime socket.
+func AskHAProxy(ctx context.Context, socket, command string) (string, error) {
 	dialer := net.Dialer{Timeout: runtimeTimeout}
 	conn, err := dialer.DialContext(ctx, "unix", socket)
 	if err != nil {

@@ -115,7 +115,7 @@ func (f *foreign) launchAPI(t *testing.T, binary string) (kill func()) {
 
 // ask gives a command to HAProxy's socket, as its own people can.
 func (f *foreign) ask(command string) (string, error) {
-	return cluster.Ask(context.Background(), f.socket(), command)
+	return cluster.AskHAProxy(context.Background(), f.socket(), command)
 }
 
 var pidLine = regexp.MustCompile(`(?m)^Pid: (\d+)$`)

@@ -10,31 +10,26 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"zatoha/deploy/tools/find"
 )
 
-const (
-	consulPackage = "github.com/hashicorp/consul"
+// rateTime is how long to measure before an estimate is made of the rate.
+const rateTime = 30 * time.Second
 
-	// coldBuild is from 3m46s and 11m measured on two machines.
-	coldBuild = "if nothing is compiled yet, that takes about 4-12 minutes on 2 cores, once"
-
-	// rateTime is how long to measure before an estimate is made of the rate.
-	rateTime = 30 * time.Second
-
-	remedyBuild = "try again (what is done already is kept), or put a consul into PATH"
-)
-
-// compilation is one build of Consul.
+// compilation is one build of a program.
 type compilation struct {
+	built
 	screen screen
-	module string // folder of the module that pins it
+	folder string // of the module that pins it
 	target string // path of the program to be
 }
 
+func (b built) remedy() string {
+	return "try again (what is done already is kept), or put a " + b.name + " into PATH"
+}
+
 func (c *compilation) run(ctx context.Context) error {
-	c.screen.say(fmt.Sprintf("consul: there is none in PATH; building %s from its Go module; %s", find.ConsulRelease, coldBuild))
+	c.screen.say(fmt.Sprintf("%s: there is none in PATH; building %s from its Go module; if nothing is compiled yet, that takes %s, once",
+		c.name, c.release, c.takes))
 	since := time.Now()
 	stale, err := c.stale(ctx)
 	if err != nil {
@@ -42,13 +37,13 @@ func (c *compilation) run(ctx context.Context) error {
 	}
 	part := c.target + ".part-" + strconv.Itoa(os.Getpid())
 	defer os.Remove(part)
-	if err := c.compile(ctx, newProgress(stale), part); err != nil {
+	if err := c.compile(ctx, newProgress(c.name, stale), part); err != nil {
 		return err
 	}
 	if err := os.Rename(part, c.target); err != nil {
-		return fmt.Errorf("put consul into the cache: %w", err)
+		return fmt.Errorf("put %s into the cache: %w", c.name, err)
 	}
-	c.screen.say("consul: built in " + clock(time.Since(since)))
+	c.screen.say(c.name + ": built in " + clock(time.Since(since)))
 	return nil
 }
 
@@ -62,17 +57,17 @@ func (c *compilation) stale(ctx context.Context) (map[string]int64, error) {
 		}
 	}}
 	defer c.screen.follow(func(elapsed time.Duration) string {
-		return fmt.Sprintf("consul: reading its modules, %d downloaded, %s so far", downloads.Load(), clock(elapsed))
+		return fmt.Sprintf("%s: reading its modules, %d downloaded, %s so far", c.name, downloads.Load(), clock(elapsed))
 	})()
 	const perPackage = "{{if .Stale}}{{.ImportPath}}\t{{.Dir}}\t{{join .GoFiles \"\t\"}}{{end}}"
 	var answer strings.Builder
-	cmd := c.goCommand(ctx, output, "list", "-deps", "-f", perPackage, consulPackage)
+	cmd := c.goCommand(ctx, output, "list", "-deps", "-f", perPackage, c.pkg)
 	cmd.Stdout = &answer
 	if err := cmd.Run(); err != nil {
-		return nil, output.fail(ctx, "get the modules of consul", err, remedyBuild)
+		return nil, output.fail(ctx, "get the modules of "+c.name, err, c.remedy())
 	}
 	stale := sourceSizes(answer.String())
-	delete(stale, consulPackage) // what it is linked from; go calls it stale for want of the program
+	delete(stale, c.pkg) // what it is linked from; go calls it stale for want of the program
 	return stale, nil
 }
 
@@ -97,15 +92,15 @@ func sourceSizes(packages string) map[string]int64 {
 func (c *compilation) compile(ctx context.Context, progress *progress, part string) error {
 	output := &transcript{each: progress.begun}
 	defer c.screen.follow(progress.text)()
-	if err := c.goCommand(ctx, output, "build", "-v", "-ldflags=-s -w", "-o", part, consulPackage).Run(); err != nil {
-		return output.fail(ctx, "build consul", err, remedyBuild)
+	if err := c.goCommand(ctx, output, "build", "-v", "-ldflags=-s -w", "-o", part, c.pkg).Run(); err != nil {
+		return output.fail(ctx, "build "+c.name, err, c.remedy())
 	}
 	return nil
 }
 
 func (c *compilation) goCommand(ctx context.Context, output *transcript, args ...string) *exec.Cmd {
 	cmd := command(ctx, output, "go", args...)
-	cmd.Dir = c.module
+	cmd.Dir = c.folder
 	cmd.Env = append(cmd.Environ(), "GOWORK=off")
 	return cmd
 }
@@ -114,14 +109,15 @@ func (c *compilation) goCommand(ctx context.Context, output *transcript, args ..
 // the rate go by bytes of source, because packages differ much: measured, the estimate of the whole is right to within
 // a tenth from the first minute on. Its methods are safe for concurrent use.
 type progress struct {
+	name         string
 	stale        map[string]int64 // bytes of source, by import path
 	bytes        int64            // their sum
 	begunBytes   atomic.Int64
 	begunPackage atomic.Int64
 }
 
-func newProgress(stale map[string]int64) *progress {
-	p := &progress{stale: stale}
+func newProgress(name string, stale map[string]int64) *progress {
+	p := &progress{name: name, stale: stale}
 	for _, size := range stale {
 		p.bytes += size
 	}
@@ -139,13 +135,13 @@ func (p *progress) begun(line string) {
 func (p *progress) text(elapsed time.Duration) string {
 	packages, bytes := int(p.begunPackage.Load()), p.begunBytes.Load()
 	if packages == len(p.stale) {
-		return "consul: linking, " + clock(elapsed) + " so far"
+		return p.name + ": linking, " + clock(elapsed) + " so far"
 	}
 	left := ""
 	if elapsed >= rateTime && bytes > 0 {
 		perByte := float64(elapsed) / float64(bytes)
 		left = ", about " + clock(time.Duration(perByte*float64(p.bytes-bytes)).Round(10*time.Second)) + " left"
 	}
-	return fmt.Sprintf("consul: package %d of %d, %d %%, %s so far%s",
-		packages, len(p.stale), 100*bytes/p.bytes, clock(elapsed), left)
+	return fmt.Sprintf("%s: package %d of %d, %d %%, %s so far%s",
+		p.name, packages, len(p.stale), 100*bytes/p.bytes, clock(elapsed), left)
 }

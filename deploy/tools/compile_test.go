@@ -6,7 +6,7 @@ import (
 )
 
 func TestProgressIsHonest(t *testing.T) {
-	p := newProgress(map[string]int64{"small": 100, "large": 300, "last": 600})
+	p := newProgress("consul", map[string]int64{"small": 100, "large": 300, "last": 600})
 	for _, step := range []struct {
 		line    string
 		elapsed time.Duration
@@ -23,7 +23,7 @@ func TestProgressIsHonest(t *testing.T) {
 			t.Errorf("after %q: %q, want %q", step.line, got, step.want)
 		}
 	}
-	if got := newProgress(nil).text(time.Second); got != "consul: linking, 1s so far" {
+	if got := newProgress("consul", nil).text(time.Second); got != "consul: linking, 1s so far" {
 		t.Errorf("with all compiled before: %q", got)
 	}
 }

@@ -1,5 +1,5 @@
 // Program tools makes sure that the real programs are there that the cluster and its tests run on: HAProxy, Consul, and
-// for who wants them hey and Chromium.
+// for who wants them consul-template, hey and Chromium.
 //
 // One case: `make run` on a bare machine calls `tools haproxy consul`. There is no haproxy: apt-get installs it. There
 // is no consul, and Debian has none: Go builds it from the module in deploy/tools/consul into the cache, which takes
@@ -58,7 +58,8 @@ type tool struct {
 func (m *machine) tools() []tool {
 	return []tool{
 		{"haproxy", find.FindHAProxy, m.apt("haproxy")},
-		{"consul", find.FindConsul, m.buildConsul},
+		{consul.name, consul.find, m.build(consul)},
+		{consulTemplate.name, consulTemplate.find, m.build(consulTemplate)}, // a peer, for the faults
 		{"hey", inPath("hey"), m.apt("hey")},
 		{"chromium", inPath("chromium"), m.apt("chromium")}, // 124 MB, for a test of Consul's UI
 	}
@@ -74,10 +75,11 @@ func inPath(name string) func() (string, error) {
 	}
 }
 
-const usage = `usage: tools [-print] [haproxy] [consul] [hey] [chromium]
+const usage = `usage: tools [-print] [haproxy] [consul] [consul-template] [hey] [chromium]
 
 Makes sure that the programs named are there, by default haproxy and consul: from PATH, else installed by apt-get
-(consul: built from its Go module into ${ZATOHA_CACHE:-${XDG_CACHE_HOME:-~/.cache}/zatoha}, once). Prints where they are.
+(consul and consul-template: built from their Go modules into ${ZATOHA_CACHE:-${XDG_CACHE_HOME:-~/.cache}/zatoha}, once).
+Prints where they are.
 
   -print  print the paths alone
 `

@@ -16,13 +16,17 @@ import (
 	"time"
 )
 
-// ConsulRelease is the version of Consul that the module deploy/tools/consul pins and the cache holds.
-const ConsulRelease = "1.20.1"
+// The versions that the modules deploy/tools/<name> pin and the cache holds.
+const (
+	ConsulRelease         = "1.20.1"
+	ConsulTemplateRelease = "0.41.1"
+)
 
-// The oldest releases that the cluster works with.
+// The oldest releases that the cluster and its benchmarks work with.
 var (
-	MinimumConsul  = Version{1, 16, 0}
-	MinimumHAProxy = Version{2, 6, 0}
+	MinimumConsul         = Version{1, 16, 0}
+	MinimumConsulTemplate = Version{0, 30, 0}
+	MinimumHAProxy        = Version{2, 6, 0}
 )
 
 // askTimeout bounds how long a program may take to say its version; Consul takes about 50 ms.
@@ -60,6 +64,22 @@ func FindConsul() (path string, err error) {
 	}.find()
 }
 
+// FindConsulTemplate is [FindConsul] for consul-template.
+func FindConsulTemplate() (path string, err error) {
+	cached, err := CachedConsulTemplate()
+	if err != nil {
+		return "", err
+	}
+	return program{
+		name:    "consul-template",
+		beyond:  []string{cached},
+		needed:  MinimumConsulTemplate,
+		version: "-version",
+		missing: `run "go run ./deploy/tools consul-template" to build it`,
+		tooOld:  `upgrade it, or take it out of PATH and run "go run ./deploy/tools consul-template" to build ` + ConsulTemplateRelease,
+	}.find()
+}
+
 // FindHAProxy returns the path of the haproxy in PATH, else in the folders for system programs, which are not in
 // everyone's PATH. Its errors are as those of [FindConsul].
 func FindHAProxy() (path string, err error) {
@@ -75,7 +95,12 @@ func FindHAProxy() (path string, err error) {
 
 // CachedConsul is the path at which a Consul built from its module is kept, be it there or not:
 // ${ZATOHA_CACHE:-${XDG_CACHE_HOME:-~/.cache}/zatoha}/tools/consul-1.20.1/consul. It is absolute.
-func CachedConsul() (string, error) {
+func CachedConsul() (string, error) { return cached("consul", ConsulRelease) }
+
+// CachedConsulTemplate is [CachedConsul] for consul-template.
+func CachedConsulTemplate() (string, error) { return cached("consul-template", ConsulTemplateRelease) }
+
+func cached(name, release string) (string, error) {
 	cache := os.Getenv("ZATOHA_CACHE")
 	if cache == "" {
 		user, err := os.UserCacheDir()
@@ -84,7 +109,7 @@ func CachedConsul() (string, error) {
 		}
 		cache = filepath.Join(user, "zatoha")
 	}
-	return filepath.Abs(filepath.Join(cache, "tools", "consul-"+ConsulRelease, "consul"))
+	return filepath.Abs(filepath.Join(cache, "tools", name+"-"+release, name))
 }
 
 type program struct {

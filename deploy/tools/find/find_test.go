@@ -48,6 +48,21 @@ func TestConsulInPathComesBeforeTheCache(t *testing.T) {
 	}
 }
 
+func TestConsulTemplateIsFoundInTheCache(t *testing.T) {
+	machine(t)
+	if _, err := FindConsulTemplate(); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "./deploy/tools consul-template") {
+		t.Fatalf("with none: %v", err)
+	}
+	cached, err := CachedConsulTemplate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script(t, filepath.Dir(cached), "consul-template", `[ "$1" = -version ] && echo "consul-template v0.41.1 ()"`)
+	if path, err := FindConsulTemplate(); err != nil || path != cached {
+		t.Fatalf("with one in the cache: %q, %v", path, err)
+	}
+}
+
 func TestProgramsThatCannotBeUsed(t *testing.T) {
 	for _, test := range []struct {
 		name, program, body string
@@ -55,6 +70,7 @@ func TestProgramsThatCannotBeUsed(t *testing.T) {
 		want                []string
 	}{
 		{"old consul", "consul", "echo Consul v1.15.10", FindConsul, []string{"/consul is version 1.15.10", "1.16 or newer", "take it out of PATH"}},
+		{"old consul-template", "consul-template", "echo consul-template v0.19.5 '(57b6c71)'", FindConsulTemplate, []string{"/consul-template is version 0.19.5", "0.30 or newer"}},
 		{"old haproxy", "haproxy", "echo 'HA-Proxy version 2.0.13-2ubuntu0.3 2021/08/27'", FindHAProxy, []string{"/haproxy is version 2.0.13", "2.6 or newer", "upgrade it"}},
 		{"mute", "haproxy", "true", FindHAProxy, []string{"/haproxy -v: no version", "repair or remove it"}},
 		{"broken", "consul", "exit 3", FindConsul, []string{"/consul version: exit status 3", "repair or remove it"}},
@@ -118,17 +134,22 @@ func TestTheCacheIsWhereTheEnvironmentSays(t *testing.T) {
 	t.Setenv("HOME", "")
 	t.Setenv("XDG_CACHE_HOME", "")
 	t.Setenv("ZATOHA_CACHE", "")
+	if got, err := CachedConsulTemplate(); err == nil || !strings.Contains(err.Error(), "set ZATOHA_CACHE") {
+		t.Errorf("without a home: %q, %v", got, err)
+	}
 	if got, err := CachedConsul(); err == nil || !strings.Contains(err.Error(), "set ZATOHA_CACHE") {
 		t.Errorf("without a home: %q, %v", got, err)
 	}
 }
 
 func TestTheReleaseIsTheOneThatTheModulePins(t *testing.T) {
-	pins, err := os.ReadFile("../consul/go.mod")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if pin := "github.com/hashicorp/consul v" + ConsulRelease + " "; !strings.Contains(string(pins), pin) {
-		t.Errorf("deploy/tools/consul/go.mod does not require %q", pin)
+	for name, release := range map[string]string{"consul": ConsulRelease, "consul-template": ConsulTemplateRelease} {
+		pins, err := os.ReadFile("../" + name + "/go.mod")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pin := "github.com/hashicorp/" + name + " v" + release + " "; !strings.Contains(string(pins), pin) {
+			t.Errorf("deploy/tools/%s/go.mod does not require %q", name, pin)
+		}
 	}
 }

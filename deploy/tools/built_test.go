@@ -86,6 +86,23 @@ func TestConsulIsBuiltOnce(t *testing.T) {
 	}
 }
 
+func TestAnotherProgramHasAModuleOfItsOwn(t *testing.T) {
+	b := newRepository(t, "")
+	b.expect(t, "consul-template", 2, "", "tools: consul-template cannot be built", "change into the folder of the repository")
+	module := filepath.Join(b.path, "deploy", "tools", "consul-template")
+	if err := os.MkdirAll(module, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(module, "go.mod"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	path, err := find.CachedConsulTemplate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.expect(t, "-print consul-template", 0, path+"\n", "consul-template: there is none in PATH; building 0.41.1", "consul-template: built in")
+}
+
 func TestOfTwoRunsOneBuilds(t *testing.T) {
 	b := newRepository(t, "")
 	var runs sync.WaitGroup

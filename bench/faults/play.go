@@ -1,0 +1,152 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"zatoha/bench/load"
+	"zatoha/bench/pause"
+	"zatoha/deploy/cluster"
+)
+
+// balancer is what a trial is played on: ours, or a peer.
+type balancer interface {
+	// address is that of its front.
+	address() string
+	// Status is what ours says on its status page, or as much of it as a peer can tell: who takes traffic.
+	Status(ctx context.Context) (cluster.Status, error)
+	// Await waits until the status is as wanted.
+	Await(ctx context.Context, wanted func(cluster.Status) bool) error
+}
+
+// ours is the load balancer of a cluster.
+type ours struct{ *cluster.Cluster }
+
+func (o ours) address() string { return o.Front }
+
+// fault is what is done in a trial while the load goes on.
+type fault func(ctx context.Context, p *play) error
+
+// play is a trial under way.
+type play struct {
+	*stage
+	balancer               // its Status and Await hide those of the stage's cluster
+	number   int           // of the trial, from 0
+	running  *load.Running // nil without load
+	trial    Trial
+	allowed  int // errors
+}
+
+// await waits until the status is as wanted, for no longer than is reasonable.
+func (p *play) await(ctx context.Context, wanted func(cluster.Status) bool) error {
+	return await(ctx, p.balancer, wanted)
+}
+
+func await(ctx context.Context, b balancer, wanted func(cluster.Status) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	return b.Await(ctx, wanted)
+}
+
+// whole waits until three servers, and no others, take traffic.
+func (p *play) whole(ctx context.Context) error { return p.await(ctx, isWhole) }
+
+func isWhole(s cluster.Status) bool {
+	return len(s.Rotation) == servers && len(s.Slots) == servers && s.Consul.Reachable && len(s.Held) == 0
+}
+
+func inRotation(n int) func(cluster.Status) bool {
+	return func(s cluster.Status) bool { return len(s.Rotation) == n }
+}
+
+// timed waits until the status is as wanted and measures that.
+func (p *play) timed(ctx context.Context, what string, limit time.Duration, wanted func(cluster.Status) bool) error {
+	began := time.Now()
+	if err := p.await(ctx, wanted); err != nil {
+		return err
+	}
+	p.measured(what, time.Since(began), limit)
+	return nil
+}
+
+const settling = 500 * time.Millisecond // of load before the fault, and behind it
+
+// on plays the scenario once on our own load balancer, and holds it against the pass line. Whatever goes wrong is a
+// failure of the trial.
+func (s scenario) on(ctx context.Context, stage *stage, number int) Trial {
+	p := &play{stage: stage, balancer: ours{stage.Cluster}, number: number}
+	if err := s.perform(ctx, p, s.fault); err != nil {
+		p.fail("%v", err)
+	}
+	s.judge(p)
+	return p.trial
+}
+
+// onPeer plays the scenario once on a peer, which is started for it and has no pass line. A failure of the trial is
+// what kept it from being played to its end.
+func (s scenario) onPeer(ctx context.Context, stage *stage, consulTemplate string, number int) Trial {
+	p := &play{stage: stage, number: number}
+	peer, err := startPeer(ctx, stage, consulTemplate)
+	if err == nil {
+		p.balancer = peer
+		err = s.perform(ctx, p, s.peer.fault)
+	}
+	if stopErr := peer.stop(ctx); err == nil {
+		err = stopErr
+	}
+	p.trial.Failures = nil // of a fault, they are about ours
+	if err != nil {
+		p.fail("not played to its end: %v", err)
+	}
+	return p.trial
+}
+
+func (s scenario) perform(ctx context.Context, p *play, fault fault) (err error) {
+	if len(s.load) == 0 {
+		return fault(ctx, p)
+	}
+	p.running, err = load.Start(ctx, load.Options{Addr: p.address(), Connections: 32, Rate: 1000, Templates: s.load})
+	if err != nil {
+		return err
+	}
+	defer func() { p.trial.Load = p.running.Stop() }()
+	if err := pause.For(ctx, settling); err != nil {
+		return err
+	}
+	if err := fault(ctx, p); err != nil {
+		return err
+	}
+	return pause.For(ctx, settling)
+}
+
+// judge compares the trial with the pass line.
+func (s scenario) judge(p *play) {
+	report := p.trial.Load
+	if len(s.load) > 0 && report.Requests == 0 {
+		p.fail("no request was made")
+	}
+	if n := report.Errors(); n > p.allowed {
+		p.fail("%d errors, at most %d may be: %s", n, p.allowed, report)
+	}
+	if n := Closes(report); n > p.allowed {
+		p.fail("%d closes", n)
+	}
+	if s.worst > 0 && report.Latency.Worst > s.worst {
+		p.fail("the worst took %s, at most %s may be", Readable(report.Latency.Worst), Readable(s.worst))
+	}
+	for _, m := range p.trial.Measured {
+		if m.Limit > 0 && m.Took > m.Limit {
+			p.fail("%s took %s, at most %s may be", m.What, Readable(m.Took), Readable(m.Limit))
+		}
+	}
+}
+
+func (p *play) fail(format string, args ...any) {
+	p.trial.Failures = append(p.trial.Failures, fmt.Sprintf(format, args...))
+}
+
+// measured notes a time; a limit of 0 is none. What happens more than once in a trial is noted as often.
+func (p *play) measured(what string, took, limit time.Duration) {
+	p.trial.Measured = append(p.trial.Measured, Measured{what, took, limit})
+}

@@ -1,0 +1,78 @@
+package faults
+
+import (
+	"fmt"
+	"time"
+
+	"zatoha/bench/load"
+	"zatoha/bench/measure"
+	"zatoha/bench/report"
+	"zatoha/bench/slow"
+)
+
+const (
+	slowLimit  = 2.0 // times the p99 undisturbed, or that of the control
+	slowRounds = 5   // below which a ratio tells nothing
+)
+
+// slowRatios are those of the p99 to the one undisturbed, in each round.
+func slowRatios(trials []Trial) (control, attacked measure.Sample) {
+	for _, t := range trials {
+		if t.Slow == nil || t.Slow.Undisturbed.Latency.P99 == 0 {
+			continue
+		}
+		ratio := func(r load.Report) float64 { return float64(r.Latency.P99) / float64(t.Slow.Undisturbed.Latency.P99) }
+		control, attacked = append(control, ratio(t.Slow.Control)), append(attacked, ratio(t.Slow.Attacked))
+	}
+	return control, attacked
+}
+
+// judgeSlow holds the rounds together against the pass line.
+func judgeSlow(trials []Trial) (failures []string) {
+	control, attacked := slowRatios(trials)
+	limit := slowLimit * max(1, control.Quantile(0.5))
+	if got := attacked.Quantile(0.5); len(attacked) >= slowRounds && got >= limit {
+		failures = append(failures, fmt.Sprintf("the p99 is %.2f times that undisturbed, in the median of %d rounds; less than %.2f may be (control %.2f)",
+			got, len(attacked), limit, control.Quantile(0.5)))
+	}
+	return failures
+}
+
+// slowClients shows the rounds with slow clients.
+func slowClients(page *report.Page, results []Result) {
+	var rows [][]string
+	for _, r := range results {
+		control, attacked := slowRatios(r.Trials)
+		if len(attacked) == 0 {
+			continue
+		}
+		var undisturbed, during, beside measure.Sample
+		var counts slow.Counts
+		for _, t := range r.Trials {
+			if t.Slow == nil {
+				continue
+			}
+			p99 := func(r load.Report) float64 { return float64(r.Latency.P99) / float64(time.Millisecond) }
+			undisturbed, during = append(undisturbed, p99(t.Slow.Undisturbed)), append(during, p99(t.Slow.Attacked))
+			beside = append(beside, p99(t.Slow.Control))
+			counts.Open, counts.Closed = max(counts.Open, t.Slow.Attack.Open), counts.Closed+t.Slow.Attack.Closed
+		}
+		median := func(s measure.Sample) string { return fmt.Sprintf("%.2f ms", s.Quantile(0.5)) }
+		ratio := func(s measure.Sample) string {
+			return fmt.Sprintf("%.2f (%.2f … %.2f)", s.Quantile(0.5), s.Quantile(0), s.Quantile(1))
+		}
+		rows = append(rows, []string{
+			r.Name, fmt.Sprint(len(attacked)), fmt.Sprintf("%d, %d came again", counts.Open, counts.Closed),
+			median(undisturbed), median(beside), median(during), ratio(control), ratio(attacked),
+		})
+	}
+	if len(rows) == 0 {
+		return
+	}
+	page.Section("Slow clients")
+	page.Paragraph("Each round has three parts, in turn: nobody attacks; the slow clients are at another HAProxy of this machine, which " +
+		"is the control; they are at ours. Ours are watched while the first of them are thrown out and come again; slowhttptest, which keeps " +
+		"half a core busy with two thousand connections, from when all are made. Ratios are those of the p99 to the one undisturbed, by " +
+		fmt.Sprintf("rounds, median (least … most); the median must be less than %g times that undisturbed, or that of the control, from %d rounds on.", slowLimit, slowRounds))
+	page.Table([]string{"scenario", "n", "slow clients", "p99 undisturbed (median)", "control", "attacked", "ratio of the control", "ratio attacked"}, rows)
+}
