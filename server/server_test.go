@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -14,12 +14,14 @@ import (
 
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
+
+	"zatoha/server/service"
 )
 
 // TestMain lets the test binary play the server, for tests of a whole process.
 func TestMain(m *testing.M) {
 	if os.Getenv("SERVER_TEST_PROCESS") != "" {
-		main()
+		os.Exit(Main(service.NewRegistry()))
 	}
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
@@ -35,6 +37,7 @@ func live(t *testing.T, agent *stubAgent, s settings) (address string, stop func
 	}
 	agent.start = time.Now()
 	s.Service, s.Cluster, s.CheckInterval = "zato-server", "main", time.Second
+	s.services = service.NewRegistry()
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- s.serve(ctx, listener, agent, zerolog.Nop()) }()
@@ -111,7 +114,7 @@ func TestServerEndsWhenItCannotBeRegistered(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	s := settings{ID: "refused", Service: "zato-server", FinishTimeout: time.Second}
+	s := settings{ID: "refused", Service: "zato-server", FinishTimeout: time.Second, services: service.NewRegistry()}
 	err = s.serve(ctx, listener, &stubAgent{start: time.Now()}, zerolog.Nop())
 	if err == nil || !strings.Contains(err.Error(), "not a valid registration") {
 		t.Errorf("got %v", err)
@@ -127,7 +130,7 @@ func TestServerThatCannotAcceptEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	agent := &stubAgent{start: time.Now()}
-	err = (&settings{ID: "s-1", FinishTimeout: time.Second}).serve(t.Context(), listener, agent, zerolog.Nop())
+	err = (&settings{ID: "s-1", FinishTimeout: time.Second, services: service.NewRegistry()}).serve(t.Context(), listener, agent, zerolog.Nop())
 	if err == nil || !strings.Contains(err.Error(), "self-check") || strings.Contains(agent.said(), "register s-1 at") {
 		t.Errorf("got %v after\n%s", err, agent.said())
 	}

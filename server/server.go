@@ -1,5 +1,11 @@
-// Program server runs services behind the load balancer: it answers HTTP requests by calling services and keeps itself
-// registered in Consul for as long as it can answer.
+// Package server makes a server of services: it answers HTTP requests by calling them and keeps itself registered in
+// Consul for as long as it can answer. A team's whole program is
+//
+//	func main() {
+//		services := service.NewRegistry()
+//		services.MustAdd("orders.create", service.JSON(create))
+//		os.Exit(server.Main(services))
+//	}
 //
 // One case from start to end: `server --listen 127.0.0.1:17011` listens, asks itself for /zato/ping, and registers as
 // zato-server-<host>-17011 with an HTTP check, passing from the first moment, so that the load balancer sends it traffic
@@ -7,14 +13,13 @@
 // until the load balancer acknowledges that in the key zato/main/drained/zato-server-<host>-17011; stops accepting,
 // finishes what is in flight, deregisters, and exits with status 0. Without Consul it serves all the same and registers
 // when Consul is there; without an acknowledgement it leaves after --drain-timeout.
-package main
+package server
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"regexp"
 	"time"
 
@@ -28,8 +33,11 @@ import (
 	"zatoha/server/service"
 )
 
-func main() {
-	os.Exit(program.Main("server", "Runs services behind the load balancer and keeps itself registered in Consul.", &settings{}))
+// Main runs a server of these services until SIGINT or SIGTERM, and returns the exit status for os.Exit. The command
+// line, the environment and the configuration file have the settings: see --help.
+func Main(services *service.Registry) int {
+	const description = "Runs services behind the load balancer and keeps itself registered in Consul."
+	return program.Main("server", description, &settings{services: services})
 }
 
 // settings is what an operator can choose; the tags are the documentation.
@@ -49,6 +57,8 @@ type settings struct {
 	FinishTimeout time.Duration `default:"5s" help:"Longest wait, after that, for requests in flight."`
 
 	program.Common
+
+	services *service.Registry
 }
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
@@ -94,7 +104,7 @@ func (s *settings) Run(ctx context.Context, log zerolog.Logger) error {
 
 // serve puts the parts together and lets them live until ctx ends. It closes the listener.
 func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent, log zerolog.Logger) error {
-	services := service.NewRegistry()
+	services := s.services
 	var routes front.Table
 	ping, _ := services.Lookup("zato.ping")
 	if err := routes.Add(pingPath, ping, "GET", "POST"); err != nil {
