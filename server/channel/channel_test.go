@@ -11,6 +11,8 @@ import (
 
 func known(service string) bool { return strings.HasPrefix(service, "demo.") || service == "zato.ping" }
 
+func valid(d Definition) Faults { return d.Validate(known) }
+
 func TestEveryFaultIsNamedByItsField(t *testing.T) {
 	const good = `"method": "GET", "path": "/a", "service": "demo.echo"`
 	for _, c := range []struct{ text, want string }{
@@ -134,7 +136,7 @@ func TestTheLastGoodDefinitionStays(t *testing.T) {
 	var set Set
 	step := func(want string, written ...Written) {
 		t.Helper()
-		hold, refused := set.Update(written, known)
+		hold, refused := set.Update(written, valid)
 		var got []string
 		for _, d := range hold {
 			got = append(got, d.Name+" "+d.Method+" "+d.Path)
@@ -176,7 +178,7 @@ func TestSetKeepsItsPromises(t *testing.T) {
 				written = append(written, definition(name, "GET", paths.Draw(t, "path")))
 				still[name] = true
 			}
-			hold, refused := set.Update(written, known)
+			hold, refused := set.Update(written, valid)
 			var table Table[int]
 			now := map[string]bool{}
 			for _, d := range hold {
@@ -198,7 +200,7 @@ func TestSetKeepsItsPromises(t *testing.T) {
 					t.Fatalf("%v", r)
 				}
 			}
-			again, _ := set.Update(written, known)
+			again, _ := set.Update(written, valid)
 			if fmt.Sprint(again) != fmt.Sprint(hold) {
 				t.Fatalf("once more: %v, before %v", again, hold)
 			}

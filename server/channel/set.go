@@ -36,15 +36,16 @@ type Set struct {
 
 // Update takes all definitions that there are now, and returns those that hold from now on, by name, with the reasons
 // why others do not. A definition that is no good leaves the last good one of its name in place; a name that is gone
-// loses its channel. Of two that conflict the one that was there first holds, and of two new ones the first by name.
-func (s *Set) Update(written []Written, known func(service string) bool) (hold []Definition, refused []Refusal) {
+// loses its channel. Of two that conflict the one that was there first holds, and of two new ones the first by name. What is wrong
+// with a definition beyond its form, check says: see [Definition.Validate].
+func (s *Set) Update(written []Written, check func(Definition) Faults) (hold []Definition, refused []Refusal) {
 	wanted, reasons := map[string]Definition{}, map[string]error{}
 	names := map[string]bool{}
 	for _, w := range written {
 		names[w.Name] = true
 		definition, faults := Decode(w.Name, w.Text)
 		if faults == nil {
-			faults = definition.Validate(known)
+			faults = check(definition)
 		}
 		if faults != nil {
 			reasons[w.Name] = faults
