@@ -28,7 +28,8 @@ func TestRegistration(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.settings.Service, c.settings.CheckInterval = "zato-server", 1
-		got, err := c.settings.registration(address, service.NewRegistry())
+		c.settings.services = service.NewRegistry()
+		got, err := c.settings.registration(address, 3)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,10 +18,8 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"regexp"
-	"time"
+	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -30,6 +28,7 @@ import (
 	"zatoha/consul"
 	"zatoha/deploy/program"
 	"zatoha/server/front"
+	"zatoha/server/invoke"
 	"zatoha/server/service"
 )
 
@@ -38,55 +37,6 @@ import (
 func Main(services *service.Registry) int {
 	const description = "Runs services behind the load balancer and keeps itself registered in Consul."
 	return program.Main("server", description, &settings{services: services})
-}
-
-// settings is what an operator can choose; the tags are the documentation.
-type settings struct {
-	Listen    program.HostPort `default:"127.0.0.1:17010" help:"Address to serve on."`
-	Advertise program.HostPort `placeholder:"HOST:PORT" help:"Address at which the load balancer and Consul reach this server. Default: the listen address, or the machine's first one if that is unspecified."`
-
-	Service string `default:"zato-server" help:"Consul service to register under."`
-	Cluster string `default:"main" help:"Name of the cluster: its keys in Consul begin with zato/<cluster>/."`
-	ID      string `placeholder:"ID" help:"Consul service ID, unique and stable across restarts. Default: <service>-<host name>-<port>."`
-
-	ConsulHTTPAddr  string        `env:"CONSUL_HTTP_ADDR" default:"127.0.0.1:8500" help:"Consul agent. The other CONSUL_* variables hold too."`
-	CheckInterval   time.Duration `default:"1s" help:"How often Consul asks for /zato/ping; at least 1s."`
-	DeregisterAfter time.Duration `default:"10m" help:"Consul forgets a server that has been failing for so long; at least 1m, 0 for never."`
-
-	DrainTimeout  time.Duration `default:"3s" help:"Longest wait, when stopping, for the load balancer to drain this server; 0 for none."`
-	FinishTimeout time.Duration `default:"5s" help:"Longest wait, after that, for requests in flight."`
-
-	program.Common
-
-	services *service.Registry
-}
-
-var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-
-// Validate is kong's hook. It reports every fault.
-func (s *settings) Validate() error {
-	var faults []error
-	for _, name := range []struct{ flag, value string }{{"service", s.Service}, {"cluster", s.Cluster}, {"id", s.ID}} {
-		if !validName.MatchString(name.value) && (name.flag != "id" || name.value != "") {
-			faults = append(faults, fmt.Errorf("--%s: %q: must be of letters, digits and . _ - and begin with one of the first two", name.flag, name.value))
-		}
-	}
-	if s.CheckInterval < time.Second {
-		faults = append(faults, fmt.Errorf("--check-interval: %v: must be at least 1s, Consul checks no more often", s.CheckInterval))
-	}
-	if s.DeregisterAfter != 0 && s.DeregisterAfter < time.Minute {
-		faults = append(faults, fmt.Errorf("--deregister-after: %v: must be 0 or at least 1m, Consul is no faster", s.DeregisterAfter))
-	}
-	if s.DrainTimeout < 0 {
-		faults = append(faults, fmt.Errorf("--drain-timeout: %v: must not be negative", s.DrainTimeout))
-	}
-	if s.FinishTimeout <= 0 {
-		faults = append(faults, fmt.Errorf("--finish-timeout: %v: must be positive", s.FinishTimeout))
-	}
-	if s.Advertise != "" && program.Unspecified(s.Advertise.Host()) {
-		faults = append(faults, fmt.Errorf("--advertise: %q: must name a host that others can reach", s.Advertise))
-	}
-	return errors.Join(faults...)
 }
 
 // Run is the program: see the package comment.
@@ -104,28 +54,93 @@ func (s *settings) Run(ctx context.Context, log zerolog.Logger) error {
 
 // serve puts the parts together and lets them live until ctx ends. It closes the listener.
 func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent, log zerolog.Logger) error {
-	services := s.services
-	var routes front.Table
-	ping, _ := services.Lookup("zato.ping")
-	if err := routes.Add(pingPath, ping, "GET", "POST"); err != nil {
-		return err
-	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-
-	registration, err := s.registration(listener.Addr(), services)
+	built, err := s.build(listener.Addr(), log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	log = log.With().Str("id", registration.ID).Logger()
+	private, err := s.listenForInvocations()
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	registration, log := built.registration, built.log
 	log.Info().Stringer("listen", listener.Addr()).Str("check", registration.Check.URL).
-		Str("version", registration.Meta["version"]).Strs("services", services.Names()).Msg("listening")
+		Str("version", registration.Meta["version"]).Strs("services", s.services.Names()).Msg("listening")
 	return life{
-		front:         front.New(&routes, front.DefaultLimits(), registry, log),
-		listener:      listener,
-		member:        &membership{agent: agent, registration: registration, ackKey: consul.DrainedKey(s.Cluster, registration.ID), log: log},
+		front:       built.front,
+		listener:    listener,
+		invocations: private,
+		watches: []func(context.Context){
+			func(ctx context.Context) { built.channels.follow(ctx, agent, consul.ChannelsPrefix(s.Cluster)) },
+			func(ctx context.Context) { followEpoch(ctx, agent, s.Cluster, built.fence) },
+		},
+		informed: built.channels.read,
+		member: &membership{
+			agent: agent, registration: registration, ackKey: consul.DrainedKey(s.Cluster, registration.ID), log: log,
+			changed: built.channels.changed, meta: func() map[string]string { return s.meta(built.channels.active()) },
+		},
 		drainTimeout:  s.DrainTimeout,
 		finishTimeout: s.FinishTimeout,
 		log:           log,
 	}.run(ctx)
+}
+
+// parts are what a server consists of before it lives.
+type parts struct {
+	front        *front.Front
+	channels     *channels
+	fence        *invoke.Fence
+	registration consul.Registration
+	log          zerolog.Logger
+}
+
+func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error) {
+	token, err := s.token()
+	if err != nil {
+		return nil, err
+	}
+	router := &front.Live{}
+	ping, _ := s.services.Lookup(pingService)
+	route := &front.Route{Pattern: pingPath, Service: ping, Name: pingService}
+	if err := router.Fixed.AddRoute(pingPath, route, "GET", "POST"); err != nil {
+		return nil, err
+	}
+	channels := &channels{
+		services: s.services, handlers: s.handlers, router: router, secrets: secrets{os.LookupEnv}, timeout: s.ServiceTimeout,
+		changed: make(chan struct{}, 1), read: make(chan struct{}), log: log,
+	}
+	if err := channels.configure(s.Channels); err != nil {
+		return nil, err
+	}
+	registration, err := s.registration(listening, channels.active())
+	if err != nil {
+		return nil, err
+	}
+	channels.log = log.With().Str("id", registration.ID).Logger()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(channels.collectors()...)
+	built := &parts{channels: channels, fence: &invoke.Fence{}, registration: registration, log: channels.log}
+	built.front = front.New(router, s.limits(), registry, built.log,
+		front.WithOutgoing(s.outgoing),
+		front.WithRequestLog(front.RequestLog{Every: s.LogRequests, Slow: s.SlowRequest}),
+		front.WithInvocations(&front.Invocations{
+			Services: s.services, Fence: built.fence, Timeout: s.ServiceTimeout,
+			Window: invoke.NewWindow[service.Response](invoke.Bounds{
+				Messages: s.RememberMessages, Bytes: rememberedBytes, Age: s.RememberFor,
+			}),
+			Token: token, Private: s.InvokeListen != "",
+		}),
+	)
+	channels.forget = built.front.Forget
+	built.front.Require("channels", channels.informed)
+	return built, nil
+}
+
+// followEpoch learns from the key that the connector hosts compete for who of them still may act.
+func followEpoch(ctx context.Context, agent agent, cluster string, fence *invoke.Fence) {
+	agent.WatchKey(ctx, consul.ConnectorServerKey(cluster), func(o consul.KeyObservation) {
+		if epoch, ok := invoke.EpochOf(o.Pair.Value); o.Err == nil && ok {
+			fence.Learn(epoch)
+		}
+	})
 }

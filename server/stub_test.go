@@ -22,6 +22,8 @@ type stubAgent struct {
 	acknowledge time.Duration    // after the announcement the load balancer writes the key; 0: never
 	announced   time.Time
 	staleAck    bool // the key is there from before
+	tree        []consul.Pair
+	epochLock   []byte // value of the connector hosts' key; nil if there is none
 	lines       []string
 }
 
@@ -120,8 +122,23 @@ func (a *stubAgent) WatchKey(ctx context.Context, key string, observe func(consu
 		a.mu.Lock()
 		o := consul.KeyObservation{Pair: consul.Pair{Key: key}}
 		o.Pair.Found = a.staleAck || a.acknowledge > 0 && time.Since(a.announced) >= a.acknowledge
+		if strings.HasSuffix(key, "/connector-server") {
+			o.Pair.Found, o.Pair.Value = a.epochLock != nil, a.epochLock
+		}
 		if a.away {
 			o = consul.KeyObservation{Err: errAway}
+		}
+		a.mu.Unlock()
+		observe(o)
+	})
+}
+
+func (a *stubAgent) WatchTree(ctx context.Context, prefix string, observe func(consul.TreeObservation)) {
+	poll(ctx, func() {
+		a.mu.Lock()
+		o := consul.TreeObservation{Pairs: a.tree}
+		if a.away {
+			o = consul.TreeObservation{Err: errAway}
 		}
 		a.mu.Unlock()
 		observe(o)

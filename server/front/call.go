@@ -125,7 +125,9 @@ func (f *Front) timed(route *Route, call service.Call, request service.Request, 
 	f.running.Add(1)
 	go func() {
 		defer f.running.Done()
-		done <- f.run(route, call, request, start, after)
+		o := outcome{err: errPanic} // if the service ends the goroutine
+		defer func() { done <- o }()
+		o = f.run(route, call, request, start, after)
 	}()
 	timer := time.NewTimer(route.Timeout)
 	defer timer.Stop()
@@ -149,12 +151,15 @@ func (f *Front) run(route *Route, call service.Call, request service.Request, st
 	counters := f.metrics.of(route)
 	counters.inFlight.Inc()
 	ctx := service.NewContext(f.services, call)
+	o.err = errPanic
+	defer func() {
+		ctx.End()
+		counters.done(f.metrics, route, outcomeKind(o.err), time.Since(start))
+		if after != nil {
+			after(o)
+		}
+	}()
 	o = f.protected(ctx, route, request)
-	ctx.End()
-	counters.done(f.metrics, route, outcomeKind(o.err), time.Since(start))
-	if after != nil {
-		after(o)
-	}
 	return o
 }
 

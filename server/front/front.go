@@ -187,6 +187,9 @@ func (f *Front) Shutdown(finish time.Duration) error {
 	}
 }
 
+// Forget drops the metrics of a channel, or of a pattern, or of both; empty stands for none.
+func (f *Front) Forget(channel, pattern string) { f.metrics.forget(channel, pattern) }
+
 // handle answers one request that fasthttp could parse.
 func (f *Front) handle(ctx *fasthttp.RequestCtx) {
 	start := time.Now()

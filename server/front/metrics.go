@@ -151,15 +151,17 @@ func (m *metrics) observe(class string, route *Route, status int, took time.Dura
 	m.requests.WithLabelValues(class, statusLabel(status)).Inc()
 }
 
-// forget drops what is known of a channel that is gone, and of its pattern if no other channel has it.
 func (m *metrics) forget(channel, pattern string) {
-	labels := prometheus.Labels{"channel": channel}
-	m.calls.DeletePartialMatch(labels)
-	m.callLatency.DeletePartialMatch(labels)
-	m.callInFlight.DeletePartialMatch(labels)
+	if channel != "" {
+		labels := prometheus.Labels{"channel": channel}
+		m.calls.DeletePartialMatch(labels)
+		m.callLatency.DeletePartialMatch(labels)
+		m.callInFlight.DeletePartialMatch(labels)
+	}
 	if pattern != "" {
-		m.requests.DeletePartialMatch(prometheus.Labels{"route": pattern})
-		m.latency.DeletePartialMatch(prometheus.Labels{"route": pattern})
+		labels := prometheus.Labels{"route": pattern}
+		m.requests.DeletePartialMatch(labels)
+		m.latency.DeletePartialMatch(labels)
 	}
 }
 
