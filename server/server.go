@@ -64,7 +64,8 @@ func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent
 	}
 	registration, log := built.registration, built.log
 	log.Info().Stringer("listen", listener.Addr()).Str("check", registration.Check.URL).
-		Str("version", registration.Meta["version"]).Strs("services", s.services.Names()).Msg("listening")
+		Str("version", registration.Meta["version"]).Strs("services", s.services.Names()).
+		Str("channels", registration.Meta["channels"]).Msg("listening")
 	return life{
 		front:       built.front,
 		listener:    listener,
@@ -106,7 +107,7 @@ func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error)
 	}
 	channels := &channels{
 		services: s.services, handlers: s.handlers, router: router, secrets: secrets{os.LookupEnv}, timeout: s.ServiceTimeout,
-		changed: make(chan struct{}, 1), read: make(chan struct{}), log: log,
+		changed: make(chan struct{}, 1), read: make(chan struct{}), log: zerolog.Nop(), // its first faults end the program
 	}
 	if err := channels.configure(s.Channels); err != nil {
 		return nil, err

@@ -21,7 +21,8 @@ type stubAgent struct {
 	instance    *consul.Instance // nil if not registered
 	acknowledge time.Duration    // after the announcement the load balancer writes the key; 0: never
 	announced   time.Time
-	staleAck    bool // the key is there from before
+	staleAck    bool              // the key is there from before
+	meta        map[string]string // of the last registration
 	tree        []consul.Pair
 	epochLock   []byte // value of the connector hosts' key; nil if there is none
 	lines       []string
@@ -98,7 +99,7 @@ func (a *stubAgent) KeepRegistered(ctx context.Context, r consul.Registration, r
 			if a.instance == nil {
 				a.instance = &consul.Instance{ID: r.ID, Status: r.Check.InitialStatus}
 			}
-			registered = true
+			registered, a.meta = true, r.Meta
 		}, "register %s at %s:%d %s", r.ID, r.Address, r.Port, r.Check.InitialStatus)
 		report(err)
 	})
