@@ -38,7 +38,7 @@ func (f *Front) serve(ctx *fasthttp.RequestCtx, match Match, cid string) {
 		return
 	}
 	if route.Channel == "" {
-		f.answer(ctx, route, cid, f.call(route, cid, service.Trace{}, request(ctx, Match{}, cid), nil))
+		f.answer(ctx, route, cid, f.own(route, request(ctx, Match{}, cid)))
 		return
 	}
 	if status, details := unfit(ctx, route); status != 0 {
@@ -50,7 +50,14 @@ func (f *Front) serve(ctx *fasthttp.RequestCtx, match Match, cid string) {
 	if !trace.IsZero() {
 		trace = trace.Child()
 	}
-	f.answer(ctx, route, cid, f.call(route, cid, trace, request(ctx, match, cid), func(outcome) { f.leave() }))
+	f.answer(ctx, route, cid, f.call(route, cid, trace, request(ctx, match, cid), f.leaveAfter))
+}
+
+// own runs a service that the server has for itself. It is counted with its route, and not once more as a service.
+func (f *Front) own(route *Route, request service.Request) outcome {
+	ctx := service.NewContext(f.services, service.Call{CID: request.CID, Service: route.Name, Logger: f.slog, Outgoing: f.outgoing})
+	defer ctx.End()
+	return f.protected(ctx, route, request)
 }
 
 // forward lets a handler answer, and says afterwards what nobody but us may say.
@@ -73,7 +80,7 @@ func unfit(ctx *fasthttp.RequestCtx, route *Route) (status int, details string) 
 	if !route.JSON || len(ctx.PostBody()) == 0 {
 		return 0, ""
 	}
-	if given := string(ctx.Request.Header.ContentType()); given != "" && !isJSON(given) {
+	if given := mediaType(ctx.Request.Header.ContentType()); given != "" && !isJSON(given) {
 		return fasthttp.StatusUnsupportedMediaType, "this channel takes application/json"
 	}
 	if !json.Valid(ctx.PostBody()) {
@@ -117,33 +124,6 @@ func (f *Front) callAs(route *Route, call service.Call, request service.Request,
 	}
 	call.Deadline = start.Add(route.Timeout)
 	return f.timed(route, call, request, start, after)
-}
-
-// timed runs the service in a goroutine of its own and waits no longer than the route's timeout for it.
-func (f *Front) timed(route *Route, call service.Call, request service.Request, start time.Time, after func(outcome)) outcome {
-	done := make(chan outcome, 1)
-	f.running.Add(1)
-	go func() {
-		defer f.running.Done()
-		o := outcome{err: errPanic} // if the service ends the goroutine
-		defer func() { done <- o }()
-		o = f.run(route, call, request, start, after)
-	}()
-	timer := time.NewTimer(route.Timeout)
-	defer timer.Stop()
-	select {
-	case o := <-done:
-		return o
-	case <-timer.C:
-	}
-	timer.Reset(answerGrace)
-	select { // what a service makes of its deadline is the better answer, if it is quick
-	case o := <-done:
-		return o
-	case <-timer.C:
-		f.metrics.overdue.Inc()
-		return outcome{err: service.NewError(service.Timeout, "the service took too long", nil)}
-	}
 }
 
 // run runs the service to its end, counts that, and calls after.

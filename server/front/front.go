@@ -17,7 +17,6 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -83,9 +82,11 @@ type Front struct {
 	server   *fasthttp.Server
 	services context.Context // of every service call
 	giveUp   context.CancelFunc
-	running  sync.WaitGroup // services in goroutines of their own
-	inHand   atomic.Int64   // requests that count towards the limit of concurrency
-	logged   atomic.Uint64  // requests, for the sample that the log gets
+	workers  *workers
+	inHand   atomic.Int64  // requests that count towards the limit of concurrency
+	logged   atomic.Uint64 // requests, for the sample that the log gets
+
+	leaveAfter func(outcome) // leave, in the form that calls take
 	readiness
 }
 
@@ -116,7 +117,8 @@ func New(router Router, limits Limits, registry *prometheus.Registry, log zerolo
 		router: router, limits: limits, log: log, slog: slog.New(zerolog.NewSlogHandler(log)),
 		scrape: fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(registry, promhttp.HandlerOpts{})),
 	}
-	f.metrics = newMetrics(registry, f)
+	f.metrics, f.workers = newMetrics(registry, f), newWorkers()
+	f.leaveAfter = func(outcome) { f.leave() }
 	for _, option := range options {
 		option(f)
 	}
@@ -171,12 +173,14 @@ func (f *Front) Shutdown(finish time.Duration) error {
 	defer f.giveUp()
 	ctx, cancel := context.WithTimeout(context.Background(), finish+answerGrace)
 	defer cancel()
-	if err := f.server.ShutdownWithContext(ctx); err != nil {
+	err := f.server.ShutdownWithContext(ctx)
+	f.workers.close()
+	if err != nil {
 		return fmt.Errorf("finish %d open connections within %v: %w", f.server.GetOpenConnectionsCount(), finish, err)
 	}
 	ended := make(chan struct{})
 	go func() { // ends with the services; who never ends has been told to
-		f.running.Wait()
+		f.workers.live.Wait()
 		close(ended)
 	}()
 	select {

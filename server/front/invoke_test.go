@@ -216,6 +216,11 @@ func FuzzInvoke(f *testing.F) {
 	f.Add("POST", "../ping", "wrong", "a\r\nb", "18446744073709551615", "x", []byte("{}"))
 	i := invocations(f, nil)
 	front := New(&Live{}, DefaultLimits(), prometheus.NewRegistry(), zerolog.Nop(), WithInvocations(i))
+	f.Cleanup(func() {
+		if err := front.Shutdown(time.Second); err != nil {
+			f.Error(err)
+		}
+	})
 	f.Fuzz(func(t *testing.T, method, name, token, connector, epoch, id string, body []byte) {
 		i.Fence = &invoke.Fence{}
 		i.Fence.Learn(5)

@@ -17,7 +17,7 @@ func request(ctx *fasthttp.RequestCtx, match Match, cid string) service.Request 
 	r := service.Request{CID: cid, Params: match.Params}
 	if body := ctx.PostBody(); len(body) > 0 {
 		r.Payload = bytes.Clone(body)
-		r.ContentType = string(ctx.Request.Header.ContentType())
+		r.ContentType = mediaType(ctx.Request.Header.ContentType())
 	}
 	if match.Route == nil { // of the server's own, which ask for no more
 		return r
@@ -38,6 +38,14 @@ func request(ctx *fasthttp.RequestCtx, match Match, cid string) service.Request 
 	}
 	r.Headers = headers(&ctx.Request.Header, hidden)
 	return r
+}
+
+// mediaType spares the usual one an allocation.
+func mediaType(given []byte) string {
+	if string(given) == contentType {
+		return contentType
+	}
+	return string(given)
 }
 
 // headers copies the headers, but one, into one piece of memory and a list of its parts.

@@ -86,6 +86,9 @@ func (t *Table) AddRoute(path string, route *Route, methods ...string) error {
 // Route implements [Router].
 func (t *Table) Route(method, path string) Match {
 	methods := t.paths[path]
+	if methods == nil {
+		return Match{}
+	}
 	if route := methods[method]; route != nil {
 		return Match{Route: route}
 	}

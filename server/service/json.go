@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
+	"sync"
 )
 
 // Validator is an input that knows more of itself than its types say. What its Validate returns is told to the caller.
@@ -36,18 +36,47 @@ func JSON[In, Out any](do func(ctx *Context, in In) (Out, error)) Service {
 	}
 }
 
+// reader is a decoder that is used again, and what it reads from.
+type reader struct {
+	bytes.Reader
+	decoder *json.Decoder
+}
+
+var readers = sync.Pool{New: func() any {
+	r := &reader{}
+	r.decoder = json.NewDecoder(&r.Reader)
+	r.decoder.DisallowUnknownFields()
+	return r
+}}
+
+var errMore = errors.New("there is something behind the value")
+
+// strict is json.Unmarshal that allows no unknown fields.
+func strict(payload []byte, in any) error {
+	r := readers.Get().(*reader)
+	r.Reset(payload)
+	before := r.decoder.InputOffset()
+	if err := r.decoder.Decode(in); err != nil {
+		return err // and the decoder is of no use any more
+	}
+	rest := payload[r.decoder.InputOffset()-before:]
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return errMore
+	}
+	if len(rest) == 0 && len(payload) <= mostKept && (payload[0] == '{' || payload[0] == '[') {
+		readers.Put(r) // it has read just this, and looked for no more
+	}
+	return nil
+}
+
+// mostKept is the largest payload whose memory a decoder keeps.
+const mostKept = 64 << 10
+
 func decode[In any](payload []byte, in *In, required requirement) error {
 	if len(payload) == 0 {
 		payload = []byte("{}")
 	}
-	decoder := json.NewDecoder(bytes.NewReader(payload))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(in)
-	if err == nil {
-		if _, err = decoder.Token(); err == io.EOF {
-			err = nil
-		}
-	}
+	err := strict(payload, in)
 	if err != nil || required.mayLack(reflect.ValueOf(in).Elem()) {
 		// What encoding/json says is about one field, and not always which.
 		if faults := jsonFaults[In](payload); len(faults) > 0 {
