@@ -30,12 +30,16 @@ import (
 	"zatoha/server/front"
 	"zatoha/server/invoke"
 	"zatoha/server/service"
+	"zatoha/server/tracing"
 )
 
-// Main runs a server of these services until SIGINT or SIGTERM, and returns the exit status for os.Exit. The command
+// Main runs a server of these services, nil for the built-in ones alone, until SIGINT or SIGTERM, and returns the exit status for os.Exit. The command
 // line, the environment and the configuration file have the settings: see --help.
 func Main(services *service.Registry) int {
 	const description = "Runs services behind the load balancer and keeps itself registered in Consul."
+	if services == nil {
+		services = service.NewRegistry()
+	}
 	return program.Main("server", description, &settings{services: services})
 }
 
@@ -60,13 +64,13 @@ func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent
 	}
 	private, err := s.listenForInvocations()
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(err, listener.Close(), built.close())
 	}
 	registration, log := built.registration, built.log
 	log.Info().Stringer("listen", listener.Addr()).Str("check", registration.Check.URL).
 		Str("version", registration.Meta["version"]).Strs("services", s.services.Names()).
 		Str("channels", registration.Meta["channels"]).Msg("listening")
-	return life{
+	lived := life{
 		front:       built.front,
 		listener:    listener,
 		invocations: private,
@@ -83,6 +87,10 @@ func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent
 		finishTimeout: s.FinishTimeout,
 		log:           log,
 	}.run(ctx)
+	if err := built.close(); err != nil {
+		log.Warn().Err(err).Msg("not everything is sent")
+	}
+	return lived
 }
 
 // parts are what a server consists of before it lives.
@@ -91,6 +99,7 @@ type parts struct {
 	channels     *channels
 	fence        *invoke.Fence
 	registration consul.Registration
+	close        func() error // when the server has stopped
 	log          zerolog.Logger
 }
 
@@ -120,8 +129,14 @@ func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registry.MustRegister(channels.collectors()...)
-	built := &parts{channels: channels, fence: &invoke.Fence{}, registration: registration, log: channels.log}
-	built.front = front.New(router, s.limits(), registry, built.log,
+	built := &parts{
+		channels: channels, fence: &invoke.Fence{}, registration: registration, log: channels.log, close: func() error { return nil },
+	}
+	options, err := s.tracing(built, registry)
+	if err != nil {
+		return nil, err
+	}
+	options = append(options,
 		front.WithOutgoing(s.outgoing),
 		front.WithRequestLog(front.RequestLog{Every: s.LogRequests, Slow: s.SlowRequest}),
 		front.WithInvocations(&front.Invocations{
@@ -132,9 +147,25 @@ func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error)
 			Token: token, Private: s.InvokeListen != "",
 		}),
 	)
+	built.front = front.New(router, s.limits(), registry, built.log, options...)
 	channels.forget = built.front.Forget
 	built.front.Require("channels", channels.informed)
 	return built, nil
+}
+
+// tracing makes a tracer if there is a collector.
+func (s *settings) tracing(built *parts, registry *prometheus.Registry) ([]front.Option, error) {
+	if s.OTLPEndpoint == "" {
+		return nil, nil
+	}
+	tracer, err := tracing.New(s.OTLPEndpoint, tracing.Resource{
+		Service: s.Service, Version: program.Version(), Instance: built.registration.ID,
+	}, registry, built.log)
+	if err != nil {
+		return nil, program.BadConfig("--otlp-endpoint", err.Error(), "")
+	}
+	built.close = tracer.Close
+	return []front.Option{front.WithTracer(tracer)}, nil
 }
 
 // followEpoch learns from the key that the connector hosts compete for who of them still may act.

@@ -29,7 +29,7 @@ type settings struct {
 	FinishTimeout time.Duration `default:"5s" help:"Longest wait, after that, for requests in flight."`
 
 	Channels       program.Document `placeholder:"FILE|JSON" help:"HTTP channels, as a list: here as JSON or the path of a YAML file, in the configuration file in place. The keys zato/<cluster>/channels/<name> in Consul add to them and replace those of their name."`
-	ServiceTimeout time.Duration    `default:"50s" help:"Longest wait for a service, where its channel has no timeout_ms; later is answered with 503."`
+	ServiceTimeout time.Duration    `default:"25s" help:"Longest wait for a service, where its channel has no timeout_ms; later is answered with 503. Best below the load balancer's --server-timeout."`
 
 	MaxHeaderBytes int           `default:"16384" help:"Largest request line and headers; more is answered with 431."`
 	MaxBodyBytes   int           `default:"10485760" help:"Largest request body; more is answered with 413."`
@@ -41,6 +41,8 @@ type settings struct {
 
 	LogRequests int           `default:"0" help:"Log one of so many requests; 1 for each, 0 for none."`
 	SlowRequest time.Duration `default:"5s" help:"Log each request that took longer; 0 for none."`
+
+	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" placeholder:"URL" help:"OpenTelemetry collector, like http://127.0.0.1:4318, that gets a span of each call of a service, by OTLP over HTTP. Default: none."`
 
 	InvokeTokenFile  string           `placeholder:"FILE" help:"File with the token that connectors must have to call services at /zato/invoke/<service>. Without token and --invoke-listen that path is not there."`
 	InvokeToken      string           `placeholder:"TOKEN" help:"The token itself; others see a command line, so give it by the environment variable."`

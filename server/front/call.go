@@ -46,11 +46,7 @@ func (f *Front) serve(ctx *fasthttp.RequestCtx, match Match, cid string) {
 		fail(ctx, status, cid, details)
 		return
 	}
-	trace, _ := service.ParseTrace(string(ctx.Request.Header.Peek(traceHeader)))
-	if !trace.IsZero() {
-		trace = trace.Child()
-	}
-	f.answer(ctx, route, cid, f.call(route, cid, trace, request(ctx, match, cid), f.leaveAfter))
+	f.answer(ctx, route, cid, f.call(route, traceOf(ctx), request(ctx, match, cid)))
 }
 
 // own runs a service that the server has for itself. It is counted with its route, and not once more as a service.
@@ -104,19 +100,20 @@ type outcome struct {
 	err      error
 }
 
-// call runs the service of a route, and returns what came of it, at the latest when the route's time is over: a
-// service that does not heed its context is then left behind, and goes on to count towards the limit of concurrency.
-// When it has really ended, after is called.
-func (f *Front) call(route *Route, cid string, trace service.Trace, request service.Request, after func(outcome)) outcome {
+// call runs the service of a channel's route.
+func (f *Front) call(route *Route, trace service.Trace, request service.Request) outcome {
 	call := service.Call{
-		CID: cid, Service: route.Name, Channel: route.Channel, Trace: trace, Logger: f.slog, Outgoing: f.outgoing,
+		CID: request.CID, Service: route.Name, Channel: route.Channel, Trace: trace, Logger: f.slog, Outgoing: f.outgoing,
 	}
 	if route.Guard != nil {
 		call.Caller = route.Guard.caller
 	}
-	return f.callAs(route, call, request, after)
+	return f.callAs(route, call, request, f.leaveAfter)
 }
 
+// callAs runs the service of a route, and returns what came of it, at the latest when the route's time is over: a
+// service that does not heed its context is then left behind, and goes on to count towards the limit of concurrency.
+// When it has really ended, after is called.
 func (f *Front) callAs(route *Route, call service.Call, request service.Request, after func(outcome)) outcome {
 	start := time.Now()
 	if route.Timeout <= 0 {
@@ -130,11 +127,20 @@ func (f *Front) callAs(route *Route, call service.Call, request service.Request,
 func (f *Front) run(route *Route, call service.Call, request service.Request, start time.Time, after func(outcome)) (o outcome) {
 	counters := f.metrics.of(route)
 	counters.inFlight.Inc()
+	var end func(error)
+	if f.tracer != nil {
+		call.Trace, end = f.tracer.Begin(call)
+	} else if !call.Trace.IsZero() {
+		call.Trace = call.Trace.Child()
+	}
 	ctx := service.NewContext(f.services, call)
 	o.err = errPanic
 	defer func() {
 		ctx.End()
 		counters.done(f.metrics, route, outcomeKind(o.err), time.Since(start))
+		if end != nil {
+			end(o.err)
+		}
 		if after != nil {
 			after(o)
 		}

@@ -75,6 +75,7 @@ type Front struct {
 	log      zerolog.Logger
 	slog     *slog.Logger
 	outgoing service.Outgoings
+	tracer   Tracer // nil: none
 	requests RequestLog
 	invoke   *Invocations
 	metrics  *metrics
@@ -101,6 +102,15 @@ type Option func(*Front)
 
 // WithOutgoing gives services their outgoing connections.
 func WithOutgoing(outgoing service.Outgoings) Option { return func(f *Front) { f.outgoing = outgoing } }
+
+// Tracer is told of the calls of services.
+type Tracer interface {
+	// Begin begins a call, and says which place in its trace the service has. The function returned ends it.
+	Begin(call service.Call) (own service.Trace, end func(error))
+}
+
+// WithTracer tells a tracer of each call by a channel or a connector.
+func WithTracer(tracer Tracer) Option { return func(f *Front) { f.tracer = tracer } }
 
 // WithRequestLog logs requests.
 func WithRequestLog(requests RequestLog) Option { return func(f *Front) { f.requests = requests } }

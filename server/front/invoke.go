@@ -133,13 +133,9 @@ func (i *Invocations) once(ctx *fasthttp.RequestCtx, route *Route, message invoc
 		finish(outcome{err: errBusy})
 		return outcome{err: errBusy}, false
 	}
-	trace, _ := service.ParseTrace(string(ctx.Request.Header.Peek(traceHeader)))
-	if !trace.IsZero() {
-		trace = trace.Child()
-	}
 	call := service.Call{
 		CID: cid, Service: route.Name, Channel: message.connector, Caller: message.connector,
-		Trace: trace, Logger: i.front.slog, Outgoing: i.front.outgoing,
+		Trace: traceOf(ctx), Logger: i.front.slog, Outgoing: i.front.outgoing,
 	}
 	r := request(ctx, Match{}, cid)
 	r.Headers = headers(&ctx.Request.Header, tokenHeader)

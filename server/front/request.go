@@ -11,6 +11,12 @@ import (
 
 const traceHeader = "traceparent"
 
+// traceOf is the caller's place in its trace, zero if it has none or says it badly.
+func traceOf(ctx *fasthttp.RequestCtx) service.Trace {
+	trace, _ := service.ParseTrace(string(ctx.Request.Header.Peek(traceHeader)))
+	return trace
+}
+
 // request is what a service gets of an HTTP request. fasthttp uses its memory again as soon as the request is answered;
 // a service may keep its request, so everything is copied.
 func request(ctx *fasthttp.RequestCtx, match Match, cid string) service.Request {

@@ -19,6 +19,15 @@ const (
 	sampled           = 1
 )
 
+// NewTrace begins a trace, one that is recorded.
+func NewTrace() Trace {
+	t := Trace{flags: sampled}
+	binary.NativeEndian.PutUint64(t.id[:8], rand.Uint64())
+	binary.NativeEndian.PutUint64(t.id[8:], rand.Uint64())
+	t.id[0] |= 1 // all zeros is no trace
+	return t.Child()
+}
+
 // ParseTrace reads a traceparent header. What is not one by the letter of the standard is none: found is false.
 func ParseTrace(header string) (trace Trace, found bool) {
 	if len(header) < traceParentLength || header[2] != '-' || header[35] != '-' || header[52] != '-' {
@@ -54,6 +63,12 @@ func (t Trace) Child() Trace {
 	t.span[0] |= 1
 	return t
 }
+
+// ID names the trace, in hexadecimal digits.
+func (t Trace) ID() string { return hex.EncodeToString(t.id[:]) }
+
+// Span names the call within the trace.
+func (t Trace) Span() string { return hex.EncodeToString(t.span[:]) }
 
 // Sampled says whether the trace is being recorded.
 func (t Trace) Sampled() bool { return t.flags&sampled != 0 }
