@@ -370,3 +370,31 @@ func TestChannelsInTheConfigurationFile(t *testing.T) {
 		t.Errorf("status %d: %s", status, log)
 	}
 }
+
+func TestInvocationsOnAListenerOfTheirOwn(t *testing.T) {
+	public, private := freeAddress(t), freeAddress(t)
+	p := launch(t, []string{"CONSUL_HTTP_ADDR=" + freeAddress(t)}, "--listen", public, "--invoke-listen", private)
+	p.await(t, "listening")
+	c := client(t)
+	send := func(address string) int {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/zato/invoke/demo.echo", strings.NewReader("hi"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header = http.Header{"X-Zato-Connector": {"amqp"}, "X-Zato-Connector-Epoch": {"1"}, "X-Zato-Message-Id": {"m"}}
+		response, err := c.Do(request)
+		if err != nil {
+			return 0
+		}
+		defer response.Body.Close()
+		return response.StatusCode
+	}
+	eventually(t, "connectors are served", func() bool { return send(private) == 200 })
+	if got := send(public); got != 404 {
+		t.Errorf("the public listener answers an invocation with %d", got)
+	}
+	terminate(t, p)
+	if log, status := p.end(t); status != 0 {
+		t.Errorf("status %d: %s", status, log)
+	}
+}

@@ -298,8 +298,16 @@ func (f *Front) logRequest(ctx *fasthttp.RequestCtx, cid, class string, took tim
 		event, message = f.log.Warn(), "slow request"
 	}
 	event.Str("cid", cid).Bytes("method", ctx.Method()).Bytes("path", ctx.Path()).Str("route", class).
-		Int("status", ctx.Response.StatusCode()).Int("bytes_in", len(ctx.Request.Body())).Int("bytes_out", len(ctx.Response.Body())).
+		Int("status", ctx.Response.StatusCode()).Int("bytes_in", max(0, ctx.Request.Header.ContentLength())).Int("bytes_out", sizeOf(&ctx.Response)).
 		Stringer("client", ctx.RemoteAddr()).Dur("took_ms", took).Msg(message)
+}
+
+// sizeOf is the size of a response's body, -1 if it is not known. A stream must not be looked into: it is the client's.
+func sizeOf(response *fasthttp.Response) int {
+	if response.IsBodyStream() {
+		return response.Header.ContentLength()
+	}
+	return len(response.Body())
 }
 
 // debugLog takes what fasthttp says of connections: mostly of clients that went away.
