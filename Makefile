@@ -34,7 +34,7 @@ run: tools build ## Start a cluster here until Ctrl-C: Consul, the load balancer
 
 .PHONY: build
 build: ## Build the programs into bin/ (RELEASE=v1.2.3 make build).
-	@go build -ldflags '$(if $(RELEASE),-X zatoha/deploy/program.release=$(RELEASE))' -o bin/ ./lb ./server
+	@go build -ldflags '$(if $(RELEASE),-X zatoha/deploy/program.release=$(RELEASE))' -o bin/ ./lb ./server/cmd/server
 
 .PHONY: tools
 tools: ## Get HAProxy and Consul if they are missing.
@@ -55,6 +55,8 @@ lint: ## Check the format, go vet, staticcheck, and that go.mod is tidy.
 	@go vet ./...
 	@$(lint_tool) staticcheck ./...
 	@go mod tidy -diff
+	@go -C server/example vet ./...
+	@go -C server/example mod tidy -diff
 
 .PHONY: format
 format: ## Format the code.
@@ -65,9 +67,11 @@ unit: ## Run the tests of each package, with the race detector if there is a C c
 ifeq ($(c_works),yes)
 	@echo "== unit: with the race detector"
 	@go test -race $(unit_packages)
+	@go -C server/example test -race ./...
 else
 	@echo "== unit: WITHOUT THE RACE DETECTOR, for want of a C compiler (apt-get install gcc libc6-dev)"
 	@CGO_ENABLED=0 go test $(unit_packages)
+	@CGO_ENABLED=0 go -C server/example test ./...
 endif
 
 .PHONY: integration

@@ -9,5 +9,11 @@ func DrainedKey(cluster, serviceID string) string {
 // BalancersPrefix is where each load balancer of a cluster says, under its own service ID, what it has applied.
 func BalancersPrefix(cluster string) string { return clusterPrefix(cluster) + "lb/" }
 
+// ChannelsPrefix is where each HTTP channel of a cluster's servers is defined, under its own name.
+func ChannelsPrefix(cluster string) string { return clusterPrefix(cluster) + "channels/" }
+
+// ConnectorServerKey is the key that the connector hosts of a cluster compete for. Its holder writes its epoch into it.
+func ConnectorServerKey(cluster string) string { return clusterPrefix(cluster) + "connector-server" }
+
 // clusterPrefix is where the keys of a cluster are.
 func clusterPrefix(cluster string) string { return "zato/" + cluster + "/" }

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"cmp"
@@ -11,11 +11,10 @@ import (
 
 	"zatoha/consul"
 	"zatoha/deploy/program"
-	"zatoha/server/service"
 )
 
 // registration is how Consul shall know a server that listens at an address.
-func (s *settings) registration(listening net.Addr, services *service.Registry) (consul.Registration, error) {
+func (s *settings) registration(listening net.Addr, channels int) (consul.Registration, error) {
 	host, port := s.Advertise.Host(), s.Advertise.Port()
 	if s.Advertise == "" {
 		address, err := netip.ParseAddrPort(listening.String())
@@ -37,11 +36,7 @@ func (s *settings) registration(listening net.Addr, services *service.Registry) 
 	}
 	return consul.Registration{
 		ID: id, Name: s.Service, Address: host, Port: port,
-		Meta: map[string]string{
-			"version":       program.Version(),
-			"services_hash": services.Hash(),
-			"channels":      "0", // HTTP channels beside the built-in routes
-		},
+		Meta: s.meta(channels),
 		Check: &consul.HTTPCheck{
 			URL:                     "http://" + net.JoinHostPort(host, strconv.Itoa(port)) + pingPath,
 			Interval:                s.CheckInterval,
@@ -50,6 +45,15 @@ func (s *settings) registration(listening net.Addr, services *service.Registry) 
 			InitialStatus:           consul.Passing, // the self-check has passed
 		},
 	}, nil
+}
+
+// meta is what Consul shall show of a server with so many active channels.
+func (s *settings) meta(channels int) map[string]string {
+	return map[string]string{
+		"version":       program.Version(),
+		"services_hash": s.services.Hash(),
+		"channels":      strconv.Itoa(channels),
+	}
 }
 
 var notInID = regexp.MustCompile(`[^A-Za-z0-9._-]+`)

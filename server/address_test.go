@@ -1,10 +1,14 @@
-package main
+package server
 
 import (
+	"fmt"
 	"net"
+	"reflect"
 	"testing"
+	"time"
 
 	"zatoha/consul"
+	"zatoha/server/front"
 	"zatoha/server/service"
 )
 
@@ -28,7 +32,8 @@ func TestRegistration(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.settings.Service, c.settings.CheckInterval = "zato-server", 1
-		got, err := c.settings.registration(address, service.NewRegistry())
+		c.settings.services = service.NewRegistry()
+		got, err := c.settings.registration(address, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,5 +67,24 @@ func TestRegistration(t *testing.T) {
 func TestDefaultIDHasOnlyWhatAKeyMayHave(t *testing.T) {
 	if got, want := defaultID("zato-server", "büro/pc 1.example", 17010), "zato-server-b-ro-pc-1.example-17010"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What --help says is what the front has.
+func TestDefaultsOfTheLimitsAreTheFronts(t *testing.T) {
+	limits := reflect.ValueOf(front.DefaultLimits())
+	for field, of := range map[string]string{
+		"MaxHeaderBytes": "HeaderBytes", "MaxBodyBytes": "BodyBytes", "MaxConnections": "Connections", "MaxConcurrency": "Concurrency",
+		"ReadTimeout": "ReadTimeout", "WriteTimeout": "WriteTimeout", "IdleTimeout": "IdleTimeout",
+	} {
+		setting, _ := reflect.TypeFor[settings]().FieldByName(field)
+		want := limits.FieldByName(of)
+		if d, is := want.Interface().(time.Duration); is {
+			if got, err := time.ParseDuration(setting.Tag.Get("default")); err != nil || got != d {
+				t.Errorf("%s is %v by default, want %v", field, got, d)
+			}
+		} else if got := setting.Tag.Get("default"); got != fmt.Sprint(want) {
+			t.Errorf("%s is %s by default, want %v", field, got, want)
+		}
 	}
 }

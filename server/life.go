@@ -1,7 +1,8 @@
-package main
+package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,8 +15,10 @@ import (
 
 const (
 	pingPath          = "/zato/ping"
+	pingService       = "zato.ping"
 	selfCheckTimeout  = 2 * time.Second
 	deregisterTimeout = time.Second
+	informedTimeout   = 5 * time.Second
 )
 
 // life is the order in which a server comes and goes. It comes in the order of its fields and leaves the other way
@@ -23,6 +26,9 @@ const (
 type life struct {
 	front         *front.Front
 	listener      net.Listener
+	invocations   net.Listener                // nil: none
+	watches       []func(ctx context.Context) // of what the server learns from Consul
+	informed      <-chan struct{}             // closed when it has learned what it needs for its first request
 	member        *membership
 	drainTimeout  time.Duration
 	finishTimeout time.Duration
@@ -33,29 +39,65 @@ type life struct {
 func (l life) run(ctx context.Context) error {
 	serving := begin(func() error { return l.front.Serve(l.listener) })
 	stopping := context.WithoutCancel(ctx)
+	defer l.watch(stopping)()
+	private := begin(func() error {
+		if l.invocations == nil {
+			return nil
+		}
+		return l.front.ServeInvocations(l.invocations)
+	})
 	failure := selfCheck(ctx, l.listener.Addr())
 	switch {
 	case ctx.Err() != nil: // stopped before anybody knew of it
 		failure = nil
 	case failure == nil:
 		if failure = l.stay(ctx, serving); failure == nil {
+			l.front.Stopping()
 			l.leave(stopping)
 		}
 	}
+	l.front.Stopping()
 	l.log.Info().Msg("no longer accepting, finishing what is in flight")
 	if err := l.front.Shutdown(l.finishTimeout); err != nil {
 		l.log.Warn().Err(err).Msg("left unfinished")
 	}
 	<-serving.done
+	<-private.done
 	l.deregister(stopping)
-	return failure
+	return errors.Join(failure, private.err)
+}
+
+// watch begins to learn from Consul. The function returned ends that.
+func (l life) watch(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watching []*task
+	for _, watch := range l.watches {
+		watching = append(watching, begin(func() error { watch(ctx); return nil }))
+	}
+	return func() {
+		cancel()
+		for _, t := range watching {
+			<-t.done
+		}
+	}
+}
+
+// join waits for what the server needs to know before traffic comes, but not for ever, and joins the cluster.
+func (l life) join(ctx context.Context) error {
+	select {
+	case <-l.informed:
+	case <-ctx.Done():
+	case <-time.After(informedTimeout):
+		l.log.Warn().Msg("Consul has not said yet which channels there are; joining without them")
+	}
+	return l.member.join(ctx)
 }
 
 // stay keeps the server in the cluster until ctx ends, and returns nil then; or until it fails.
 func (l life) stay(ctx context.Context, serving *task) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	joining := begin(func() error { return l.member.join(ctx) })
+	joining := begin(func() error { return l.join(ctx) })
 	select {
 	case <-ctx.Done():
 	case <-joining.done:

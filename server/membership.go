@@ -1,9 +1,11 @@
-package main
+package server
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -18,6 +20,7 @@ type agent interface {
 	SetMaintenance(ctx context.Context, id string, on bool, reason string) error
 	Delete(ctx context.Context, key string) error
 	WatchKey(ctx context.Context, key string, observe func(consul.KeyObservation))
+	WatchTree(ctx context.Context, prefix string, observe func(consul.TreeObservation))
 }
 
 // stopReason is the reason of the maintenance by which a server leaves. It tells that maintenance from an operator's.
@@ -30,14 +33,52 @@ var errNotDrained = errors.New("no load balancer acknowledged in time that it ha
 type membership struct {
 	agent        agent
 	registration consul.Registration
-	ackKey       string // written by the load balancer once it has drained this server
+	ackKey       string                   // written by the load balancer once it has drained this server
+	changed      <-chan struct{}          // has one when the metadata may be out of date; nil: never
+	meta         func() map[string]string // the metadata now; needed with changed
 	log          zerolog.Logger
 }
+
+// settle is how long changes of the metadata are gathered before Consul hears of them.
+const settle = 200 * time.Millisecond
 
 // join makes the server known and keeps it known until ctx ends. It returns an error only if the registration can never
 // succeed; while Consul is away it tries on.
 func (m *membership) join(ctx context.Context) error {
 	m.clearLeftover(ctx)
+	for {
+		current, stop := context.WithCancel(ctx)
+		outdated := begin(func() error { defer stop(); return m.awaitChange(current) })
+		err := m.keep(current)
+		stop()
+		<-outdated.done
+		if err != nil || ctx.Err() != nil {
+			return err
+		}
+		m.registration.Meta = m.meta()
+	}
+}
+
+// awaitChange returns when the metadata is out of date, or ctx has ended.
+func (m *membership) awaitChange(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-m.changed:
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(settle):
+		}
+		if !maps.Equal(m.meta(), m.registration.Meta) {
+			return nil
+		}
+	}
+}
+
+func (m *membership) keep(ctx context.Context) error {
 	return m.agent.KeepRegistered(ctx, m.registration, func(err error) {
 		if err != nil {
 			m.log.Warn().Err(err).Msg("not registered in Consul; serving anyway and trying on")

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"bufio"
@@ -87,6 +87,7 @@ func TestBadConfigurationIsOneLineAndStatus2(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer busy.Close()
+	free := freeAddress(t)
 	for _, c := range []struct {
 		args []string
 		want string
@@ -102,6 +103,19 @@ func TestBadConfigurationIsOneLineAndStatus2(t *testing.T) {
 		{[]string{"--deregister-after", "10s"}, "--deregister-after: 10s: must be 0 or at least 1m"},
 		{[]string{"--drain-timeout=-1s"}, "--drain-timeout: -1s: must not be negative"},
 		{[]string{"--finish-timeout=0s"}, "--finish-timeout: 0s: must be positive"},
+		{[]string{"--max-body-bytes", "0"}, "--max-body-bytes: 0: must be at least 1"},
+		{[]string{"--service-timeout=0s"}, "--service-timeout: 0s: must be positive"},
+		{[]string{"--channels", "/nowhere.yaml"}, "open /nowhere.yaml: no such file or directory; give JSON"},
+		{[]string{"--channels", "[{]"}, "is not valid JSON"},
+		{[]string{"--channels", "{}", "--listen", "127.0.0.1:0"}, "port must be"},
+		{[]string{"--listen", free, "--channels", "{}"}, "--channels: must be a list of channels"},
+		{[]string{"--listen", free, "--channels", `[{"name": "a", "method": "GET"}, {"path": "/"}, 7]`}, "--channels: channel 2: name: is missing; method: is missing; service: is missing; channel 3: must be a JSON object"},
+		{[]string{"--listen", free, "--channels", `[{"name": "a", "method": "GET", "path": "x", "service": "y"}]`}, `--channels: channel "a": path: "x": must begin with /; service: "y": this server has no such service: correct it`},
+		{[]string{"--listen", free, "--channels", `[{"name": "a", "method": "GET", "path": "/{x}", "service": "demo.echo"}, {"name": "b", "method": "GET", "path": "/{y}", "service": "demo.echo"}]`}, `channel "b": GET /{}: channel "a" has it already`},
+		{[]string{"--listen", free, "--otlp-endpoint", "localhost:4318"}, "--otlp-endpoint: must be a URL like http://127.0.0.1:4318"},
+		{[]string{"--listen", free, "--invoke-token", "short"}, "--invoke-token: the token has less than 16 characters"},
+		{[]string{"--listen", free, "--invoke-token-file", "/nowhere"}, "--invoke-token-file: stat /nowhere: no such file"},
+		{[]string{"--listen", free, "--invoke-listen", busy.Addr().String()}, "--invoke-listen: " + busy.Addr().String() + " is in use"},
 		{[]string{"--advertise", "0.0.0.0:80"}, "--advertise: \"0.0.0.0:80\": must name a host"},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {

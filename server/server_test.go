@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -14,12 +14,15 @@ import (
 
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
+
+	"zatoha/server/front"
+	"zatoha/server/service"
 )
 
 // TestMain lets the test binary play the server, for tests of a whole process.
 func TestMain(m *testing.M) {
 	if os.Getenv("SERVER_TEST_PROCESS") != "" {
-		main()
+		os.Exit(Main(service.NewRegistry()))
 	}
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
@@ -34,6 +37,7 @@ func live(t *testing.T, agent *stubAgent, s settings) (address string, stop func
 		t.Fatal(err)
 	}
 	agent.start = time.Now()
+	defaults(&s)
 	s.Service, s.Cluster, s.CheckInterval = "zato-server", "main", time.Second
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
@@ -47,6 +51,20 @@ func live(t *testing.T, agent *stubAgent, s settings) (address string, stop func
 		case <-time.After(20 * time.Second):
 			return errors.New("the server did not stop")
 		}
+	}
+}
+
+// defaults fills in what tests do not choose.
+func defaults(s *settings) {
+	limits := front.DefaultLimits()
+	s.MaxHeaderBytes, s.MaxBodyBytes, s.MaxConnections, s.MaxConcurrency = limits.HeaderBytes, limits.BodyBytes, limits.Connections, limits.Concurrency
+	s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = limits.ReadTimeout, limits.WriteTimeout, limits.IdleTimeout
+	s.RememberMessages, s.RememberFor = 100, time.Minute
+	if s.ServiceTimeout == 0 {
+		s.ServiceTimeout = 5 * time.Second
+	}
+	if s.services == nil {
+		s.services = service.NewRegistry()
 	}
 }
 
@@ -112,6 +130,7 @@ func TestServerEndsWhenItCannotBeRegistered(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	s := settings{ID: "refused", Service: "zato-server", FinishTimeout: time.Second}
+	defaults(&s)
 	err = s.serve(ctx, listener, &stubAgent{start: time.Now()}, zerolog.Nop())
 	if err == nil || !strings.Contains(err.Error(), "not a valid registration") {
 		t.Errorf("got %v", err)
@@ -127,7 +146,9 @@ func TestServerThatCannotAcceptEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	agent := &stubAgent{start: time.Now()}
-	err = (&settings{ID: "s-1", FinishTimeout: time.Second}).serve(t.Context(), listener, agent, zerolog.Nop())
+	s := settings{ID: "s-1", FinishTimeout: time.Second}
+	defaults(&s)
+	err = s.serve(t.Context(), listener, agent, zerolog.Nop())
 	if err == nil || !strings.Contains(err.Error(), "self-check") || strings.Contains(agent.said(), "register s-1 at") {
 		t.Errorf("got %v after\n%s", err, agent.said())
 	}

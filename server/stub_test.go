@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -21,7 +21,10 @@ type stubAgent struct {
 	instance    *consul.Instance // nil if not registered
 	acknowledge time.Duration    // after the announcement the load balancer writes the key; 0: never
 	announced   time.Time
-	staleAck    bool // the key is there from before
+	staleAck    bool              // the key is there from before
+	meta        map[string]string // of the last registration
+	tree        []consul.Pair
+	epochLock   []byte // value of the connector hosts' key; nil if there is none
 	lines       []string
 }
 
@@ -96,7 +99,7 @@ func (a *stubAgent) KeepRegistered(ctx context.Context, r consul.Registration, r
 			if a.instance == nil {
 				a.instance = &consul.Instance{ID: r.ID, Status: r.Check.InitialStatus}
 			}
-			registered = true
+			registered, a.meta = true, r.Meta
 		}, "register %s at %s:%d %s", r.ID, r.Address, r.Port, r.Check.InitialStatus)
 		report(err)
 	})
@@ -120,8 +123,23 @@ func (a *stubAgent) WatchKey(ctx context.Context, key string, observe func(consu
 		a.mu.Lock()
 		o := consul.KeyObservation{Pair: consul.Pair{Key: key}}
 		o.Pair.Found = a.staleAck || a.acknowledge > 0 && time.Since(a.announced) >= a.acknowledge
+		if strings.HasSuffix(key, "/connector-server") {
+			o.Pair.Found, o.Pair.Value = a.epochLock != nil, a.epochLock
+		}
 		if a.away {
 			o = consul.KeyObservation{Err: errAway}
+		}
+		a.mu.Unlock()
+		observe(o)
+	})
+}
+
+func (a *stubAgent) WatchTree(ctx context.Context, prefix string, observe func(consul.TreeObservation)) {
+	poll(ctx, func() {
+		a.mu.Lock()
+		o := consul.TreeObservation{Pairs: a.tree}
+		if a.away {
+			o = consul.TreeObservation{Err: errAway}
 		}
 		a.mu.Unlock()
 		observe(o)

@@ -156,7 +156,12 @@ func topLevel(body ast.Node) ([]*ast.MappingValueNode, error) {
 // takes it.
 func flagText(flag *kong.Flag, node ast.Node) (string, error) {
 	text, err := "", error(nil)
-	if list, isList := node.(*ast.SequenceNode); isList {
+	if flag.Target.Type() == reflect.TypeFor[Document]() {
+		text, err = documentText(node)
+		if err != nil {
+			return "", err
+		}
+	} else if list, isList := node.(*ast.SequenceNode); isList {
 		if !flag.IsSlice() {
 			return "", errors.New("expected one value but got a list")
 		}

@@ -13,11 +13,13 @@ package front
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -31,12 +33,12 @@ import (
 const (
 	contentType = "application/json"
 	metricsPath = "/metrics"
+	readyPath   = "/zato/ready"
+	retryAfter  = "1" // seconds
 
 	// answerGrace is for services that were told to give up to say so to their callers.
 	answerGrace = 250 * time.Millisecond
 )
-
-var errPanic = errors.New("panic")
 
 // cidHeader is set as it is: fasthttp would make it X-Zato-Cid.
 var cidHeader = []byte("X-Zato-CID")
@@ -45,7 +47,8 @@ var cidHeader = []byte("X-Zato-CID")
 type Limits struct {
 	HeaderBytes  int           // request line and headers; more is answered with 431
 	BodyBytes    int           // request body; more is answered with 413
-	Connections  int           // open at a time, so also the requests being answered; more get 503
+	Connections  int           // open at a time; more get 503
+	Concurrency  int           // requests to channels that are in hand at a time; more get 503
 	ReadTimeout  time.Duration // for a whole request from its first byte; later is answered with 408
 	WriteTimeout time.Duration // for a whole response
 	IdleTimeout  time.Duration // between requests of one connection
@@ -58,6 +61,7 @@ func DefaultLimits() Limits {
 		HeaderBytes:  16 << 10,
 		BodyBytes:    10 << 20,
 		Connections:  8192,
+		Concurrency:  4096,
 		ReadTimeout:  30 * time.Second,
 		WriteTimeout: 60 * time.Second,
 		IdleTimeout:  90 * time.Second,
@@ -69,19 +73,67 @@ type Front struct {
 	router   Router
 	limits   Limits
 	log      zerolog.Logger
+	slog     *slog.Logger
+	outgoing service.Outgoings
+	tracer   Tracer // nil: none
+	requests RequestLog
+	invoke   *Invocations
 	metrics  *metrics
 	scrape   fasthttp.RequestHandler
 	server   *fasthttp.Server
 	services context.Context // of every service call
 	giveUp   context.CancelFunc
+	workers  *workers
+	inHand   atomic.Int64  // requests that count towards the limit of concurrency
+	logged   atomic.Uint64 // requests, for the sample that the log gets
+
+	leaveAfter func(outcome) // leave, in the form that calls take
+	readiness
 }
 
-// New makes a front that answers what the router knows, and GET /metrics from the registry, to which it adds its own
-// metrics. Giving one registry to two fronts panics.
-func New(router Router, limits Limits, registry *prometheus.Registry, log zerolog.Logger) *Front {
+// RequestLog is what the log tells of requests.
+type RequestLog struct {
+	Every int           // one of so many requests; 0: none
+	Slow  time.Duration // and every one that took longer; 0: none of them
+}
+
+// Option is something that not every front has.
+type Option func(*Front)
+
+// WithOutgoing gives services their outgoing connections.
+func WithOutgoing(outgoing service.Outgoings) Option { return func(f *Front) { f.outgoing = outgoing } }
+
+// Tracer is told of the calls of services.
+type Tracer interface {
+	// Begin begins a call, and says which place in its trace the service has. The function returned ends it.
+	Begin(call service.Call) (own service.Trace, end func(error))
+}
+
+// WithTracer tells a tracer of each call by a channel or a connector.
+func WithTracer(tracer Tracer) Option { return func(f *Front) { f.tracer = tracer } }
+
+// WithRequestLog logs requests.
+func WithRequestLog(requests RequestLog) Option { return func(f *Front) { f.requests = requests } }
+
+// WithInvocations lets connectors call services.
+func WithInvocations(invocations *Invocations) Option {
+	return func(f *Front) { f.invoke = invocations }
+}
+
+// New makes a front that answers what the router knows, GET /zato/ready, and GET /metrics from the registry, to which it
+// adds its own metrics. Giving one registry to two fronts panics.
+func New(router Router, limits Limits, registry *prometheus.Registry, log zerolog.Logger, options ...Option) *Front {
 	f := &Front{
-		router: router, limits: limits, log: log, metrics: newMetrics(registry),
+		router: router, limits: limits, log: log, slog: slog.New(zerolog.NewSlogHandler(log)),
 		scrape: fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(registry, promhttp.HandlerOpts{})),
+	}
+	f.metrics, f.workers = newMetrics(registry, f), newWorkers()
+	f.leaveAfter = func(outcome) { f.leave() }
+	for _, option := range options {
+		option(f)
+	}
+	if f.invoke != nil {
+		f.invoke.attach(f, registry)
 	}
 	f.services, f.giveUp = context.WithCancel(context.Background())
 	f.server = &fasthttp.Server{
@@ -108,8 +160,15 @@ func New(router Router, limits Limits, registry *prometheus.Registry, log zerolo
 
 // Serve answers requests until Shutdown, then returns nil; otherwise it returns why it cannot go on. It closes the
 // listener. Call it once.
-func (f *Front) Serve(listener net.Listener) error {
+func (f *Front) Serve(listener net.Listener) error { return f.serveOn(listener, false) }
+
+// ServeInvocations is Serve for a second listener, which only connectors shall reach: /zato/invoke/ is there and, as soon
+// as there is such a listener, nowhere else. Beside it there are the server's own paths, and no channels.
+func (f *Front) ServeInvocations(listener net.Listener) error { return f.serveOn(listener, true) }
+
+func (f *Front) serveOn(listener net.Listener, private bool) error {
 	limited := newListener(listener, f.limits.Connections, f.overload)
+	limited.private = private
 	if err := f.server.Serve(limited); err != nil {
 		return fmt.Errorf("accept connections on %s: %w", listener.Addr(), err)
 	}
@@ -118,34 +177,52 @@ func (f *Front) Serve(listener net.Listener) error {
 
 // Shutdown stops accepting, closes connections without a request at once and waits for the other requests to be
 // answered. Services that are not done after the time given find their context ended, and requests from then on get 503;
-// a moment later Shutdown returns in any case, with an error if it left connections behind. Call it once.
+// a moment later Shutdown returns in any case, with an error if it left connections or services behind. Call it once.
 func (f *Front) Shutdown(finish time.Duration) error {
 	defer time.AfterFunc(finish, f.giveUp).Stop()
 	defer f.giveUp()
 	ctx, cancel := context.WithTimeout(context.Background(), finish+answerGrace)
 	defer cancel()
-	if err := f.server.ShutdownWithContext(ctx); err != nil {
+	err := f.server.ShutdownWithContext(ctx)
+	f.workers.close()
+	if err != nil {
 		return fmt.Errorf("finish %d open connections within %v: %w", f.server.GetOpenConnectionsCount(), finish, err)
 	}
-	return nil
+	ended := make(chan struct{})
+	go func() { // ends with the services; who never ends has been told to
+		f.workers.live.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("finish the services that were answered with a time-out within %v: %d have not ended", finish, f.inHand.Load())
+	}
 }
+
+// Forget drops the metrics of a channel, or of a pattern, or of both; empty stands for none.
+func (f *Front) Forget(channel, pattern string) { f.metrics.forget(channel, pattern) }
 
 // handle answers one request that fasthttp could parse.
 func (f *Front) handle(ctx *fasthttp.RequestCtx) {
 	start := time.Now()
 	f.metrics.inFlight.Inc()
-	class := f.dispatch(ctx, service.NewCID())
+	cid := service.NewCID()
+	class, route := f.dispatch(ctx, cid)
 	f.metrics.inFlight.Dec()
-	f.metrics.observe(class, ctx.Response.StatusCode(), time.Since(start))
+	took := time.Since(start)
+	f.metrics.observe(class, route, ctx.Response.StatusCode(), took)
+	f.logRequest(ctx, cid, class, took)
 }
 
-// dispatch finds and calls the service. It returns the class of the path for the metrics.
-func (f *Front) dispatch(ctx *fasthttp.RequestCtx, cid string) (class string) {
+// dispatch answers the request. It returns the class of the path for the metrics, and the route if it has one.
+func (f *Front) dispatch(ctx *fasthttp.RequestCtx, cid string) (class string, route *Route) {
 	class = unknownPath
 	defer func() {
 		if reason := recover(); reason != nil {
 			f.log.Error().Str("cid", cid).Str("route", class).Any("panic", reason).Bytes("stack", debug.Stack()).
-				Msg("a service panicked")
+				Msg("a handler panicked")
 			ctx.Response.Reset()
 			kind, details := service.Classify(errPanic)
 			fail(ctx, statusOf(kind), cid, details)
@@ -154,71 +231,83 @@ func (f *Front) dispatch(ctx *fasthttp.RequestCtx, cid string) (class string) {
 	if ambiguous(&ctx.Request.Header) {
 		ctx.SetConnectionClose()
 		fail(ctx, fasthttp.StatusBadRequest, cid, "this is no valid HTTP request")
-		return class
+		return class, nil
 	}
 	if f.services.Err() != nil {
 		fail(ctx, fasthttp.StatusServiceUnavailable, cid, "the server is stopping")
-		return class
+		return class, nil
 	}
-	if string(ctx.Path()) == metricsPath {
-		return f.answerMetrics(ctx, cid)
-	}
-	match := f.router.Route(methodName(ctx.Method()), string(ctx.Path()))
+	path := ctx.Path()
 	switch {
-	case match.Route != nil:
-		class = match.Route.Pattern
-		f.call(ctx, match.Route, cid)
-	case match.Allow != "":
-		ctx.Response.Header.Set(fasthttp.HeaderAllow, match.Allow)
-		fail(ctx, fasthttp.StatusMethodNotAllowed, cid, "this path takes "+match.Allow)
+	case string(path) == metricsPath:
+		return f.answerMetrics(ctx, cid)
+	case string(path) == readyPath:
+		return f.answerReady(ctx, cid)
+	case f.invoke.at(path, f.isPrivate(ctx)):
+		return f.invoke.answer(ctx, cid)
+	}
+	match := f.router.Route(methodName(ctx.Method()), unsafe.String(unsafe.SliceData(path), len(path)))
+	switch {
+	case match.Route != nil && (match.Route.Channel == "" || !f.isPrivate(ctx)):
+		class, route = match.Route.Pattern, match.Route
+		f.serve(ctx, match, cid)
+	case match.Allow != "" && !f.isPrivate(ctx):
+		answerOther(ctx, cid, match.Allow)
 	default:
 		fail(ctx, fasthttp.StatusNotFound, cid, "nothing is at this path")
 	}
-	return class
+	return class, route
 }
 
-func (f *Front) call(ctx *fasthttp.RequestCtx, route *Route, cid string) {
-	request := service.Request{CID: cid}
-	if body := ctx.PostBody(); len(body) > 0 {
-		// fasthttp uses its memory again as soon as this returns, a service may keep its request.
-		request.Payload = bytes.Clone(body)
-		request.ContentType = string(ctx.Request.Header.ContentType())
-	}
-	response, err := route.Service(f.services, request)
-	if err != nil {
-		f.answerError(ctx, route, cid, err)
+// answerOther answers a method that a path does not take: OPTIONS, which asks for just that, or another.
+func answerOther(ctx *fasthttp.RequestCtx, cid, methods string) {
+	ctx.Response.Header.Set(fasthttp.HeaderAllow, allowHeader(methods))
+	if ctx.IsOptions() {
+		ctx.Response.SetStatusCode(fasthttp.StatusNoContent)
+		setCID(ctx, cid)
 		return
 	}
-	ctx.Response.Header.SetCanonical(cidHeader, []byte(cid))
-	if response.ContentType == "" {
-		response.ContentType = contentType
-	}
-	ctx.Response.Header.SetContentType(response.ContentType)
-	ctx.Response.SetBodyRaw(response.Payload)
+	fail(ctx, fasthttp.StatusMethodNotAllowed, cid, "this path takes "+methods)
 }
 
-func (f *Front) answerError(ctx *fasthttp.RequestCtx, route *Route, cid string, err error) {
-	kind, details := service.Classify(err)
-	level := zerolog.DebugLevel
-	if kind == service.Internal || kind == service.Unavailable || kind == service.Timeout {
-		level = zerolog.ErrorLevel
-	}
-	f.log.WithLevel(level).Err(err).Str("cid", cid).Str("route", route.Pattern).Msg("a service failed")
-	if kind == service.Unauthorized {
-		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, `Basic realm="zato"`)
-	}
-	fail(ctx, statusOf(kind), cid, details)
-}
-
-func (f *Front) answerMetrics(ctx *fasthttp.RequestCtx, cid string) (class string) {
-	if !ctx.IsGet() {
-		ctx.Response.Header.Set(fasthttp.HeaderAllow, fasthttp.MethodGet)
-		fail(ctx, fasthttp.StatusMethodNotAllowed, cid, "this path takes GET")
-		return metricsPath
+// answerMetrics and answerReady are the routes that only the front itself can answer.
+func (f *Front) answerMetrics(ctx *fasthttp.RequestCtx, cid string) (class string, route *Route) {
+	if !ctx.IsGet() && !ctx.IsHead() {
+		answerOther(ctx, cid, fasthttp.MethodGet)
+		return metricsPath, nil
 	}
 	f.scrape(ctx)
-	ctx.Response.Header.SetCanonical(cidHeader, []byte(cid))
-	return metricsPath
+	setCID(ctx, cid)
+	return metricsPath, nil
+}
+
+// isPrivate says whether the request came in by the listener that is for connectors only.
+func (f *Front) isPrivate(ctx *fasthttp.RequestCtx) bool {
+	c, ours := ctx.Conn().(*conn)
+	return ours && c.listener.private
+}
+
+func (f *Front) logRequest(ctx *fasthttp.RequestCtx, cid, class string, took time.Duration) {
+	slow := f.requests.Slow > 0 && took >= f.requests.Slow
+	sampled := f.requests.Every > 0 && f.logged.Add(1)%uint64(f.requests.Every) == 0
+	if !slow && !sampled {
+		return
+	}
+	event, message := f.log.Info(), "request"
+	if slow {
+		event, message = f.log.Warn(), "slow request"
+	}
+	event.Str("cid", cid).Bytes("method", ctx.Method()).Bytes("path", ctx.Path()).Str("route", class).
+		Int("status", ctx.Response.StatusCode()).Int("bytes_in", max(0, ctx.Request.Header.ContentLength())).Int("bytes_out", sizeOf(&ctx.Response)).
+		Stringer("client", ctx.RemoteAddr()).Dur("took_ms", took).Msg(message)
+}
+
+// sizeOf is the size of a response's body, -1 if it is not known. A stream must not be looked into: it is the client's.
+func sizeOf(response *fasthttp.Response) int {
+	if response.IsBodyStream() {
+		return response.Header.ContentLength()
+	}
+	return len(response.Body())
 }
 
 // debugLog takes what fasthttp says of connections: mostly of clients that went away.

@@ -22,6 +22,7 @@ type listener struct {
 	net.Listener
 	limit    int
 	overload func() []byte // the response to a connection over the limit
+	private  bool          // for connectors only
 	open     atomic.Int64
 	closing  sync.Once
 	closed   chan struct{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"unsafe"
 
 	"github.com/valyala/fasthttp"
 
@@ -20,9 +21,14 @@ func envelope(cid, details string) []byte {
 	return fmt.Appendf(nil, `{"zato_env": {"result": "ZATO_ERROR", "cid": "%s", "details": %s}}`, cid, quoted)
 }
 
+// setCID sets the header; the bytes of the CID are copied.
+func setCID(ctx *fasthttp.RequestCtx, cid string) {
+	ctx.Response.Header.SetCanonical(cidHeader, unsafe.Slice(unsafe.StringData(cid), len(cid)))
+}
+
 func fail(ctx *fasthttp.RequestCtx, status int, cid, details string) {
 	ctx.Response.SetStatusCode(status)
-	ctx.Response.Header.SetCanonical(cidHeader, []byte(cid))
+	setCID(ctx, cid)
 	ctx.Response.Header.SetContentType(contentType)
 	ctx.Response.SetBodyRaw(envelope(cid, details))
 }
@@ -47,6 +53,32 @@ func statusOf(kind service.Kind) int {
 		return fasthttp.StatusServiceUnavailable
 	default:
 		return fasthttp.StatusInternalServerError
+	}
+}
+
+// kindOf is the kind of an error that a handler has answered with; -1 is a success.
+func kindOf(status int) service.Kind {
+	switch {
+	case status < 400:
+		return -1
+	case status == fasthttp.StatusNotFound:
+		return service.NotFound
+	case status == fasthttp.StatusUnauthorized:
+		return service.Unauthorized
+	case status == fasthttp.StatusForbidden:
+		return service.Forbidden
+	case status == fasthttp.StatusConflict:
+		return service.Conflict
+	case status == fasthttp.StatusRequestEntityTooLarge:
+		return service.TooLarge
+	case status < 500:
+		return service.BadRequest
+	case status == fasthttp.StatusGatewayTimeout:
+		return service.Timeout
+	case status == fasthttp.StatusServiceUnavailable, status == fasthttp.StatusBadGateway:
+		return service.Unavailable
+	default:
+		return service.Internal
 	}
 }
 
@@ -90,6 +122,6 @@ func (f *Front) overload() []byte {
 	f.metrics.refused(fasthttp.StatusServiceUnavailable)
 	body := envelope(cid, "the server has too many connections")
 	head := fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s: %s\r\n"+
-		"Connection: close\r\n\r\n", contentType, len(body), cidHeader, cid)
+		"Retry-After: %s\r\nConnection: close\r\n\r\n", contentType, len(body), cidHeader, cid, retryAfter)
 	return append(head, body...)
 }

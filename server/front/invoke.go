@@ -1,0 +1,227 @@
+package front
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"zatoha/server/invoke"
+	"zatoha/server/service"
+)
+
+const (
+	invokePrefix  = "/zato/invoke/"
+	invokePattern = "/zato/invoke/{service}"
+	invokeChannel = "zato.invoke" // as metrics know it: connectors' names are no labels
+
+	connectorHeader = "X-Zato-Connector"
+	epochHeader     = "X-Zato-Connector-Epoch"
+	messageHeader   = "X-Zato-Message-ID"
+	tokenHeader     = "X-Zato-Invoke-Token"
+	duplicateHeader = "X-Zato-Duplicate"
+
+	longestID = 512
+	// mostRemembered is how large an answer may be to be given again: of a larger one only the success is remembered.
+	mostRemembered = 64 << 10
+)
+
+// Invocations is how connectors call services: POST /zato/invoke/<service> with the headers X-Zato-Connector,
+// X-Zato-Connector-Epoch and X-Zato-Message-ID.
+type Invocations struct {
+	Services *service.Registry
+	Fence    *invoke.Fence
+	Window   *invoke.Window[service.Response]
+	Timeout  time.Duration // of a service; must be positive
+	Token    string        // that every call must carry; empty: none, and then there must be a listener for them
+	Private  bool          // there is a listener for them, and they are nowhere else
+
+	front  *Front
+	token  [sha256.Size]byte
+	routes sync.Map // service → *Route
+}
+
+func (i *Invocations) attach(f *Front, registry *prometheus.Registry) {
+	i.front, i.token = f, sha256.Sum256([]byte(i.Token))
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	registry.MustRegister(
+		gauge("zato_server_connector_epoch", "Highest epoch of a connector host that is known.", func() float64 {
+			return float64(i.Fence.Highest())
+		}),
+		gauge("zato_server_messages_remembered", "Messages whose answers are remembered.", func() float64 {
+			remembered, _ := i.Window.Size()
+			return float64(remembered)
+		}),
+	)
+}
+
+// at says whether a path is an invocation's, on a listener where there are any. Elsewhere it is a path like any other.
+func (i *Invocations) at(path []byte, private bool) bool {
+	return i != nil && bytes.HasPrefix(path, []byte(invokePrefix)) && (private || !i.Private && i.Token != "")
+}
+
+// answer answers an invocation.
+func (i *Invocations) answer(ctx *fasthttp.RequestCtx, cid string) (class string, route *Route) {
+	class = invokePattern
+	refuse := func(status int, format string, args ...any) {
+		i.front.metrics.invocations.WithLabelValues("refused").Inc()
+		fail(ctx, status, cid, fmt.Sprintf(format, args...))
+	}
+	if i.Token != "" && !same(tokenOf(&ctx.Request.Header), i.token) {
+		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, tokenChallenge)
+		refuse(fasthttp.StatusUnauthorized, "invocations need the cluster's token, as Authorization: Bearer or %s", tokenHeader)
+		return class, nil
+	}
+	if !ctx.IsPost() {
+		answerOther(ctx, cid, fasthttp.MethodPost)
+		return class, nil
+	}
+	message, faults := readInvocation(&ctx.Request.Header)
+	if faults != "" {
+		refuse(fasthttp.StatusBadRequest, "%s", faults)
+		return class, nil
+	}
+	if !i.Fence.Admit(message.epoch) {
+		i.front.metrics.invocations.WithLabelValues("stale").Inc()
+		i.front.log.Warn().Str("cid", cid).Str("connector", message.connector).Uint64("epoch", message.epoch).
+			Uint64("highest", i.Fence.Highest()).Msg("refused a connector host whose time is over")
+		fail(ctx, fasthttp.StatusConflict, cid, fmt.Sprintf("epoch %d is over, there is %d: another connector host has taken over", message.epoch, i.Fence.Highest()))
+		return class, nil
+	}
+	name := string(ctx.Path()[len(invokePrefix):])
+	if route = i.route(name); route == nil {
+		refuse(fasthttp.StatusNotFound, "there is no service %q here", shortened(name))
+		return class, nil
+	}
+	o, duplicate := i.once(ctx, route, message, cid)
+	if duplicate {
+		i.front.metrics.invocations.WithLabelValues("duplicate").Inc()
+		if o.err == nil {
+			ctx.Response.Header.Set(duplicateHeader, "true")
+		}
+	} else {
+		i.front.metrics.invocations.WithLabelValues("run").Inc()
+	}
+	i.front.answer(ctx, route, cid, o)
+	return class, route
+}
+
+// once runs the service, unless the message is being worked on or was: then it returns what comes, or came, of that.
+func (i *Invocations) once(ctx *fasthttp.RequestCtx, route *Route, message invocation, cid string) (o outcome, duplicate bool) {
+	key := message.connector + "\n" + route.Name + "\n" + message.id
+	seen, first := i.Window.Begin(key, time.Now())
+	if !first {
+		return i.awaited(seen), true
+	}
+	finish := func(o outcome) {
+		answer := o.response
+		if len(answer.Payload) > mostRemembered {
+			answer.Payload = nil
+		}
+		i.Window.Finish(seen, answer, len(answer.Payload), o.err, time.Now())
+	}
+	if !i.front.enter() {
+		i.front.metrics.busy.Inc()
+		finish(outcome{err: errBusy})
+		return outcome{err: errBusy}, false
+	}
+	call := service.Call{
+		CID: cid, Service: route.Name, Channel: message.connector, Caller: message.connector,
+		Trace: traceOf(ctx), Logger: i.front.slog, Outgoing: i.front.outgoing,
+	}
+	r := request(ctx, Match{}, cid)
+	r.Headers = headers(&ctx.Request.Header, tokenHeader)
+	for n, header := range r.Headers {
+		if strings.EqualFold(header.Name, fasthttp.HeaderAuthorization) {
+			r.Headers[n].Value = ""
+		}
+	}
+	return i.front.callAs(route, call, r, func(o outcome) {
+		finish(o)
+		i.front.leave()
+	}), false
+}
+
+// awaited is the outcome of a message that somebody else works on.
+func (i *Invocations) awaited(message *invoke.Message[service.Response]) outcome {
+	timer := time.NewTimer(i.Timeout)
+	defer timer.Stop()
+	select {
+	case <-message.Done():
+		response, err := message.Outcome()
+		return outcome{response, err}
+	case <-timer.C:
+		return outcome{err: service.NewError(service.Timeout, "the message is still being worked on", nil)}
+	case <-i.front.services.Done():
+		return outcome{err: i.front.services.Err()}
+	}
+}
+
+// route finds the route of a service, nil if there is no such service.
+func (i *Invocations) route(name string) *Route {
+	if found, ok := i.routes.Load(name); ok {
+		return found.(*Route)
+	}
+	known, ok := i.Services.Lookup(name)
+	if !ok {
+		return nil
+	}
+	made := &Route{Pattern: invokePattern, Service: known, Name: name, Channel: invokeChannel, Timeout: i.Timeout}
+	found, _ := i.routes.LoadOrStore(name, made)
+	return found.(*Route)
+}
+
+// invocation is what the headers say.
+type invocation struct {
+	connector, id string
+	epoch         uint64
+}
+
+// readInvocation reads the headers. Faults are all that is wrong with them.
+func readInvocation(header *fasthttp.RequestHeader) (i invocation, faults string) {
+	var all []error
+	text := func(name string) string {
+		value := string(header.Peek(name))
+		switch {
+		case value == "":
+			all = append(all, fmt.Errorf("%s: is missing", name))
+		case len(value) > longestID:
+			all = append(all, fmt.Errorf("%s: has more than %d bytes", name, longestID))
+		}
+		return value
+	}
+	i.connector, i.id = text(connectorHeader), text(messageHeader)
+	epoch := text(epochHeader)
+	var ok bool
+	if i.epoch, ok = invoke.ParseEpoch(epoch); !ok && epoch != "" {
+		all = append(all, fmt.Errorf("%s: %q is no whole number above 0", epochHeader, shortened(epoch)))
+	}
+	if err := errors.Join(all...); err != nil {
+		return i, strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	return i, ""
+}
+
+// tokenOf is the token that a request carries.
+func tokenOf(header *fasthttp.RequestHeader) []byte {
+	scheme, token, _ := bytes.Cut(header.Peek(fasthttp.HeaderAuthorization), []byte(" "))
+	if bytes.EqualFold(scheme, []byte("Bearer")) {
+		return bytes.TrimSpace(token)
+	}
+	return header.Peek(tokenHeader)
+}
+
+func shortened(text string) string {
+	if len(text) > 80 {
+		return strings.ToValidUTF8(text[:80], "") + "…"
+	}
+	return text
+}

@@ -1,0 +1,178 @@
+// Package server makes a server of services: it answers HTTP requests by calling them and keeps itself registered in
+// Consul for as long as it can answer. A team's whole program is
+//
+//	func main() {
+//		services := service.NewRegistry()
+//		services.MustAdd("orders.create", service.JSON(create))
+//		os.Exit(server.Main(services))
+//	}
+//
+// One case from start to end: `server --listen 127.0.0.1:17011` listens, asks itself for /zato/ping, and registers as
+// zato-server-<host>-17011 with an HTTP check, passing from the first moment, so that the load balancer sends it traffic
+// at once. At SIGTERM it puts itself into maintenance, which makes the load balancer drain its slot; goes on answering
+// until the load balancer acknowledges that in the key zato/main/drained/zato-server-<host>-17011; stops accepting,
+// finishes what is in flight, deregisters, and exits with status 0. Without Consul it serves all the same and registers
+// when Consul is there; without an acknowledgement it leaves after --drain-timeout.
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/rs/zerolog"
+
+	"zatoha/consul"
+	"zatoha/deploy/program"
+	"zatoha/server/front"
+	"zatoha/server/invoke"
+	"zatoha/server/service"
+	"zatoha/server/tracing"
+)
+
+// Main runs a server of these services, nil for the built-in ones alone, until SIGINT or SIGTERM, and returns the exit status for os.Exit. The command
+// line, the environment and the configuration file have the settings: see --help.
+func Main(services *service.Registry) int {
+	const description = "Runs services behind the load balancer and keeps itself registered in Consul."
+	if services == nil {
+		services = service.NewRegistry()
+	}
+	return program.Main("server", description, &settings{services: services})
+}
+
+// Run is the program: see the package comment.
+func (s *settings) Run(ctx context.Context, log zerolog.Logger) error {
+	agent, err := consul.New(s.ConsulHTTPAddr)
+	if err != nil {
+		return program.BadConfig("--consul-http-addr", err.Error(), "")
+	}
+	listener, err := program.Listen("--listen", s.Listen)
+	if err != nil {
+		return err
+	}
+	return s.serve(ctx, listener, agent, log)
+}
+
+// serve puts the parts together and lets them live until ctx ends. It closes the listener.
+func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent, log zerolog.Logger) error {
+	built, err := s.build(listener.Addr(), log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	private, err := s.listenForInvocations()
+	if err != nil {
+		return errors.Join(err, listener.Close(), built.close())
+	}
+	registration, log := built.registration, built.log
+	log.Info().Stringer("listen", listener.Addr()).Str("check", registration.Check.URL).
+		Str("version", registration.Meta["version"]).Strs("services", s.services.Names()).
+		Str("channels", registration.Meta["channels"]).Msg("listening")
+	lived := life{
+		front:       built.front,
+		listener:    listener,
+		invocations: private,
+		watches: []func(context.Context){
+			func(ctx context.Context) { built.channels.follow(ctx, agent, consul.ChannelsPrefix(s.Cluster)) },
+			func(ctx context.Context) { followEpoch(ctx, agent, s.Cluster, built.fence) },
+		},
+		informed: built.channels.read,
+		member: &membership{
+			agent: agent, registration: registration, ackKey: consul.DrainedKey(s.Cluster, registration.ID), log: log,
+			changed: built.channels.changed, meta: func() map[string]string { return s.meta(built.channels.active()) },
+		},
+		drainTimeout:  s.DrainTimeout,
+		finishTimeout: s.FinishTimeout,
+		log:           log,
+	}.run(ctx)
+	if err := built.close(); err != nil {
+		log.Warn().Err(err).Msg("not everything is sent")
+	}
+	return lived
+}
+
+// parts are what a server consists of before it lives.
+type parts struct {
+	front        *front.Front
+	channels     *channels
+	fence        *invoke.Fence
+	registration consul.Registration
+	close        func() error // when the server has stopped
+	log          zerolog.Logger
+}
+
+func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error) {
+	token, err := s.token()
+	if err != nil {
+		return nil, err
+	}
+	router := &front.Live{}
+	ping, _ := s.services.Lookup(pingService)
+	route := &front.Route{Pattern: pingPath, Service: ping, Name: pingService}
+	if err := router.Fixed.AddRoute(pingPath, route, "GET", "POST"); err != nil {
+		return nil, err
+	}
+	channels := &channels{
+		services: s.services, handlers: s.handlers, router: router, secrets: secrets{os.LookupEnv}, timeout: s.ServiceTimeout,
+		changed: make(chan struct{}, 1), read: make(chan struct{}), log: zerolog.Nop(), // its first faults end the program
+	}
+	if err := channels.configure(s.Channels); err != nil {
+		return nil, err
+	}
+	registration, err := s.registration(listening, channels.active())
+	if err != nil {
+		return nil, err
+	}
+	channels.log = log.With().Str("id", registration.ID).Logger()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(channels.collectors()...)
+	built := &parts{
+		channels: channels, fence: &invoke.Fence{}, registration: registration, log: channels.log, close: func() error { return nil },
+	}
+	options, err := s.tracing(built, registry)
+	if err != nil {
+		return nil, err
+	}
+	options = append(options,
+		front.WithOutgoing(s.outgoing),
+		front.WithRequestLog(front.RequestLog{Every: s.LogRequests, Slow: s.SlowRequest}),
+		front.WithInvocations(&front.Invocations{
+			Services: s.services, Fence: built.fence, Timeout: s.ServiceTimeout,
+			Window: invoke.NewWindow[service.Response](invoke.Bounds{
+				Messages: s.RememberMessages, Bytes: rememberedBytes, Age: s.RememberFor,
+			}),
+			Token: token, Private: s.InvokeListen != "",
+		}),
+	)
+	built.front = front.New(router, s.limits(), registry, built.log, options...)
+	channels.forget = built.front.Forget
+	built.front.Require("channels", channels.informed)
+	return built, nil
+}
+
+// tracing makes a tracer if there is a collector.
+func (s *settings) tracing(built *parts, registry *prometheus.Registry) ([]front.Option, error) {
+	if s.OTLPEndpoint == "" {
+		return nil, nil
+	}
+	tracer, err := tracing.New(s.OTLPEndpoint, tracing.Resource{
+		Service: s.Service, Version: program.Version(), Instance: built.registration.ID,
+	}, registry, built.log)
+	if err != nil {
+		return nil, program.BadConfig("--otlp-endpoint", err.Error(), "")
+	}
+	built.close = tracer.Close
+	return []front.Option{front.WithTracer(tracer)}, nil
+}
+
+// followEpoch learns from the key that the connector hosts compete for who of them still may act.
+func followEpoch(ctx context.Context, agent agent, cluster string, fence *invoke.Fence) {
+	agent.WatchKey(ctx, consul.ConnectorServerKey(cluster), func(o consul.KeyObservation) {
+		if epoch, ok := invoke.EpochOf(o.Pair.Value); o.Err == nil && ok {
+			fence.Learn(epoch)
+		}
+	})
+}
