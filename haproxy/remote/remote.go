@@ -33,6 +33,9 @@
 //
 // # What differs from an HAProxy of this machine
 //
+// What HAProxy reports of its servers' health, see [haproxy.Event], does not come through the API: HAProxy ends the
+// sessions of a server itself at the moment at which its checks take it out, and the history of changes lacks that.
+//
 // A limit of connections that is not the slot's takes a reload, see [DataPlane.Set]. Certificates are files on HAProxy's
 // machine: haproxy refuses a front whose certificate is not there, and takes up new contents when whoever renews them
 // reloads it there. The API can store certificates too; nothing here uses that. A change of membership is one call, which
