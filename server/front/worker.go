@@ -1,6 +1,7 @@
 package front
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -33,14 +34,18 @@ type job struct {
 	start   time.Time
 	after   func(outcome)
 
-	done  chan outcome // of one
-	timer *time.Timer
+	done  chan outcome // has room for an outcome and for errLate
+	timer *time.Timer  // puts errLate there
 }
 
+var errLate = errors.New("the time is over")
+
+// One channel for both costs less to wait for than two.
 var jobs = sync.Pool{New: func() any {
-	timer := time.NewTimer(time.Hour)
-	timer.Stop()
-	return &job{done: make(chan outcome, 1), timer: timer}
+	j := &job{done: make(chan outcome, 2)}
+	j.timer = time.AfterFunc(time.Hour, func() { j.done <- outcome{err: errLate} })
+	j.timer.Stop()
+	return j
 }}
 
 // close lets the workers end when they have done what they do.
@@ -88,25 +93,19 @@ func (f *Front) timed(route *Route, call service.Call, request service.Request, 
 	j.front, j.route, j.call, j.request, j.start, j.after = f, route, call, request, start, after
 	f.workers.do(j)
 	j.timer.Reset(route.Timeout)
-	select {
-	case o := <-j.done:
-		return j.over(o)
-	case <-j.timer.C:
+	o := <-j.done
+	if !errors.Is(o.err, errLate) {
+		if j.timer.Stop() { // else errLate is on its way, to somebody else if the job were used again
+			*j = job{done: j.done, timer: j.timer}
+			jobs.Put(j)
+		}
+		return o
 	}
-	j.timer.Reset(answerGrace)
 	select { // what a service makes of its deadline is the better answer, if it is quick
 	case o := <-j.done:
-		return j.over(o)
-	case <-j.timer.C:
+		return o
+	case <-time.After(answerGrace):
 		f.metrics.overdue.Inc()
 		return outcome{err: service.NewError(service.Timeout, "the service took too long", nil)}
 	}
-}
-
-// over makes the job ready to be used again.
-func (j *job) over(o outcome) outcome {
-	j.timer.Stop()
-	*j = job{done: j.done, timer: j.timer}
-	jobs.Put(j)
-	return o
 }
