@@ -29,10 +29,9 @@ type upstreamConn struct {
 	net.Conn
 	raw     syscall.RawConn
 	in      *bufio.Reader // reads by upstreamConn.Read
-	out     *bufio.Writer
-	used    bool    // it has carried an exchange before
-	got     int     // bytes read of the present exchange
-	lookout lookout // of the present exchange
+	used    bool          // it has carried an exchange before
+	got     int           // bytes read of the present exchange
+	lookout lookout       // of the present exchange
 	idle    time.Time
 
 	cause  atomic.Pointer[error] // why we broke it
@@ -42,7 +41,7 @@ type upstreamConn struct {
 }
 
 func newUpstreamConn(c net.Conn, headerBytes int) (*upstreamConn, error) {
-	u := &upstreamConn{Conn: c, out: bufio.NewWriterSize(c, 4096)}
+	u := &upstreamConn{Conn: c}
 	u.in = bufio.NewReaderSize(u, headerBytes)
 	u.peek = func(fd uintptr) {
 		_, _, err := unix.Recvfrom(int(fd), u.peeked[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
@@ -100,24 +99,47 @@ func (u *upstreamConn) usable() bool {
 	return u.in.Buffered() == 0 && u.raw.Control(u.peek) == nil && u.quiet
 }
 
-// gone says whether the client has closed its connection, without taking anything from it. Who has only closed its
-// sending side counts as gone, as with other proxies.
-func gone(client net.Conn) bool {
-	c, ok := innermost(client).(syscall.Conn)
+// socket looks at a client's connection without taking anything from it.
+type socket struct{ raw syscall.RawConn }
+
+// socketOf is zero, and knows nothing, for a connection that is none.
+func socketOf(c net.Conn) socket {
+	s, ok := innermost(c).(syscall.Conn)
 	if !ok {
+		return socket{}
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return socket{}
+	}
+	return socket{raw}
+}
+
+func (s socket) peek() (n int, err error) {
+	var b [1]byte
+	controlled := s.raw.Control(func(fd uintptr) {
+		n, _, err = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	})
+	return n, errors.Join(controlled, err)
+}
+
+// readable says whether a read would not have to wait.
+func (s socket) readable() bool {
+	if s.raw == nil {
 		return false
 	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return true
+	n, err := s.peek()
+	return n > 0 && err == nil
+}
+
+// ended says whether the client has closed its connection. Who has only closed its sending side counts too, as with
+// other proxies.
+func (s socket) ended() bool {
+	if s.raw == nil {
+		return false
 	}
-	is := false
-	err = raw.Control(func(fd uintptr) {
-		var b [1]byte
-		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		is = err == nil && n == 0 || err != nil && err != unix.EAGAIN && err != unix.EINTR
-	})
-	return is || err != nil
+	n, err := s.peek()
+	return n == 0 && err == nil || err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
 }
 
 // innermost is the socket below the layers that servers put around it.

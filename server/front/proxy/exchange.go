@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"io"
 	"net"
 	"time"
 
@@ -10,6 +11,9 @@ import (
 
 // inlineBody is up to where a body is sent before the response is waited for: the server has read so much already.
 const inlineBody = 8 << 10
+
+// surelyTaken is what the buffer of a socket that has nothing in it takes without waiting.
+const surelyTaken = 4 << 10
 
 // maxInterim bounds the interim responses before a response.
 const maxInterim = 16
@@ -23,6 +27,7 @@ type exchange struct {
 	c      *upstreamConn
 	head   head
 	upload *upload // nil if the request was sent whole before its response was waited for
+	buffer *[]byte // holds the head until an upload takes it
 	sent   time.Time
 	inBody bool // the head of the response has come
 	keep   bool // the connection can be used again
@@ -30,7 +35,8 @@ type exchange struct {
 
 // forward returns nil when the response is made, or is about to come through a body stream or a tunnel.
 func (p *Proxy) forward(ctx *fasthttp.RequestCtx, cid string) error {
-	e := &exchange{p: p, ctx: ctx, client: ctx.Conn(), cid: cid}
+	e := &exchange{p: p, ctx: ctx, client: ctx.Conn(), cid: cid, buffer: buffers.Get().(*[]byte)}
+	defer e.release()
 	text, err := e.makeHead()
 	if err != nil {
 		return err
@@ -76,9 +82,12 @@ func (e *exchange) makeHead() ([]byte, error) {
 		method: request.Header.Method(), target: request.Header.RequestURI(), host: host, raw: request.Header.RawHeaders(),
 		length: length, cid: e.cid, prefix: e.p.prefix, setTo: e.p.setTo,
 	}
-	text, err := e.head.append(make([]byte, 0, len(e.head.raw)+512))
+	text, err := e.head.append((*e.buffer)[:0])
 	if err != nil {
 		return nil, badRequest(err)
+	}
+	if len(text) > bufferSize-inlineBody {
+		return nil, &failure{fasthttp.StatusRequestHeaderFieldsTooLarge, "bad_request", "the request headers are too large", nil}
 	}
 	return text, nil
 }
@@ -114,20 +123,39 @@ func (e *exchange) try(head []byte, fresh bool) error {
 
 // send sends the head, and the body if it is small and here; a larger one it begins to send.
 func (e *exchange) send(head []byte) error {
-	if err := e.c.SetWriteDeadline(time.Now().Add(e.p.options.BodyTimeout)); err != nil {
-		return whyNoAnswer(e.c.because(err), 0)
-	}
-	_, _ = e.c.out.Write(head) // the writer remembers its error until it is flushed
-	if e.ctx.Request.IsBodyStream() && (e.head.length > inlineBody || e.head.length == chunked) {
-		e.upload = startUpload(e)
+	body := []byte(nil)
+	switch {
+	case e.head.length == none || e.head.length == 0:
+	case !e.ctx.Request.IsBodyStream():
+		body = e.ctx.Request.Body()
+	case e.head.length > inlineBody || e.head.length == chunked:
+		e.upload = startUpload(e, e.buffer, len(head))
+		e.buffer = nil
 		return nil
+	default:
+		body = (*e.buffer)[len(head) : len(head)+e.head.length]
+		if _, err := io.ReadFull(e.ctx.Request.BodyStream(), body); err != nil {
+			return clientFault(err)
+		}
 	}
-	if e.head.length > 0 {
-		if err := e.sendInline(); err != nil {
+	return e.sendWhole(head, body)
+}
+
+// sendWhole sends a request that is all here.
+func (e *exchange) sendWhole(head, body []byte) (err error) {
+	if len(head)+len(body) > surelyTaken {
+		if err := e.c.SetWriteDeadline(time.Now().Add(e.p.options.BodyTimeout)); err != nil {
 			return whyNoAnswer(e.c.because(err), 0)
 		}
 	}
-	err := e.c.out.Flush()
+	if len(body) > 0 && cap(head)-len(head) >= len(body) {
+		_, err = e.c.Write(append(head, body...)) // onto itself, if it was read there
+	} else if _, err = e.c.Write(head); err == nil && len(body) > 0 {
+		_, err = e.c.Write(body)
+	}
+	if err == nil && len(head)+len(body) > surelyTaken {
+		err = e.c.SetWriteDeadline(time.Time{})
+	}
 	e.sent = time.Now()
 	if err != nil {
 		return whyNoAnswer(e.c.because(err), 0)
@@ -135,14 +163,11 @@ func (e *exchange) send(head []byte) error {
 	return nil
 }
 
-func (e *exchange) sendInline() error {
-	if !e.ctx.Request.IsBodyStream() {
-		_, _ = e.c.out.Write(e.ctx.Request.Body())
-		return nil
+func (e *exchange) release() {
+	if e.buffer != nil {
+		buffers.Put(e.buffer)
+		e.buffer = nil
 	}
-	buffer := buffers.Get().(*[]byte)
-	defer buffers.Put(buffer)
-	return (&upload{e: e, left: int64(e.head.length), known: true}).copy(*buffer)
 }
 
 // receiveHead reads the response's head into the front's response, and passes on what comes before it.
@@ -184,7 +209,7 @@ func (e *exchange) passInterim(h *fasthttp.ResponseHeader) {
 
 // look implements lookout: it is asked while the response is waited for.
 func (e *exchange) look(waited time.Duration) (time.Duration, error) {
-	if gone(e.client) {
+	if socketOf(e.client).ended() {
 		return 0, errGone
 	}
 	if e.inBody {

@@ -21,6 +21,11 @@ const (
 
 const cidName = "X-Zato-CID"
 
+var (
+	cidKey = []byte(cidName)
+	http11 = []byte("HTTP/1.1")
+)
+
 // classify is called for each header of each request, so it looks at the length first.
 func classify(name []byte) class {
 	switch len(name) {
@@ -121,13 +126,20 @@ func cleanse(h *fasthttp.ResponseHeader, cid string) (reusable bool) {
 			}
 		}
 	}
-	for _, name := range [...]string{
-		fasthttp.HeaderConnection, "Keep-Alive", fasthttp.HeaderUpgrade, fasthttp.HeaderTE, "Proxy-Connection",
-		fasthttp.HeaderProxyAuthenticate, fasthttp.HeaderProxyAuthorization, "Proxy-Authentication-Info", "X-Zato-Cid",
-	} {
+	var dropped []string
+	for name := range h.All() {
+		switch classify(name) {
+		case endToEnd, ofLength: // the server makes the length anew
+		default:
+			if !fold(name, "trailer") { // the server announces the trailers that it is going to send
+				dropped = append(dropped, string(name))
+			}
+		}
+	}
+	for _, name := range dropped {
 		h.Del(name)
 	}
-	h.SetProtocol([]byte("HTTP/1.1")) // the upstream may speak an older one
-	h.SetCanonical([]byte(cidName), []byte(cid))
+	h.SetProtocol(http11) // the upstream may speak an older one
+	h.SetCanonical(cidKey, []byte(cid))
 	return reusable
 }

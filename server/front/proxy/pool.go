@@ -23,9 +23,9 @@ type pool struct {
 	slots       chan struct{} // one for each connection in use
 
 	mu     sync.Mutex
-	idle   []*upstreamConn // by age, the oldest first
-	active map[*upstreamConn]struct{}
-	reaper *time.Timer // runs while there are idle ones
+	idle   []*upstreamConn            // by age, the oldest first
+	open   map[*upstreamConn]struct{} // those and the ones in use
+	reaper *time.Timer                // runs while there are idle ones
 	closed bool
 }
 
@@ -72,7 +72,7 @@ func (p *pool) get(ctx context.Context, fresh bool) (*upstreamConn, error) {
 		_ = conn.Close()
 		return nil, errStopped
 	}
-	p.active[c] = struct{}{}
+	p.open[c] = struct{}{}
 	return c, nil
 }
 
@@ -85,7 +85,6 @@ func (p *pool) pop() *upstreamConn {
 	c := p.idle[len(p.idle)-1]
 	p.idle[len(p.idle)-1] = nil
 	p.idle = p.idle[:len(p.idle)-1]
-	p.active[c] = struct{}{}
 	return c
 }
 
@@ -93,7 +92,7 @@ func (p *pool) pop() *upstreamConn {
 func (p *pool) forget(c *upstreamConn) {
 	_ = c.Close()
 	p.mu.Lock()
-	delete(p.active, c)
+	delete(p.open, c)
 	p.mu.Unlock()
 }
 
@@ -107,11 +106,9 @@ func (p *pool) drop(c *upstreamConn) {
 func (p *pool) keep(c *upstreamConn) {
 	c.used, c.got, c.lookout, c.idle = true, 0, nil, time.Now()
 	p.mu.Lock()
-	delete(p.active, c)
 	if p.closed {
 		p.mu.Unlock()
-		_ = c.Close()
-		<-p.slots
+		p.drop(c)
 		return
 	}
 	p.idle = append(p.idle, c)
@@ -137,6 +134,7 @@ func (p *pool) reap() {
 	old := 0
 	for old < len(p.idle) && time.Since(p.idle[old].idle) >= p.idleTimeout {
 		_ = p.idle[old].Close()
+		delete(p.open, p.idle[old])
 		old++
 	}
 	p.idle = append(p.idle[:0], p.idle[old:]...)
@@ -155,10 +153,11 @@ func (p *pool) close() {
 		p.reaper.Stop()
 	}
 	for _, c := range p.idle {
+		delete(p.open, c)
 		_ = c.Close()
 	}
 	p.idle = nil
-	for c := range p.active {
+	for c := range p.open {
 		c.interrupt(errStopped)
 	}
 }
@@ -166,5 +165,5 @@ func (p *pool) close() {
 func (p *pool) counts() (active, idle int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.active), len(p.idle)
+	return len(p.open) - len(p.idle), len(p.idle)
 }

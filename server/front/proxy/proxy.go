@@ -118,7 +118,7 @@ func New(options Options) (*Proxy, error) {
 	p.pool = pool{
 		dial:        func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", address) },
 		headerBytes: options.HeaderBytes, wait: options.ConnectTimeout, idleTimeout: options.IdleTimeout,
-		slots: make(chan struct{}, options.Connections), active: map[*upstreamConn]struct{}{},
+		slots: make(chan struct{}, options.Connections), open: map[*upstreamConn]struct{}{},
 	}
 	p.health = health{ask: p.ask, interval: options.HealthInterval}
 	p.metrics = newMetrics(options.Registry, p)

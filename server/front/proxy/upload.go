@@ -2,30 +2,36 @@ package proxy
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
 )
 
-const bufferSize = 32 << 10
+const bufferSize = 64 << 10
 
 var buffers = sync.Pool{New: func() any {
 	b := make([]byte, bufferSize)
 	return &b
 }}
 
-// endGrace is how long an upload may still take when its response has begun, to count as having ended before it.
-const endGrace = 5 * time.Millisecond
+// How long an upload may still take when its response has begun, to count as having ended before it: if the client is
+// still sending, and if only the last part is on its way to the application.
+const (
+	sendingGrace = 5 * time.Millisecond
+	lastGrace    = time.Second
+)
 
 // upload sends a request's body while its response is waited for.
 type upload struct {
-	e     *exchange
-	known bool  // the length is
-	left  int64 // of the body if its length is known, else what the limit leaves
+	e      *exchange
+	known  bool        // the length is
+	socket socket      // of the client
+	left   int64       // of the body if its length is known, else what the limit leaves
+	came   atomic.Bool // the whole body
 
 	done chan struct{}
 	// What follows may be read when done is closed.
@@ -37,24 +43,26 @@ func tooLarge() *failure {
 	return &failure{fasthttp.StatusRequestEntityTooLarge, "too_large", "the request body is too large", nil}
 }
 
-func startUpload(e *exchange) *upload {
-	u := &upload{e: e, done: make(chan struct{}), known: e.head.length >= 0, left: int64(e.head.length)}
+// startUpload begins to send a request whose head is at the beginning of the buffer, and takes the buffer.
+func startUpload(e *exchange, buffer *[]byte, head int) *upload {
+	u := &upload{e: e, done: make(chan struct{}), known: e.head.length >= 0, left: int64(e.head.length), socket: socketOf(e.client)}
 	if !u.known {
 		u.left = e.p.options.BodyBytes
 	}
-	go u.run()
+	go u.run(buffer, head)
 	return u
 }
 
-func (u *upload) run() {
+func (u *upload) run(buffer *[]byte, head int) {
 	defer close(u.done)
-	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
-	if u.err = u.e.c.out.Flush(); u.err == nil { // the application may answer before there is any body
-		u.err = u.copy(*buffer)
+	if u.known {
+		u.err = u.copy(*buffer, head)
+	} else {
+		u.err = u.copyChunks(*buffer, head)
 	}
 	if u.err == nil {
-		u.err = u.e.c.out.Flush()
+		u.err = u.e.c.SetWriteDeadline(time.Time{})
 	}
 	u.end = time.Now()
 	var fault *failure
@@ -64,63 +72,97 @@ func (u *upload) run() {
 	// An upstream that takes no more may have answered already: that is for the reader to see.
 }
 
-// copy sends the whole body. What is wrong with the client comes as a failure, what with the upstream as another error.
-func (u *upload) copy(buffer []byte) error {
-	body, header := u.e.ctx.Request.BodyStream(), &u.e.ctx.Request.Header
-	for {
-		n, err := u.read(body, buffer)
+// copy sends the head and a body of known length. The server has read the beginning of that, so the head need not go
+// alone. What is wrong with the client comes as a failure, what with the upstream as another error.
+func (u *upload) copy(buffer []byte, head int) error {
+	for u.left > 0 {
+		n, err := u.fill(buffer[head:])
 		if n > 0 {
-			if errWrite := u.write(buffer[:n]); errWrite != nil {
-				return errWrite
+			if err := u.write(buffer[:head+n]); err != nil {
+				return err
+			}
+			head = 0
+		}
+		switch {
+		case err == io.EOF && u.left > 0:
+			return clientFault(io.ErrUnexpectedEOF)
+		case err != nil && err != io.EOF:
+			return clientFault(err)
+		}
+	}
+	return nil
+}
+
+// fill reads as much as is here, or waits for something: many small parts would cost as many writes.
+func (u *upload) fill(space []byte) (n int, err error) {
+	for u.left > 0 && n < len(space) && err == nil && (n == 0 || u.socket.readable()) {
+		var m int
+		m, err = u.read(space[n:min(int64(len(space)), int64(n)+u.left)])
+		n += m
+	}
+	return n, err
+}
+
+// sizeRoom is what the size of a chunk and its line's end take.
+const sizeRoom = 10
+
+// copyChunks sends the head and a body of unknown length, of which there may be nothing yet.
+func (u *upload) copyChunks(buffer []byte, head int) error {
+	if err := u.write(buffer[:head]); err != nil {
+		return err
+	}
+	for {
+		n, err := u.read(buffer[sizeRoom : len(buffer)-2])
+		if n > 0 {
+			if err := u.write(chunk(buffer, n)); err != nil {
+				return err
 			}
 		}
 		switch {
 		case err == nil:
-			continue
 		case err != io.EOF:
 			return clientFault(err)
-		case u.known && u.left > 0:
+		case u.socket.ended(): // fasthttp takes the end of the connection, between two chunks, for the end of the body
 			return clientFault(io.ErrUnexpectedEOF)
-		case u.known:
-			return nil
-		case gone(u.e.client): // fasthttp takes the end of the connection, between two chunks, for the end of the body
-			return clientFault(io.ErrUnexpectedEOF)
+		default:
+			return u.write(append(append(buffer[:0], "0\r\n"...), u.e.ctx.Request.Header.TrailerHeader()...))
 		}
-		_, _ = u.e.c.out.WriteString("0\r\n")
-		_, err = u.e.c.out.Write(header.TrailerHeader())
-		return err
 	}
 }
 
-func (u *upload) read(body io.Reader, buffer []byte) (int, error) {
+// chunk frames n bytes of the buffer, from sizeRoom on.
+func chunk(buffer []byte, n int) []byte {
+	begin := sizeRoom - 2
+	copy(buffer[begin:], "\r\n")
+	for size := n; size > 0; size >>= 4 {
+		begin--
+		buffer[begin] = "0123456789abcdef"[size&15]
+	}
+	return append(buffer[begin:sizeRoom+n], "\r\n"...)
+}
+
+func (u *upload) read(buffer []byte) (int, error) {
 	if err := u.e.client.SetReadDeadline(time.Now().Add(u.e.p.options.BodyTimeout)); err != nil {
 		return 0, err
 	}
-	n, err := body.Read(buffer)
-	limited := u.known || u.e.p.options.BodyBytes > 0
-	if u.left -= int64(n); limited && u.left < 0 {
+	n, err := u.e.ctx.Request.BodyStream().Read(buffer)
+	u.left -= int64(n)
+	if err == io.EOF || u.known && u.left == 0 {
+		u.came.Store(true)
+	}
+	if !u.known && u.e.p.options.BodyBytes > 0 && u.left < 0 {
 		return 0, tooLarge()
 	}
 	return n, err
 }
 
-// write passes a part of the body on at once: what comes slowly may be waited for.
+// write passes a part on at once: what comes slowly may be waited for.
 func (u *upload) write(part []byte) error {
-	c := u.e.c
-	if err := c.SetWriteDeadline(time.Now().Add(u.e.p.options.BodyTimeout)); err != nil {
+	if err := u.e.c.SetWriteDeadline(time.Now().Add(u.e.p.options.BodyTimeout)); err != nil {
 		return err
 	}
-	if u.known {
-		_, err := c.out.Write(part)
-		if err == nil && u.left > 0 {
-			err = c.out.Flush()
-		}
-		return err
-	}
-	_, _ = fmt.Fprintf(c.out, "%x\r\n", len(part))
-	_, _ = c.out.Write(part)
-	_, _ = c.out.WriteString("\r\n")
-	return c.out.Flush()
+	_, err := u.e.c.Write(part)
+	return err
 }
 
 func clientFault(err error) error {
@@ -148,7 +190,11 @@ func (u *upload) ended() bool {
 }
 
 func (u *upload) endsSoon() bool {
-	timer := time.NewTimer(endGrace)
+	grace := sendingGrace
+	if u.came.Load() {
+		grace = lastGrace
+	}
+	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
 	case <-u.done:
