@@ -77,7 +77,7 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 	defer buffers.Put(buffer)
 	total := int64(0)
 	for {
-		n, err := b.Read(*buffer)
+		n, err := b.fill(*buffer)
 		if n > 0 {
 			if err := b.e.client.SetWriteDeadline(time.Now().Add(b.e.p.options.BodyTimeout)); err != nil {
 				return total, err
@@ -95,6 +95,16 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 			return total, err
 		}
 	}
+}
+
+// fill reads as much as is here, or waits for something: many small parts would cost as many writes.
+func (b *body) fill(space []byte) (n int, err error) {
+	for n < len(space) && err == nil && (n == 0 || b.length != chunked && b.e.c.readable()) {
+		var m int
+		m, err = b.Read(space[n:])
+		n += m
+	}
+	return n, err
 }
 
 // Read reads from the upstream.

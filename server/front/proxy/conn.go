@@ -34,18 +34,18 @@ type upstreamConn struct {
 	lookout lookout       // of the present exchange
 	idle    time.Time
 
-	cause  atomic.Pointer[error] // why we broke it
-	quiet  bool                  // answer of the last peek
-	peek   func(fd uintptr)
-	peeked [1]byte
+	cause   atomic.Pointer[error] // why we broke it
+	peek    func(fd uintptr)
+	peekN   int // answers of the last peek
+	peekErr error
+	peeked  [1]byte
 }
 
 func newUpstreamConn(c net.Conn, headerBytes int) (*upstreamConn, error) {
 	u := &upstreamConn{Conn: c}
 	u.in = bufio.NewReaderSize(u, headerBytes)
 	u.peek = func(fd uintptr) {
-		_, _, err := unix.Recvfrom(int(fd), u.peeked[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		u.quiet = err == unix.EAGAIN
+		u.peekN, _, u.peekErr = unix.Recvfrom(int(fd), u.peeked[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	}
 	tcp, ok := c.(syscall.Conn)
 	if !ok {
@@ -95,8 +95,12 @@ func (u *upstreamConn) because(err error) error {
 
 // usable says whether an unused connection has neither been closed by the upstream nor got what nobody asked for.
 func (u *upstreamConn) usable() bool {
-	u.quiet = false
-	return u.in.Buffered() == 0 && u.raw.Control(u.peek) == nil && u.quiet
+	return u.in.Buffered() == 0 && u.raw.Control(u.peek) == nil && u.peekErr == unix.EAGAIN
+}
+
+// readable says whether a read would not have to wait.
+func (u *upstreamConn) readable() bool {
+	return u.in.Buffered() > 0 || u.raw.Control(u.peek) == nil && u.peekN > 0 && u.peekErr == nil
 }
 
 // socket looks at a client's connection without taking anything from it.
