@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -10,6 +11,9 @@ import (
 
 	"github.com/valyala/fasthttp"
 )
+
+// errNotAsked is what is known before the first answer.
+var errNotAsked = errors.New("the application has not been asked yet")
 
 // health remembers whether the upstream was well when it was asked last.
 type health struct {
@@ -27,6 +31,21 @@ type health struct {
 // anew, and until it comes the others are told the old one.
 func (p *Proxy) Ready(ctx context.Context) error { return p.health.ready(ctx) }
 
+// Known is what Ready would say, if that is known already: it never waits. When what is known is too old it begins to
+// ask anew, and says so much as long as nothing is known at all.
+func (p *Proxy) Known() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return errStopped
+	}
+	old, err := p.health.known()
+	if old {
+		p.ending.Go(func() { p.health.keep(p.health.ask(p.alive)) })
+	}
+	return err
+}
+
 func (h *health) ready(ctx context.Context) error {
 	h.mu.Lock()
 	first := h.asked.IsZero()
@@ -37,13 +56,34 @@ func (h *health) ready(ctx context.Context) error {
 	h.asking = true
 	h.mu.Unlock()
 	err := h.ask(ctx)
+	if ctx.Err() != nil { // it says nothing about the application
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.asking = false
+		return err
+	}
+	h.keep(err)
+	return err
+}
+
+// known is what is known. If it is old, the caller must ask anew, and keep the answer.
+func (h *health) known() (old bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.asking = false
-	if ctx.Err() == nil { // else it says nothing about the application
-		h.asked, h.err = time.Now(), err
+	err = h.err
+	if h.asked.IsZero() {
+		err = errNotAsked
 	}
-	return err
+	if old = !h.asking && (h.asked.IsZero() || time.Since(h.asked) >= h.interval); old {
+		h.asking = true
+	}
+	return old, err
+}
+
+func (h *health) keep(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asking, h.asked, h.err = false, time.Now(), err
 }
 
 // ask asks on a connection of its own: the pool's may all be in use, and whether new ones are accepted is the question.

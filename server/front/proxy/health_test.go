@@ -86,3 +86,20 @@ func TestTheApplicationIsAskedOnceInAnInterval(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsKnownIsToldWithoutWaiting(t *testing.T) {
+	var status atomic.Int32
+	status.Store(200)
+	s := start(t, application(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(status.Load())) }),
+		func(o *Options) { o.HealthPath, o.HealthInterval = "/", time.Millisecond })
+	if err := s.Known(); err != errNotAsked {
+		t.Errorf("at first: %v", err)
+	}
+	eventually(t, "the application is known to be well", func() bool { return s.Known() == nil })
+	status.Store(503)
+	eventually(t, "the application is known to be ill", func() bool { return s.Known() != nil })
+	s.Close()
+	if err := s.Known(); err != errStopped {
+		t.Errorf("in the end: %v", err)
+	}
+}
