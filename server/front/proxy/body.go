@@ -73,21 +73,13 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 	if b.length >= 0 {
 		w = b.e.client // the server's writer would keep small parts back until there are more
 	}
-	buffer := buffers.Get().(*[]byte)
-	defer buffers.Put(buffer)
 	total := int64(0)
 	for {
-		n, err := b.fill(*buffer)
-		if n > 0 {
-			if err := b.e.client.SetWriteDeadline(time.Now().Add(b.e.p.options.BodyTimeout)); err != nil {
-				return total, err
-			}
-			m, err := w.Write((*buffer)[:n])
-			total += int64(m)
-			if err != nil {
-				return total, err
-			}
+		if !b.whole && !b.e.c.readable() {
+			_, _ = b.e.c.in.Peek(1) // wait without a buffer, of which there may be thousands; Read tells what is wrong
 		}
+		n, err := b.pass(w)
+		total += int64(n)
 		if err == io.EOF {
 			return total, nil
 		}
@@ -95,6 +87,22 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 			return total, err
 		}
 	}
+}
+
+// pass passes on what is here.
+func (b *body) pass(w io.Writer) (written int, err error) {
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	n, err := b.fill(*buffer)
+	if n > 0 {
+		if err := b.e.client.SetWriteDeadline(time.Now().Add(b.e.p.options.BodyTimeout)); err != nil {
+			return 0, err
+		}
+		if written, err := w.Write((*buffer)[:n]); err != nil {
+			return written, err
+		}
+	}
+	return n, err
 }
 
 // fill reads as much as is here, or waits for something: many small parts would cost as many writes.

@@ -35,7 +35,7 @@ type exchange struct {
 
 // forward returns nil when the response is made, or is about to come through a body stream or a tunnel.
 func (p *Proxy) forward(ctx *fasthttp.RequestCtx, cid string) error {
-	e := &exchange{p: p, ctx: ctx, client: ctx.Conn(), cid: cid, buffer: buffers.Get().(*[]byte)}
+	e := &exchange{p: p, ctx: ctx, client: ctx.Conn(), cid: cid}
 	defer e.release()
 	text, err := e.makeHead()
 	if err != nil {
@@ -49,7 +49,9 @@ func (p *Proxy) forward(ctx *fasthttp.RequestCtx, cid string) error {
 	if errors.As(err, &f) && f.reason == "no_response" && e.again() {
 		p.pool.forget(e.c)
 		p.metrics.repeated.Inc()
-		err = e.try(text, true)
+		if text, err = e.makeHead(); err == nil {
+			err = e.try(text, true)
+		}
 	}
 	if err != nil {
 		e.abandon()
@@ -82,6 +84,7 @@ func (e *exchange) makeHead() ([]byte, error) {
 		method: request.Header.Method(), target: request.Header.RequestURI(), host: host, raw: request.Header.RawHeaders(),
 		length: length, cid: e.cid, prefix: e.p.prefix, setTo: e.p.setTo,
 	}
+	e.buffer = buffers.Get().(*[]byte)
 	text, err := e.head.append((*e.buffer)[:0])
 	if err != nil {
 		return nil, badRequest(err)
@@ -112,7 +115,9 @@ func (e *exchange) try(head []byte, fresh bool) error {
 		return whyNoConnection(err)
 	}
 	e.c, c.lookout = c, e
-	if err := e.send(head); err != nil {
+	err = e.send(head)
+	e.release() // the application may take its time
+	if err != nil {
 		return err
 	}
 	if err := e.receiveHead(); err != nil {

@@ -97,6 +97,7 @@ func start(t testing.TB, upstream string, change func(*Options)) *stage {
 		if err := server.Shutdown(); err != nil {
 			t.Error(err)
 		}
+		_ = listener.Close() // if the server was stopped before it began to serve, it has not
 		if err := <-served; err != nil {
 			t.Error(err)
 		}

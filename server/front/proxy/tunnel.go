@@ -27,6 +27,7 @@ type tunnel struct {
 	upstream *upstreamConn
 	cid      string
 	active   atomic.Int64 // when something was sent last, in Unix nanoseconds
+	half     atomic.Bool  // one direction has ended: the other must not last for ever
 	orphan   *time.Timer  // ends a tunnel that the server did not begin
 	ending   sync.Once
 }
@@ -110,6 +111,8 @@ func (t *tunnel) copy(to net.Conn, read func([]byte) (int, error)) {
 			}
 		}
 		if err == io.EOF && closeWrite(to) {
+			t.touch()
+			t.half.Store(true)
 			return
 		}
 		if err != nil {
@@ -143,13 +146,18 @@ func (t *tunnel) readClient(client net.Conn) func([]byte) (int, error) {
 	}
 }
 
-// look implements lookout: a tunnel is given up when neither side has sent anything for long.
+// look implements lookout: a tunnel is given up when neither side has sent anything for long, or for not so long if only
+// one side can still send.
 func (t *tunnel) look(time.Duration) (time.Duration, error) {
-	left := t.p.options.TunnelTimeout - time.Since(time.Unix(0, t.active.Load()))
+	patience := t.p.options.TunnelTimeout
+	if t.half.Load() {
+		patience = min(patience, t.p.options.BodyTimeout)
+	}
+	left := patience - time.Since(time.Unix(0, t.active.Load()))
 	if left <= 0 {
 		return 0, errors.New("the tunnel was silent for too long")
 	}
-	return left, nil
+	return min(left, t.p.options.BodyTimeout), nil
 }
 
 func (t *tunnel) touch() { t.active.Store(time.Now().UnixNano()) }

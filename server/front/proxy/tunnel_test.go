@@ -86,6 +86,15 @@ func TestTheApplicationCanEndATunnel(t *testing.T) {
 	_ = c.Close()
 }
 
+func TestAClientThatDoesNotHangUpIsHungUpOn(t *testing.T) {
+	s := start(t, script(t, func(c net.Conn, in *bufio.Reader) {
+		_, _ = readHead(in)
+		_, _ = io.WriteString(c, grantUpgrade)
+	}), func(o *Options) { o.BodyTimeout = 100 * time.Millisecond })
+	s.upgrade(t, "")
+	eventually(t, "the tunnel is forgotten", func() bool { return s.metric(t, "zato_server_upstream_tunnels") == 0 })
+}
+
 func TestASilentTunnelEnds(t *testing.T) {
 	s := start(t, echo(t), func(o *Options) { o.TunnelTimeout = 100 * time.Millisecond })
 	c, _ := s.upgrade(t, "")
