@@ -132,7 +132,7 @@ func TestOnlyHarmlessRequestsAreSentAgain(t *testing.T) {
 		{"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi", 502},
 	} {
 		t.Run(c.request[:6], func(t *testing.T) {
-			s := start(t, upstream, nil)
+			s := start(t, upstream, func(o *Options) { o.IdleTimeout = time.Minute })
 			s.exchange(t, get).check(t, 200, "")
 			requests.Store(0)
 			if got := s.exchange(t, c.request); got.StatusCode != c.status {
@@ -147,9 +147,13 @@ func TestOnlyHarmlessRequestsAreSentAgain(t *testing.T) {
 
 func TestAConnectionThatTheApplicationClosedIsNotUsed(t *testing.T) {
 	s := start(t, answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), nil)
-	for range 5 {
-		s.exchange(t, get).check(t, 200, "")
+	for range 10 {
 		s.exchange(t, "POST / HTTP/1.1\r\nHost: x\r\n\r\n").check(t, 200, "")
+		eventually(t, "the application's close has arrived", func() bool {
+			s.pool.mu.Lock()
+			defer s.pool.mu.Unlock()
+			return len(s.pool.idle) == 0 || !s.pool.idle[0].usable()
+		})
 	}
 }
 

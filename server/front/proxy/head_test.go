@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/valyala/fasthttp"
 	"pgregory.net/rapid"
 )
 
@@ -130,4 +131,43 @@ func TestConnectionCannotNameWhatTheLoadBalancerSaid(t *testing.T) {
 			t.Errorf("%q, %v", text, err)
 		}
 	}
+}
+
+func TestResponsesAreCleansed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		raw := "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n"
+		var want []string
+		for range rapid.IntRange(0, 8).Draw(t, "lines") {
+			if rapid.Bool().Draw(t, "hop by hop") {
+				raw += rapid.SampledFrom([]string{
+					"Keep-Alive: x", "TE: x", "Connection: close", "Connection: gone, keep-alive", "Gone: 1", "gone: 2", "Proxy-A: b",
+					"proxy-authenticate: c", "Upgrade: x", "X-Zato-CID: other", "x_zato_cid: other", "Connection: Content-Length, X-Zato-CID",
+				}).Draw(t, "line") + "\r\n"
+				continue
+			}
+			name, value := rapid.SampledFrom([]string{"A", "Bb", "Set-Cookie", "Etag", "X-Forwarded-For"}).Draw(t, "name"), rapid.StringMatching(`[!-~]{0,9}`).Draw(t, "value")
+			raw += name + ": " + value + "\r\n"
+			want = append(want, name+": "+value)
+		}
+		var h fasthttp.ResponseHeader
+		if err := h.Read(bufio.NewReader(strings.NewReader(raw + "Connection: gone\r\n\r\n"))); err != nil {
+			t.Fatal(err)
+		}
+		if reusable := cleanse(&h, testCID); reusable == strings.Contains(raw, "Connection: close") {
+			t.Fatalf("reusable: %v after %q", reusable, raw)
+		}
+		var got []string
+		for line := range strings.SplitSeq(string(h.Header()), "\r\n") {
+			if name, _, _ := strings.Cut(line, ":"); slices.Contains([]string{"A", "Bb", "Set-Cookie", "Etag", "X-Forwarded-For"}, name) {
+				got = append(got, line)
+			} else if line != "" && name != "Date" && name != "Content-Length" && line != "X-Zato-CID: "+testCID && !strings.HasPrefix(line, "HTTP/1.1 200 OK") && name != "Content-Type" {
+				t.Fatalf("%q was passed on, of %q", line, raw)
+			}
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) || strings.Count(string(h.Header()), "X-Zato-CID") != 1 {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	})
 }
