@@ -19,6 +19,7 @@ var errNotAsked = errors.New("the application has not been asked yet")
 type health struct {
 	ask      func(ctx context.Context) error
 	interval time.Duration
+	changed  func(err error) // is told when the application falls ill or gets well; may be nil
 
 	mu     sync.Mutex
 	asking bool
@@ -83,7 +84,17 @@ func (h *health) known() (old bool, err error) {
 func (h *health) keep(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.changed != nil && (h.asked.IsZero() || (h.err == nil) != (err == nil)) {
+		h.changed(err)
+	}
 	h.asking, h.asked, h.err = false, time.Now(), err
+}
+
+// well says whether the application was well when it was asked last.
+func (h *health) well() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.asked.IsZero() && h.err == nil
 }
 
 // ask asks on a connection of its own: the pool's may all be in use, and whether new ones are accepted is the question.
@@ -119,4 +130,12 @@ func (p *Proxy) askPath(conn net.Conn, deadline time.Time) (status int, err erro
 	var head fasthttp.ResponseHeader
 	err = head.Read(bufio.NewReaderSize(conn, p.options.HeaderBytes))
 	return head.StatusCode(), err
+}
+
+func (p *Proxy) logHealth(err error) {
+	if err != nil {
+		p.log.Warn().Err(err).Msg("the application is not well: this server is not ready")
+		return
+	}
+	p.log.Info().Str("upstream", p.options.Upstream).Msg("the application is well")
 }

@@ -96,8 +96,14 @@ func TestWhatIsKnownIsToldWithoutWaiting(t *testing.T) {
 		t.Errorf("at first: %v", err)
 	}
 	eventually(t, "the application is known to be well", func() bool { return s.Known() == nil })
+	if got := s.metric(t, "zato_server_upstream_up"); got != 1 {
+		t.Errorf("the metric is %v", got)
+	}
 	status.Store(503)
 	eventually(t, "the application is known to be ill", func() bool { return s.Known() != nil })
+	if got, log := s.metric(t, "zato_server_upstream_up"), s.log.String(); got != 0 || !strings.Contains(log, "is well") || !strings.Contains(log, "is not well") {
+		t.Errorf("the metric is %v, the log %s", got, log)
+	}
 	s.Close()
 	if err := s.Known(); err != errStopped {
 		t.Errorf("in the end: %v", err)

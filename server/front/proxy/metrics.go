@@ -33,6 +33,15 @@ func newMetrics(registry prometheus.Registerer, p *Proxy) *metrics {
 		connections("active", func() int { active, _ := p.pool.counts(); return active }),
 		connections("idle", func() int { _, idle := p.pool.counts(); return idle }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "zato_server_upstream_up",
+			Help: "1 if the application was well when it was asked last.",
+		}, func() float64 {
+			if p.health.well() {
+				return 1
+			}
+			return 0
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "zato_server_upstream_tunnels",
 			Help: "WebSockets, and other connections that left HTTP, through this server.",
 		}, func() float64 {

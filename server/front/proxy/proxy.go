@@ -124,7 +124,7 @@ func New(options Options) (*Proxy, error) {
 		headerBytes: options.HeaderBytes, wait: options.ConnectTimeout, idleTimeout: options.IdleTimeout,
 		slots: make(chan struct{}, options.Connections), open: map[*upstreamConn]struct{}{},
 	}
-	p.health = health{ask: p.ask, interval: options.HealthInterval}
+	p.health = health{ask: p.ask, interval: options.HealthInterval, changed: p.logHealth}
 	p.metrics = newMetrics(options.Registry, p)
 	return p, nil
 }
