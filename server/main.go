@@ -45,6 +45,9 @@ type settings struct {
 	CheckInterval   time.Duration `default:"1s" help:"How often Consul asks for /zato/ping; at least 1s."`
 	DeregisterAfter time.Duration `default:"10m" help:"Consul forgets a server that has been failing for so long; at least 1m, 0 for never."`
 
+	ProxyUpstream   string `placeholder:"URL" help:"Application behind this server, like http://127.0.0.1:8000: it gets every request whose path is not the server's own."`
+	ProxyHealthPath string `placeholder:"PATH" help:"What to ask the application for to know whether it is well; any answer but a 5xx is good. Default: connecting is enough."`
+
 	DrainTimeout  time.Duration `default:"3s" help:"Longest wait, when stopping, for the load balancer to drain this server; 0 for none."`
 	FinishTimeout time.Duration `default:"5s" help:"Longest wait, after that, for requests in flight."`
 
@@ -76,6 +79,9 @@ func (s *settings) Validate() error {
 	if s.Advertise != "" && program.Unspecified(s.Advertise.Host()) {
 		faults = append(faults, fmt.Errorf("--advertise: %q: must name a host that others can reach", s.Advertise))
 	}
+	if s.ProxyHealthPath != "" && s.ProxyUpstream == "" {
+		faults = append(faults, errors.New("--proxy-health-path: needs --proxy-upstream"))
+	}
 	return errors.Join(faults...)
 }
 
@@ -96,8 +102,12 @@ func (s *settings) Run(ctx context.Context, log zerolog.Logger) error {
 func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent, log zerolog.Logger) error {
 	services := service.NewRegistry()
 	var routes front.Table
+	application := &application{}
+	if err := application.name(services, s); err != nil {
+		return err
+	}
 	ping, _ := services.Lookup("zato.ping")
-	if err := routes.Add(pingPath, ping, "GET", "POST"); err != nil {
+	if err := routes.Add(pingPath, application.ifReady(ping), "GET", "POST"); err != nil {
 		return err
 	}
 	registry := prometheus.NewRegistry()
@@ -110,8 +120,15 @@ func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent
 	log = log.With().Str("id", registration.ID).Logger()
 	log.Info().Stringer("listen", listener.Addr()).Str("check", registration.Check.URL).
 		Str("version", registration.Meta["version"]).Strs("services", services.Names()).Msg("listening")
+	answering := front.New(&routes, front.DefaultLimits(), registry, log)
+	if err := application.attach(answering, s); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	if application.proxy != nil && application.proxy.Ready(ctx) != nil {
+		registration.Check.InitialStatus = consul.Critical
+	}
 	return life{
-		front:         front.New(&routes, front.DefaultLimits(), registry, log),
+		front:         answering,
 		listener:      listener,
 		member:        &membership{agent: agent, registration: registration, ackKey: consul.DrainedKey(s.Cluster, registration.ID), log: log},
 		drainTimeout:  s.DrainTimeout,

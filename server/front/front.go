@@ -25,6 +25,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
+	"zatoha/server/front/proxy"
 	"zatoha/server/service"
 )
 
@@ -72,6 +73,8 @@ type Front struct {
 	metrics  *metrics
 	scrape   fasthttp.RequestHandler
 	server   *fasthttp.Server
+	registry *prometheus.Registry
+	proxy    *proxy.Proxy    // nil if there is no application behind this server
 	services context.Context // of every service call
 	giveUp   context.CancelFunc
 }
@@ -80,7 +83,7 @@ type Front struct {
 // metrics. Giving one registry to two fronts panics.
 func New(router Router, limits Limits, registry *prometheus.Registry, log zerolog.Logger) *Front {
 	f := &Front{
-		router: router, limits: limits, log: log, metrics: newMetrics(registry),
+		router: router, limits: limits, log: log, metrics: newMetrics(registry), registry: registry,
 		scrape: fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(registry, promhttp.HandlerOpts{})),
 	}
 	f.services, f.giveUp = context.WithCancel(context.Background())
@@ -120,7 +123,11 @@ func (f *Front) Serve(listener net.Listener) error {
 // answered. Services that are not done after the time given find their context ended, and requests from then on get 503;
 // a moment later Shutdown returns in any case, with an error if it left connections behind. Call it once.
 func (f *Front) Shutdown(finish time.Duration) error {
-	defer time.AfterFunc(finish, f.giveUp).Stop()
+	defer time.AfterFunc(finish, func() {
+		f.giveUp()
+		f.closeProxy()
+	}).Stop()
+	defer f.closeProxy()
 	defer f.giveUp()
 	ctx, cancel := context.WithTimeout(context.Background(), finish+answerGrace)
 	defer cancel()
@@ -167,10 +174,15 @@ func (f *Front) dispatch(ctx *fasthttp.RequestCtx, cid string) (class string) {
 	switch {
 	case match.Route != nil:
 		class = match.Route.Pattern
-		f.call(ctx, match.Route, cid)
+		if f.collect(ctx) {
+			f.call(ctx, match.Route, cid)
+		}
 	case match.Allow != "":
 		ctx.Response.Header.Set(fasthttp.HeaderAllow, match.Allow)
 		fail(ctx, fasthttp.StatusMethodNotAllowed, cid, "this path takes "+match.Allow)
+	case f.proxy != nil:
+		class = proxied
+		f.proxy.Handle(ctx, cid)
 	default:
 		fail(ctx, fasthttp.StatusNotFound, cid, "nothing is at this path")
 	}
