@@ -39,6 +39,7 @@ func (p *planCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) e
 	catalog, unreachable := reconcile.Look(ctx, agent, p.Service, p.ServerMaxConn, lookTimeout)
 	if unreachable == nil {
 		members, refused := state.Desire(catalog)
+		members, forecast.parity = state.Compare(pool, catalog, members, p.Parity)
 		forecast.plan, forecast.refused = state.Diff(pool, members, p.policy()), refused
 	}
 	forecast.unreachable, forecast.index = unreachable, catalog.Index
@@ -56,6 +57,7 @@ type forecast struct {
 	pool        state.Pool
 	plan        state.Plan
 	refused     []state.Refusal
+	parity      state.Parity
 	index       uint64
 	unreachable error // why Consul does not say what it wants
 	edit        haproxy.Edit
@@ -73,6 +75,7 @@ func (f forecast) print(out io.Writer) error {
 	for _, refusal := range f.refused {
 		fmt.Fprintf(&text, "  cannot be balanced: %s: %s\n", refusal.ID, refusal.Reason)
 	}
+	text.WriteString(indentedParity(f.parity))
 	diff, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
 		A: difflib.SplitLines(f.edit.Old), B: difflib.SplitLines(f.edit.New), FromFile: f.place + ", now", ToFile: f.place + ", then",
 	})
@@ -114,4 +117,12 @@ func indented(text string) string {
 		return "  no change\n"
 	}
 	return "  " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n  ") + "\n"
+}
+
+// indentedParity names the servers whose services differ.
+func indentedParity(parity state.Parity) string {
+	if lines := parityLines(parity); len(lines) > 0 {
+		return indented(strings.Join(lines, "\n"))
+	}
+	return ""
 }

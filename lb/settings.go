@@ -24,11 +24,12 @@ type settings struct {
 
 	ConsulHTTPAddr string `env:"CONSUL_HTTP_ADDR" default:"127.0.0.1:8500" help:"Consul agent. The other CONSUL_* variables hold too."`
 
-	Slots    int           `default:"10" help:"Server slots to begin with."`
-	Headroom int           `default:"10" help:"Free slots to have after growing, which takes a reload."`
-	Guard    float64       `default:"0.5" help:"Largest share of the servers that may vanish unannounced at once; more are kept. 1 turns the guard off."`
-	Resync   time.Duration `default:"5s" help:"Longest time between two comparisons of HAProxy with what it should be."`
-	CheckURI string        `default:"/zato/ping" help:"What HAProxy's health checks ask of a server; any answer but a 5xx is good."`
+	Slots    int                `default:"10" help:"Server slots to begin with."`
+	Headroom int                `default:"10" help:"Free slots to have after growing, which takes a reload."`
+	Guard    float64            `default:"0.5" help:"Largest share of the servers that may vanish unannounced at once; more are kept. 1 turns the guard off."`
+	Parity   state.ParityPolicy `default:"report" enum:"report,hold" help:"What becomes of a server whose services are not those of most servers: ${enum}. hold keeps it out of rotation until it is like most, or as many are like it."`
+	Resync   time.Duration      `default:"5s" help:"Longest time between two comparisons of HAProxy with what it should be."`
+	CheckURI string             `default:"/zato/ping" help:"What HAProxy's health checks ask of a server; any answer but a 5xx is good."`
 
 	frontFlags
 }
@@ -51,7 +52,9 @@ func (s *settings) Validate() error {
 	return errors.Join(append(faults, s.frontFlags.Validate())...)
 }
 
-func (s *settings) policy() state.Policy { return state.Policy{Headroom: s.Headroom, Guard: s.Guard} }
+func (s *settings) policy() state.Policy {
+	return state.Policy{Headroom: s.Headroom, Guard: s.Guard, Parity: s.Parity}
+}
 
 // options are what the settings say of our sections of haproxy.cfg.
 func (s *settings) options() haproxy.Options {

@@ -20,6 +20,7 @@ import (
 
 	"zatoha/deploy/program"
 	"zatoha/lb/admin"
+	"zatoha/lb/state"
 )
 
 // statusCommand shows the status page on a terminal. Its exit status is 0 if at least one server takes traffic, else 1.
@@ -86,7 +87,8 @@ func statusText(s admin.Status, colour bool) string {
 		fmt.Fprintf(&text, "%s %s. %s\n", paint(yellow, "!"), printable(risk.What), printable(risk.Means))
 	}
 	text.WriteString("\n" + serverTable(s, paint))
-	if len(s.Held)+len(s.Refused) > 0 {
+	differing := parityLines(s.Parity)
+	if len(s.Held)+len(s.Refused)+len(differing) > 0 {
 		text.WriteString("\n")
 	}
 	for _, change := range s.Held {
@@ -94,6 +96,9 @@ func statusText(s admin.Status, colour bool) string {
 	}
 	for _, refusal := range s.Refused {
 		fmt.Fprintf(&text, "refused: %s: %s\n", printable(refusal.ID), printable(refusal.Reason))
+	}
+	for _, line := range differing {
+		fmt.Fprintf(&text, "%s\n", line)
 	}
 	if len(s.Changes) > 0 {
 		text.WriteString("\n" + changeTable(s))
@@ -118,6 +123,19 @@ func serverTable(s admin.Status, paint func(escape, text string) string) string 
 		}
 	}
 	return strings.Join(lines, "\n") + fmt.Sprintf("\n%d slots free\n", s.Free)
+}
+
+// parityLines tell which servers have other services than most.
+func parityLines(parity state.Parity) []string {
+	var lines []string
+	for _, d := range parity.Differing {
+		line := fmt.Sprintf("differs: %s: services %s, most have %s", printable(d.ID), printable(d.Services), printable(parity.Majority))
+		if d.Held {
+			line += ": held out of rotation"
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // shownChanges is how many of the last changes are printed.

@@ -33,6 +33,7 @@ var someStatus = admin.Status{
 	},
 	Held:    []state.Change{{Slot: "slot-002", Before: state.Member{Key: "n/web-2", ID: "web-2", Address: "10.0.0.2", Port: 80, Weight: 10, Mode: state.Ready}}},
 	Refused: []state.Refusal{{ID: "web-9", Reason: "its port 0 is not one"}},
+	Parity:  state.Parity{Majority: "a1", Differing: []state.Differing{{Key: "n/web-2", ID: "web-2", Services: "b2", Held: true}, {Key: "n/web-3", ID: "web-3", Services: "c3"}}},
 	Changes: []reconcile.Entry{{At: time.Date(2026, 1, 2, 11, 58, 30, 0, time.UTC), Index: 42, What: "slot-001 fill"}},
 }
 
@@ -48,6 +49,8 @@ slot-002  web-2�[2J�  10.0.0.2:80  ready  DOWN     10      0         0      
 
 held back: slot-002 free: web-2 10.0.0.2:80 weight 10 ready -> nobody
 refused: web-9: its port 0 is not one
+differs: web-2: services b2, most have a1: held out of rotation
+differs: web-3: services c3, most have a1
 
 LAST CHANGES  CONSUL'S INDEX  WHAT
 1m30s ago     42              slot-001 fill

@@ -162,7 +162,7 @@ func selfCheck(ctx context.Context, listening net.Addr) error {
 		return fmt.Errorf("self-check: %w", err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusServiceUnavailable { // an application may start later
 		return fmt.Errorf("self-check: %s answers %s, want 200: does another program answer at this address?", url, response.Status)
 	}
 	return nil

@@ -28,6 +28,7 @@ import (
 	"zatoha/consul"
 	"zatoha/deploy/program"
 	"zatoha/server/front"
+	"zatoha/server/front/proxy"
 	"zatoha/server/invoke"
 	"zatoha/server/service"
 	"zatoha/server/tracing"
@@ -67,6 +68,9 @@ func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent
 		return errors.Join(err, listener.Close(), built.close())
 	}
 	registration, log := built.registration, built.log
+	if built.application != nil && built.application.Ready(ctx) != nil {
+		registration.Check.InitialStatus = consul.Critical
+	}
 	log.Info().Stringer("listen", listener.Addr()).Str("check", registration.Check.URL).
 		Str("version", registration.Meta["version"]).Strs("services", s.services.Names()).
 		Str("channels", registration.Meta["channels"]).Msg("listening")
@@ -97,6 +101,7 @@ func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent
 type parts struct {
 	front        *front.Front
 	channels     *channels
+	application  *proxy.Proxy // nil if there is none
 	fence        *invoke.Fence
 	registration consul.Registration
 	close        func() error // when the server has stopped
@@ -108,9 +113,15 @@ func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error)
 	if err != nil {
 		return nil, err
 	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	application, err := s.application(registry, log)
+	if err != nil {
+		return nil, err
+	}
 	router := &front.Live{}
 	ping, _ := s.services.Lookup(pingService)
-	route := &front.Route{Pattern: pingPath, Service: ping, Name: pingService}
+	route := &front.Route{Pattern: pingPath, Service: ifReady(application, ping), Name: pingService}
 	if err := router.Fixed.AddRoute(pingPath, route, "GET", "POST"); err != nil {
 		return nil, err
 	}
@@ -126,11 +137,9 @@ func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error)
 		return nil, err
 	}
 	channels.log = log.With().Str("id", registration.ID).Logger()
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registry.MustRegister(channels.collectors()...)
 	built := &parts{
-		channels: channels, fence: &invoke.Fence{}, registration: registration, log: channels.log, close: func() error { return nil },
+		channels: channels, application: application, fence: &invoke.Fence{}, registration: registration, log: channels.log, close: func() error { return nil },
 	}
 	options, err := s.tracing(built, registry)
 	if err != nil {
@@ -138,6 +147,7 @@ func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error)
 	}
 	options = append(options,
 		front.WithOutgoing(s.outgoing),
+		front.WithApplication(application),
 		front.WithRequestLog(front.RequestLog{Every: s.LogRequests, Slow: s.SlowRequest}),
 		front.WithInvocations(&front.Invocations{
 			Services: s.services, Fence: built.fence, Timeout: s.ServiceTimeout,
@@ -150,6 +160,9 @@ func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error)
 	built.front = front.New(router, s.limits(), registry, built.log, options...)
 	channels.forget = built.front.Forget
 	built.front.Require("channels", channels.informed)
+	if application != nil {
+		built.front.Require(proxyService, application.Known)
+	}
 	return built, nil
 }
 

@@ -25,6 +25,9 @@ type settings struct {
 	CheckInterval   time.Duration `default:"1s" help:"How often Consul asks for /zato/ping; at least 1s."`
 	DeregisterAfter time.Duration `default:"10m" help:"Consul forgets a server that has been failing for so long; at least 1m, 0 for never."`
 
+	ProxyUpstream   string `placeholder:"URL" help:"Application behind this server, like http://127.0.0.1:8000: it gets every request whose path is not the server's own, and those of channels whose service is proxy."`
+	ProxyHealthPath string `placeholder:"PATH" help:"What to ask the application for to know whether it is well; any answer but a 5xx is good. Default: connecting is enough."`
+
 	DrainTimeout  time.Duration `default:"3s" help:"Longest wait, when stopping, for the load balancer to drain this server; 0 for none."`
 	FinishTimeout time.Duration `default:"5s" help:"Longest wait, after that, for requests in flight."`
 
@@ -86,6 +89,9 @@ func (s *settings) Validate() error {
 	}
 	if s.Advertise != "" && program.Unspecified(s.Advertise.Host()) {
 		faults = append(faults, fmt.Errorf("--advertise: %q: must name a host that others can reach", s.Advertise))
+	}
+	if s.ProxyHealthPath != "" && s.ProxyUpstream == "" {
+		faults = append(faults, errors.New("--proxy-health-path: needs --proxy-upstream"))
 	}
 	return errors.Join(append(faults, s.limitFaults()...)...)
 }

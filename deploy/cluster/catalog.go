@@ -18,6 +18,7 @@ type Registration struct {
 	Service string // its name; zato-server is what the load balancer follows unless told otherwise
 	Address string // host:port
 	Weight  int    // 0 means Consul's default, 1
+	Meta    map[string]string
 }
 
 // catalogClient keeps its connections, for those who change the catalog often.
@@ -30,6 +31,9 @@ func (c *Cluster) Register(ctx context.Context, r Registration) error {
 		return fmt.Errorf("register %s: %w", r.ID, err)
 	}
 	definition := map[string]any{"ID": r.ID, "Name": r.Service, "Address": host, "Port": json.Number(port)}
+	if r.Meta != nil {
+		definition["Meta"] = r.Meta
+	}
 	if r.Weight > 0 {
 		definition["Weights"] = map[string]int{"Passing": r.Weight, "Warning": 1}
 	}

@@ -41,6 +41,7 @@ func TestTheLoadBalancerRefusesABadConfiguration(t *testing.T) {
 		"unknown field":       {[]string{"--config", file("lb.yaml", "listen: 127.0.0.1:1\nlisen: 1\n")}, []string{"lb.yaml:2", `unknown field "lisen"`, `did you mean "listen"`}},
 		"bad port":            {[]string{"--listen", "127.0.0.1:99999"}, []string{"--listen", "port must be 1..65535"}},
 		"bad share":           {[]string{"--guard", "2"}, []string{"--guard", "0..1"}},
+		"bad parity":          {[]string{"--parity", "maybe"}, []string{"--parity", `"report","hold"`}},
 		"bad address":         {[]string{"--consul-http-addr", "ftp://x"}, []string{"--consul-http-addr", "ftp"}},
 		"busy front":          {[]string{"--listen", busy.Addr().String()}, []string{"--listen", "is in use"}},
 		"busy status page":    {[]string{"--admin-listen", busy.Addr().String()}, []string{"--admin-listen", "is in use"}},

@@ -53,6 +53,15 @@ func (s *Status) risks() []Risk {
 		"So many servers vanished at once that it is not believed. They get traffic while HAProxy's checks reach them; lb release lets them go.")
 	risk(len(s.Refused) > 0, plural(len(s.Refused), "instance", "instances")+" cannot be balanced",
 		"Registered, but with data that HAProxy cannot use: see below for the reasons.")
+	held := s.heldForParity()
+	risk(held > 0, plural(held, "server is", "servers are")+" held out of rotation for other services than most have",
+		"It gets traffic when it has the services of most, or when as many have its own. --parity report lets it in at once.")
+	in := len(s.Parity.Differing) - held
+	risk(in > 0, plural(in, "server has", "servers have")+" other services than most, and "+map[bool]string{true: "takes", false: "take"}[in == 1]+" traffic",
+		"What a request is answered depends on which server gets it. Bring all to the same version; in the middle of an upgrade this passes.")
+	split := s.split()
+	risk(split != "", split,
+		"No hash is that of more than half, so nobody is held out of rotation. In the middle of an upgrade this passes.")
 	for _, peer := range s.Peers {
 		risk(peer.Diverges, fmt.Sprintf("Load balancer %s sends traffic to other servers than this one", peer.ID),
 			fmt.Sprintf("It follows Consul's index %d, this one %d. Compare their status pages: one is behind, or its guard holds.", peer.Index, s.Consul.Index))
@@ -77,7 +86,7 @@ func (s *Status) failing() int {
 
 // failing needs HAProxy's word: a slot of which nothing can be read is not known to fail.
 func (s Slot) failing() bool {
-	return s.Status != "" && !s.TakesTraffic && (s.Mode == state.Out || s.Mode == state.Ready && s.Weight > 0)
+	return s.Status != "" && !s.TakesTraffic && !s.Held && (s.Mode == state.Out || s.Mode == state.Ready && s.Weight > 0)
 }
 
 func (s *Status) consulAway() string {

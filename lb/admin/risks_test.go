@@ -46,8 +46,18 @@ func TestWhatWouldBreakItIsSaid(t *testing.T) {
 		},
 		"1 removal is held back by the guard": func(f *fake) { f.report.Held = make([]state.Change, 1) },
 		"2 instances cannot be balanced":      func(f *fake) { f.report.Refused = make([]state.Refusal, 2) },
-		"7 requests wait in the queue":        func(f *fake) { f.stats.Backend.Queue = 7 },
-		"No slot is free":                     func(f *fake) { f.report.Pool.Slots = f.report.Pool.Slots[:3] },
+		"1 server is held out of rotation for other services than most have": func(f *fake) {
+			f.report.Pool.Slots[2].Member.Mode = state.Out
+			f.report.Parity = state.Parity{Majority: "a", Differing: []state.Differing{{Key: f.report.Pool.Slots[2].Member.Key, Held: true}}}
+		},
+		"2 servers have other services than most, and take traffic": func(f *fake) {
+			f.report.Parity = state.Parity{Majority: "a", Differing: make([]state.Differing, 2)}
+		},
+		"The servers do not agree on their services: 2 have a, 2 have b": func(f *fake) {
+			f.report.Parity = state.Parity{Groups: []state.ServicesGroup{{Services: "a", Servers: 2}, {Services: "b", Servers: 2}}}
+		},
+		"7 requests wait in the queue": func(f *fake) { f.stats.Backend.Queue = 7 },
+		"No slot is free":              func(f *fake) { f.report.Pool.Slots = f.report.Pool.Slots[:3] },
 	} {
 		t.Run(name, func(t *testing.T) {
 			want, _, _ := strings.Cut(name, ", where")

@@ -30,6 +30,7 @@ type Status struct {
 	FreeForS  *float64          `json:"slots_free_for_s,omitempty"` // seconds until none is free, at the last hour's growth; absent if it does not grow
 	Refused   []state.Refusal   `json:"refused"`                    // instances that cannot be balanced, and why
 	Held      []state.Change    `json:"held"`                       // removals that looked implausible, and were not made
+	Parity    state.Parity      `json:"parity"`                     // how far the servers agree on their services
 	HAProxy   HAProxy           `json:"haproxy"`
 	DataPlane DataPlane         `json:"data_plane"`
 	Consul    Consul            `json:"consul"`
@@ -56,6 +57,7 @@ type Slot struct {
 	Mode         state.Mode `json:"mode"`
 	Weight       int        `json:"weight"`
 	TakesTraffic bool       `json:"takes_traffic"`
+	Held         bool       `json:"held"`     // out of rotation because its services are not those of most servers
 	StatusS      int64      `json:"status_s"` // seconds since HAProxy's status has been what it is
 	haproxy.Traffic
 	counters haproxy.Counters // for the metrics
@@ -131,6 +133,7 @@ func (a *Admin) status(ctx context.Context) Status {
 		s.HAProxy.Error = seen.Err.Error()
 	}
 	s.seat(report.Pool, seen.Stats.Servers)
+	s.differ(report.Parity, report.Pool)
 	s.FreeForS = a.growth.freeFor(s.Now, len(s.Slots), s.Free)
 	s.judge()
 	return s
@@ -236,6 +239,9 @@ func (s *Status) summarize() string {
 	}
 	if len(s.Refused) > 0 {
 		troubles = append(troubles, plural(len(s.Refused), "instance", "instances")+" cannot be balanced")
+	}
+	if n := s.heldForParity(); n > 0 {
+		troubles = append(troubles, plural(n, "server is", "servers are")+" held for other services")
 	}
 	if s.Sync.Error != "" {
 		troubles = append(troubles, "haproxy does not follow: "+s.Sync.Error)

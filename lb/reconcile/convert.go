@@ -99,8 +99,9 @@ func mode(admin haproxy.Admin) state.Mode {
 
 // The metadata by which an instance says how it wants to be treated.
 const (
-	drainMeta   = "drain"   // "true": it asks to leave rotation
-	maxConnMeta = "maxconn" // how many requests it can take at a time; 0 is no limit
+	drainMeta    = "drain"         // "true": it asks to leave rotation
+	maxConnMeta  = "maxconn"       // how many requests it can take at a time; 0 is no limit
+	servicesMeta = "services_hash" // tells which services it runs
 )
 
 // converter makes catalogs of Consul's snapshots. It turns the host names that instances may have registered into
@@ -130,6 +131,7 @@ func (r *converter) catalog(ctx context.Context, snapshot consul.Snapshot) state
 			WeightPassing: instance.WeightPassing, WeightWarning: instance.WeightWarning,
 			MaxConn: maxConn,
 			Status:  state.Status(instance.Status), Drain: instance.Meta[drainMeta] == "true", Fault: fault,
+			Services: instance.Meta[servicesMeta],
 		})
 	}
 	return catalog

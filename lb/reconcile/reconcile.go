@@ -228,6 +228,8 @@ func (l *Loop) plan(pool state.Pool, seen *catalogSeen) (state.Plan, []state.Ref
 		return state.Plan{}, nil
 	}
 	members, refusals := state.Desire(seen.catalog)
+	members, parity := state.Compare(pool, seen.catalog, members, l.options.Policy.Parity)
+	l.noteParity(parity)
 	plan := state.Diff(pool, members, l.options.Policy)
 	if len(plan.Held) > 0 && slices.Equal(plan.Held, l.takeReleased()) {
 		unguarded := l.options.Policy

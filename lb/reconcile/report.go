@@ -15,6 +15,7 @@ type Report struct {
 	Pool     state.Pool
 	Held     []state.Change  // removals that the guard does not let through
 	Refused  []state.Refusal // instances that cannot be balanced
+	Parity   state.Parity    // how far the servers agree on their services
 	Index    uint64          // of the last snapshot applied
 	Consul   ConsulReport
 	LastSync time.Time // when HAProxy was last seen to be as the pool wants it; zero if never

@@ -28,6 +28,7 @@ type Instance struct {
 	MaxConn       int    // requests at a time that it can take; 0 is no limit
 	Status        Status
 	Drain         bool   // asked to leave rotation by its own metadata
+	Services      string // hash of the services that it runs; empty if it publishes none
 	Fault         string // why it cannot be balanced, if that is known already
 }
 

@@ -13,9 +13,8 @@ import (
 var update = flag.Bool("update", false, "rewrite the conversations in testdata")
 
 // TestConversations replays testdata/*.txt. A conversation is a list of blocks: a first line that says what is done
-// (pool SLOTS headroom=N guard=SHARE, catalog or show), the catalog's instances (ID ADDRESS:PORT STATUS [weight=N]
-// [warning=N]
-// [maxconn=N] [drain]), and behind "----" what came of it: the plan, or the pool.
+// (pool SLOTS headroom=N guard=SHARE [parity=POLICY], catalog or show), the catalog's instances (ID ADDRESS:PORT STATUS
+// [weight=N] [warning=N] [maxconn=N] [services=HASH] [drain]), and behind "----" what came of it: the plan, or the pool.
 func TestConversations(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -57,12 +56,15 @@ func replay(t *testing.T, text string) string {
 			pool, policy = parsePool(t, words[1:])
 			fmt.Fprintf(&out, "%d free slots\n\n", len(pool.Slots))
 		case "catalog":
-			members, refusals := Desire(parseCatalog(t, lines[1:]))
+			catalog := parseCatalog(t, lines[1:])
+			members, refusals := Desire(catalog)
+			members, parity := Compare(pool, catalog, members, policy.Parity)
 			plan := Diff(pool, members, policy)
 			pool = plan.ApplyTo(pool)
 			for _, refusal := range refusals {
 				fmt.Fprintf(&out, "refused: %s: %s\n", refusal.ID, refusal.Reason)
 			}
+			out.WriteString(parityText(parity))
 			if plan.String() == "" {
 				out.WriteString("nothing to do\n")
 			}
@@ -86,7 +88,26 @@ func parsePool(t *testing.T, words []string) (Pool, Policy) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewPool(slots), Policy{Headroom: number(t, strings.TrimPrefix(words[1], "headroom=")), Guard: guard}
+	policy := Policy{Headroom: number(t, strings.TrimPrefix(words[1], "headroom=")), Guard: guard, Parity: ReportParity}
+	if len(words) > 3 {
+		policy.Parity = ParityPolicy(strings.TrimPrefix(words[3], "parity="))
+	}
+	return NewPool(slots), policy
+}
+
+func parityText(parity Parity) string {
+	var out strings.Builder
+	if parity.Split() {
+		fmt.Fprintf(&out, "no majority: %v\n", parity.Groups)
+	}
+	for _, d := range parity.Differing {
+		fmt.Fprintf(&out, "differs: %s has services %s, most have %s", d.ID, d.Services, parity.Majority)
+		if d.Held {
+			out.WriteString("; held")
+		}
+		out.WriteString("\n")
+	}
+	return out.String()
 }
 
 func parseCatalog(t *testing.T, lines []string) Catalog {
@@ -108,6 +129,8 @@ func parseCatalog(t *testing.T, lines []string) Catalog {
 				instance.WeightWarning = number(t, value)
 			case "maxconn":
 				instance.MaxConn = number(t, value)
+			case "services":
+				instance.Services = value
 			case "drain":
 				instance.Drain = true
 			default:

@@ -12,6 +12,8 @@ type Policy struct {
 	// Guard is the largest share (0..1) of the members in rotation that may vanish unannounced in one plan. If more
 	// do, the catalog is disbelieved and all of them stay. 1 lets everything through.
 	Guard float64
+	// Parity is what becomes of servers whose services differ: see [Compare], which comes before [Diff].
+	Parity ParityPolicy
 }
 
 // Diff is the plan that turns the pool into one with exactly these members, as far as the policy lets it.

@@ -244,3 +244,92 @@ func TestWeightsKeepTheirProportions(t *testing.T) {
 		}
 	})
 }
+
+// anyCatalog draws instances of which some publish one of few hashes.
+func anyCatalog(t *rapid.T) Catalog {
+	var catalog Catalog
+	for i := range rapid.IntRange(0, 9).Draw(t, "instances") {
+		catalog.Instances = append(catalog.Instances, Instance{
+			Key: fmt.Sprintf("node/web-%d", i), ID: fmt.Sprintf("web-%d", i), Address: "10.0.0.1", Port: 8000 + i,
+			WeightPassing: rapid.IntRange(0, 2).Draw(t, "weight"), WeightWarning: 1,
+			Status:   rapid.SampledFrom([]Status{Passing, Passing, Passing, Warning, Critical, Maintenance}).Draw(t, "status"),
+			Services: rapid.SampledFrom([]string{"", "a", "a", "b", "c"}).Draw(t, "services"),
+		})
+	}
+	return catalog
+}
+
+// serving counts the members that take traffic.
+func serving(members []Member) int {
+	n := 0
+	for _, member := range members {
+		if member.serves() {
+			n++
+		}
+	}
+	return n
+}
+
+func TestParityHoldsOnlyNewcomersAndNeverAllServers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pool := Pool{Slots: NewPool(1).Slots}
+		for range rapid.IntRange(1, 4).Draw(t, "changes") {
+			catalog := anyCatalog(t)
+			desired, _ := Desire(catalog)
+			before := slices.Clone(desired)
+			got, parity := Compare(pool, catalog, desired, HoldParity)
+			if !slices.Equal(desired, before) {
+				t.Fatal("the members given were changed")
+			}
+			if serving(desired) > 0 && 2*serving(got) < serving(desired) {
+				t.Fatalf("%d of %d servers are left: %+v", serving(got), serving(desired), parity)
+			}
+			for i, member := range got {
+				inRotation := slices.ContainsFunc(pool.Slots, func(s Slot) bool {
+					return s.Member.Key == member.Key && s.Member.Mode == Ready
+				})
+				held := slices.ContainsFunc(parity.Differing, func(d Differing) bool { return d.Key == member.Key && d.Held })
+				switch {
+				case held && (inRotation || member.Mode != Out):
+					t.Fatalf("%v was held, and was in rotation: %v", member, inRotation)
+				case !held && member != desired[i]:
+					t.Fatalf("%v was changed to %v, and not held", desired[i], member)
+				}
+			}
+			pool = Diff(pool, got, Policy{Headroom: 1, Guard: 1}).ApplyTo(pool)
+		}
+	})
+}
+
+func TestParityIsTheSameInAnyOrderAndAgain(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		catalog, pool := anyCatalog(t), anyPool(t)
+		members, _ := Desire(catalog)
+		held, first := Compare(pool, catalog, members, HoldParity)
+		shuffled := Catalog{Instances: rapid.Permutation(catalog.Instances).Draw(t, "order")}
+		members, _ = Desire(shuffled)
+		again, second := Compare(pool, shuffled, members, HoldParity)
+		if !slices.Equal(held, again) || fmt.Sprint(first) != fmt.Sprint(second) {
+			t.Fatalf("%v\n%v\n%v\n%v", held, first, again, second)
+		}
+		next := Diff(pool, held, Policy{Headroom: 1, Guard: 1}).ApplyTo(pool)
+		if third, _ := Compare(next, catalog, members, HoldParity); !slices.Equal(third, held) {
+			t.Fatalf("once applied, it comes out otherwise:\n%v\n%v", held, third)
+		}
+	})
+}
+
+func TestParityThatIsReportedChangesNobody(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		catalog := anyCatalog(t)
+		members, _ := Desire(catalog)
+		got, parity := Compare(anyPool(t), catalog, members, ReportParity)
+		_, held := Compare(NewPool(0), catalog, members, HoldParity)
+		if !slices.Equal(got, members) || len(parity.Differing) != len(held.Differing) {
+			t.Fatalf("%v\n%v\n%v", members, got, parity)
+		}
+		if n := len(parity.Groups); parity.Split() && parity.Differing != nil || n > 0 && n < 2 && parity.Majority == "" {
+			t.Fatalf("%+v", parity)
+		}
+	})
+}

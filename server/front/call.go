@@ -37,6 +37,12 @@ func (f *Front) serve(ctx *fasthttp.RequestCtx, match Match, cid string) {
 		f.forward(ctx, route, cid)
 		return
 	}
+	if !f.collect(ctx) {
+		if route.Channel != "" {
+			f.leave()
+		}
+		return
+	}
 	if route.Channel == "" {
 		f.answer(ctx, route, cid, f.own(route, request(ctx, Match{}, cid)))
 		return

@@ -27,6 +27,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
+	"zatoha/server/front/proxy"
 	"zatoha/server/service"
 )
 
@@ -81,6 +82,7 @@ type Front struct {
 	metrics  *metrics
 	scrape   fasthttp.RequestHandler
 	server   *fasthttp.Server
+	proxy    *proxy.Proxy    // nil if there is no application behind this server
 	services context.Context // of every service call
 	giveUp   context.CancelFunc
 	workers  *workers
@@ -143,6 +145,7 @@ func New(router Router, limits Limits, registry *prometheus.Registry, log zerolo
 
 		ReadBufferSize:     limits.HeaderBytes,
 		MaxRequestBodySize: limits.BodyBytes,
+		StreamRequestBody:  f.proxy != nil, // what is for services is collected
 		ReadTimeout:        limits.ReadTimeout,
 		WriteTimeout:       limits.WriteTimeout,
 		IdleTimeout:        limits.IdleTimeout,
@@ -179,7 +182,11 @@ func (f *Front) serveOn(listener net.Listener, private bool) error {
 // answered. Services that are not done after the time given find their context ended, and requests from then on get 503;
 // a moment later Shutdown returns in any case, with an error if it left connections or services behind. Call it once.
 func (f *Front) Shutdown(finish time.Duration) error {
-	defer time.AfterFunc(finish, f.giveUp).Stop()
+	defer time.AfterFunc(finish, func() {
+		f.giveUp()
+		f.closeProxy()
+	}).Stop()
+	defer f.closeProxy()
 	defer f.giveUp()
 	ctx, cancel := context.WithTimeout(context.Background(), finish+answerGrace)
 	defer cancel()
@@ -253,6 +260,9 @@ func (f *Front) dispatch(ctx *fasthttp.RequestCtx, cid string) (class string, ro
 		f.serve(ctx, match, cid)
 	case match.Allow != "" && !f.isPrivate(ctx):
 		answerOther(ctx, cid, match.Allow)
+	case f.proxy != nil && !f.isPrivate(ctx):
+		class = proxied
+		f.pass(ctx, cid)
 	default:
 		fail(ctx, fasthttp.StatusNotFound, cid, "nothing is at this path")
 	}

@@ -101,6 +101,9 @@ func (i *Invocations) answer(ctx *fasthttp.RequestCtx, cid string) (class string
 		refuse(fasthttp.StatusNotFound, "there is no service %q here", shortened(name))
 		return class, nil
 	}
+	if !i.front.collect(ctx) {
+		return class, route
+	}
 	o, duplicate := i.once(ctx, route, message, cid)
 	if duplicate {
 		i.front.metrics.invocations.WithLabelValues("duplicate").Inc()

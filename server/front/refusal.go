@@ -107,7 +107,7 @@ func (f *Front) refuse(ctx *fasthttp.RequestCtx, err error) {
 
 // expect decides on `Expect: 100-continue`: a body announced as too large is refused before it is sent.
 func (f *Front) expect(ctx *fasthttp.RequestCtx) int {
-	if ctx.Request.Header.ContentLength() <= f.limits.BodyBytes {
+	if ctx.Request.Header.ContentLength() <= f.limits.BodyBytes || f.forwards(ctx) {
 		return fasthttp.StatusContinue
 	}
 	fail(ctx, fasthttp.StatusRequestEntityTooLarge, service.NewCID(), bodyTooLarge)
