@@ -23,6 +23,8 @@ const (
 const (
 	bound   = 30 * time.Second // whatever takes longer is broken
 	servers = 3
+
+	attempts = 3 // to start a cluster: somebody else may take a port that was found free
 )
 
 // theatre has one stage at a time and keeps it from trial to trial as long as nothing goes wrong on it.
@@ -50,12 +52,16 @@ func (t *theatre) stage(ctx context.Context, kind set) (*stage, error) {
 			return nil, err
 		}
 	}
-	if t.now == nil {
+	for attempt := 1; t.now == nil; attempt++ {
 		s, err := t.build(ctx, kind)
-		if err != nil {
+		switch {
+		case err == nil:
+			t.now = s
+		case attempt == attempts || ctx.Err() != nil:
 			return nil, err
+		default:
+			t.progress.note("the cluster is started anew: " + err.Error())
 		}
-		t.now = s
 	}
 	return t.now, await(ctx, ours{t.now.Cluster}, isWhole)
 }
