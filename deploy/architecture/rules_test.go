@@ -33,6 +33,8 @@ func TestEachRuleCatches(t *testing.T) {
 
 		{"lb/a.go", `import ("zatoha/consul"; "zatoha/haproxy/edit"; "zatoha/lb/state"; "zatoha/deploy/program")`, "", ""},
 		{"consul/a_test.go", `import "zatoha/deploy/consultest"`, "", ""},
+		{"connectorhost/zmtp/a_test.go", `import "zatoha/deploy/tools/find"`, "", ""},
+		{"connectorhost/zmtp/a.go", `import "zatoha/deploy/tools/find"`, "imports run one way", "connectorhost/zmtp/a.go imports zatoha/deploy/tools/find"},
 		{"consul/a.go", `import "zatoha/deploy/consultest"`, "imports run one way", "consul/a.go imports zatoha/deploy/consultest"},
 		{"consul/a.go", `import "zatoha/haproxy"`, "imports run one way", "consul/a.go imports zatoha/haproxy"},
 		{"haproxy/edit/a.go", `import "zatoha/consul/kv"`, "imports run one way", "haproxy/edit/a.go imports zatoha/consul/kv"},
