@@ -70,14 +70,14 @@ func (v Verdict) String() string { return [...]string{"accept", "give back", "pa
 type Delivery struct {
 	Message
 
-	// Settle is called exactly once for each delivery, from any goroutine, also concurrently with the source's other
-	// methods and with other deliveries' Settle, but never after Close has returned. The reason is for Park; for others it
-	// may be empty. attempts is how often the service was tried, for the record.
+	// Settle is called at most once for each delivery, from any goroutine, also concurrently with the source's methods and
+	// with other deliveries' Settle. It belongs to the connection that the delivery came by: when that is closed, even if
+	// there is another by now, it does nothing and returns an [ErrNotConnected]. A delivery that is never settled goes
+	// back to the broker when the connection is closed.
 	//
 	// It returns when the broker has been told, and for Park when the message is safe at its other place: a message must
-	// be twice rather than nowhere. The error is an [ErrNotConnected] if the connection is lost, which means that the
-	// message will be delivered again; nobody calls Settle for it again. A message that cannot be parked is given back by
-	// the source itself, and the error says why.
+	// be twice rather than nowhere. After an [ErrNotConnected] the message will be delivered again. A message that cannot
+	// be parked is given back by the source itself, and the error says why.
 	Settle func(ctx context.Context, verdict Verdict, outcome Outcome) error
 }
 
@@ -88,19 +88,23 @@ type Outcome struct {
 }
 
 // Source is where a channel's messages come from: the broker's side of a kind. All methods but Settle are called by the
-// one goroutine of [Run], one after the other, in this order: Connect, Receive any number of times, Close; then from the
-// front again. Every method returns soon after its context ends, whatever the broker does: a call into a library that
-// might block is watched, and abandoned.
+// one goroutine of [Run], one after the other, in this order: Connect, Start, Receive any number of times, Stop, Close;
+// then from the front again. After an error of any of them comes Close, unless the error says otherwise. Every method
+// returns soon after its context ends, whatever the broker does: a call into a library that might block is watched, and
+// abandoned.
 type Source interface {
-	// Connect makes all ready so that the first Receive has little left to do, but takes no message yet, nor anything
-	// that only one can have, such as an exclusive consumer: another process may still be at work. It is called when
-	// there is no connection, and again after Close.
+	// Connect makes all ready so that Start has little left to do, but takes no message yet, nor anything that only one
+	// can have, such as an exclusive consumer: another process may still be at work. It is called when there is no
+	// connection, and again after Close.
 	Connect(ctx context.Context) error
 
-	// Receive waits for the next message. The first call begins to consume; it is the one that is refused, by [ErrHeld],
-	// if somebody else has the exclusive hold, and is then called again. It is not called while as many deliveries are
-	// unsettled as [Settings.InFlight] says. After [ErrNotConnected] come Settle of what is in flight, in vain, and
-	// Close. When the context ends no message may have been taken that is not returned, unless the broker gets it back.
+	// Start begins to consume, if that is anything to be done. It is refused by [ErrHeld] if somebody else has the
+	// exclusive hold, and is then called again, on the same connection.
+	Start(ctx context.Context) error
+
+	// Receive waits for the next message. It is not called while as many deliveries are unsettled as [Settings.InFlight]
+	// says. After [ErrBackOff] it is called again. When the context ends no message may have been taken that is not
+	// returned, unless the broker gets it back.
 	Receive(ctx context.Context) (Delivery, error)
 
 	// Stop is called once before a Close that is no emergency, when nothing more will be received: the broker shall
@@ -109,13 +113,13 @@ type Source interface {
 	Stop(ctx context.Context) error
 
 	// Close ends the connection. What is unsettled goes back to the broker. It is called after each Connect, failed or
-	// not, and may be called twice. It ends all goroutines that the source has.
+	// not, and ends all goroutines that the source has.
 	Close(ctx context.Context) error
 }
 
 // Sink is where an outgoing connector's messages go: the broker's side of a kind.
 type Sink interface {
-	// Connect makes ready to send. It is called by one goroutine, when there is no connection.
+	// Connect makes ready to send. It is called by one goroutine, as Wait and Close are, when there is no connection.
 	Connect(ctx context.Context) error
 
 	// Send is called concurrently, after Connect. It returns nil only when the broker has confirmed that it has the
@@ -126,8 +130,8 @@ type Sink interface {
 	// Wait returns when the connection is lost, with the reason, or when the context ends.
 	Wait(ctx context.Context) error
 
-	// Close ends the connection and all goroutines that the sink has. It is called after each Connect, failed or not, and
-	// may be called twice. Sends that are under way fail.
+	// Close ends the connection and all goroutines that the sink has. It is called after each Connect, failed or not.
+	// Sends that are under way fail.
 	Close(ctx context.Context) error
 }
 
