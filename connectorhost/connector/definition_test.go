@@ -68,7 +68,7 @@ func TestEveryFaultIsReportedAtOnceByField(t *testing.T) {
 		`{"name": "a b", "kind": "papyrus", "role": "both", "is_active": "yes", "max_attempts": 0, "data_format": "xml", "service": "a/b"}`: `connector "a b": ` +
 			`name is "a b": use at most 100 letters, digits, dots, dashes and underscores, a letter or digit first; role is "both": use channel or outgoing; ` +
 			`is_active must be true or false; data_format is "xml": use raw or json; service is "a/b": a service's name has no spaces and none of / ? # %; ` +
-			`max_attempts is 0, must be 1 to 1000; kind is "papyrus": this program has paper`,
+			`max_attempts is 0, must be 1 to 1000; kind is "papyrus": this program has fake or paper`,
 		`{"name": "a", "kind": "paper", "role": "outgoing", "service": "s", "dead_letter": "d", "box": ""}`: `connector "a": ` +
 			`service is for channels: leave it out of an outgoing connector; dead_letter is for channels: leave it out of an outgoing connector; box is empty`,
 	} {

@@ -11,7 +11,7 @@ import (
 
 // Options say how [Run] and [Outgoing] run a connector.
 type Options struct {
-	// Report is told the status: at once when the state changes, and at most once a second while only counts do. It is
+	// Report is told the status: at once when the state changes, and a few times a second at most while only counts do. It is
 	// called by one goroutine at a time, and must return soon. May be nil.
 	Report func(Status)
 

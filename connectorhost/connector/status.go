@@ -117,7 +117,7 @@ func (t *tracker) snapshot() Status {
 }
 
 // reportEvery is how often counts are reported while the state stays.
-const reportEvery = time.Second
+const reportEvery = 250 * time.Millisecond
 
 // follow reports the counts as they change, until done is closed.
 func (t *tracker) follow(done <-chan struct{}) {
