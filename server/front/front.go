@@ -18,6 +18,7 @@ import (
 	"net"
 	"runtime/debug"
 	"time"
+	"unsafe"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -163,7 +164,8 @@ func (f *Front) dispatch(ctx *fasthttp.RequestCtx, cid string) (class string) {
 	if string(ctx.Path()) == metricsPath {
 		return f.answerMetrics(ctx, cid)
 	}
-	match := f.router.Route(methodName(ctx.Method()), string(ctx.Path()))
+	path := ctx.Path()
+	match := f.router.Route(methodName(ctx.Method()), unsafe.String(unsafe.SliceData(path), len(path)))
 	switch {
 	case match.Route != nil:
 		class = match.Route.Pattern
@@ -184,7 +186,9 @@ func (f *Front) call(ctx *fasthttp.RequestCtx, route *Route, cid string) {
 		request.Payload = bytes.Clone(body)
 		request.ContentType = string(ctx.Request.Header.ContentType())
 	}
-	response, err := route.Service(f.services, request)
+	call := service.NewContext(f.services, service.Call{CID: cid})
+	defer call.End()
+	response, err := route.Service(call, request)
 	if err != nil {
 		f.answerError(ctx, route, cid, err)
 		return

@@ -2,7 +2,6 @@ package front
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -116,12 +115,12 @@ func TestConnectionIsKeptForFurtherRequests(t *testing.T) {
 
 func TestWhatAServiceReturnsIsAnswered(t *testing.T) {
 	r := start(t, DefaultLimits(), map[string]service.Service{
-		"echo": func(_ context.Context, q service.Request) (service.Response, error) {
+		"echo": func(_ *service.Context, q service.Request) (service.Response, error) {
 			return service.Response{ContentType: "application/json", Payload: fmt.Appendf(nil, "%s %s %s", q.CID, q.ContentType, q.Payload)}, nil
 		},
-		"empty": func(context.Context, service.Request) (service.Response, error) { return service.Response{}, nil },
-		"panic": func(context.Context, service.Request) (service.Response, error) { panic("secret of the house") },
-		"error": func(context.Context, service.Request) (service.Response, error) {
+		"empty": func(*service.Context, service.Request) (service.Response, error) { return service.Response{}, nil },
+		"panic": func(*service.Context, service.Request) (service.Response, error) { panic("secret of the house") },
+		"error": func(*service.Context, service.Request) (service.Response, error) {
 			return service.Response{}, errors.New("password is swordfish")
 		},
 		"400": failing(service.BadRequest), "401": failing(service.Unauthorized), "403": failing(service.Forbidden),
@@ -163,7 +162,7 @@ func TestWhatAServiceReturnsIsAnswered(t *testing.T) {
 }
 
 func failing(kind service.Kind) service.Service {
-	return func(context.Context, service.Request) (service.Response, error) {
+	return func(*service.Context, service.Request) (service.Response, error) {
 		return service.Response{}, service.NewError(kind, `say "please"`, errors.New("the cause"))
 	}
 }

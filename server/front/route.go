@@ -13,7 +13,8 @@ import (
 
 // Router leads requests to services. It is asked for every request, concurrently.
 type Router interface {
-	// Route gets the method as sent, and the path decoded, cleaned and without the query.
+	// Route gets the method as sent, and the path decoded, cleaned and without the query. The path is valid only until
+	// Route returns.
 	Route(method, path string) Match
 }
 

@@ -2,7 +2,6 @@ package front
 
 import (
 	"bufio"
-	"context"
 	"io"
 	"net"
 	"testing"
@@ -52,7 +51,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 func TestShutdownFinishesWhatIsInFlight(t *testing.T) {
 	entered, finish := make(chan struct{}), make(chan struct{})
 	r := start(t, DefaultLimits(), map[string]service.Service{
-		"slow": func(ctx context.Context, _ service.Request) (service.Response, error) {
+		"slow": func(ctx *service.Context, _ service.Request) (service.Response, error) {
 			close(entered)
 			<-finish
 			return service.Response{Payload: []byte("done")}, ctx.Err()
@@ -92,7 +91,7 @@ func TestShutdownFinishesWhatIsInFlight(t *testing.T) {
 func TestShutdownTellsLateServicesToGiveUp(t *testing.T) {
 	entered := make(chan struct{})
 	r := start(t, DefaultLimits(), map[string]service.Service{
-		"endless": func(ctx context.Context, _ service.Request) (service.Response, error) {
+		"endless": func(ctx *service.Context, _ service.Request) (service.Response, error) {
 			close(entered)
 			<-ctx.Done()
 			return service.Response{}, ctx.Err()

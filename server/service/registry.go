@@ -18,13 +18,27 @@ type Registry struct {
 
 // NewRegistry returns a registry of the built-in services.
 func NewRegistry() *Registry {
-	return &Registry{services: map[string]Service{"zato.ping": ping}}
+	return &Registry{services: map[string]Service{
+		"zato.ping":  ping,
+		"demo.echo":  echo,
+		"demo.sleep": JSON(rest),
+	}}
+}
+
+// MustAdd is [Registry.Add] for main functions: it panics where Add returns an error.
+func (r *Registry) MustAdd(name string, service Service) {
+	if err := r.Add(name, service); err != nil {
+		panic(err)
+	}
 }
 
 // Add makes a service known by a name. A name that is taken, empty or has spaces is an error, and so is a nil service.
 func (r *Registry) Add(name string, service Service) error {
 	if name == "" || strings.ContainsAny(name, " \t\r\n") {
 		return fmt.Errorf("service name %q: must have characters and no spaces", name)
+	}
+	if strings.ContainsAny(name, "/?#%") {
+		return fmt.Errorf("service name %q: must not have any of / ? # %%", name)
 	}
 	if service == nil {
 		return fmt.Errorf("service %q: is nil, give a function", name)

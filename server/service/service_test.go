@@ -19,7 +19,7 @@ func TestPingIsTheContractByteForByte(t *testing.T) {
 	if !found {
 		t.Fatal("zato.ping is not built in")
 	}
-	response, err := ping(t.Context(), Request{CID: "K1", Payload: []byte("ignored")})
+	response, err := ping(NewContext(t.Context(), Call{}), Request{CID: "K1", Payload: []byte("ignored")})
 	want := `{"zato_env": {"details": "", "result": "ZATO_OK", "cid": "K1"}, "zato_ping_response": {"pong": "zato"}}`
 	if err != nil || string(response.Payload) != want {
 		t.Errorf("got %s, %v\nwant %s", response.Payload, err, want)
@@ -67,7 +67,7 @@ func BenchmarkNewCID(b *testing.B) {
 }
 
 func TestRegistry(t *testing.T) {
-	none := func(context.Context, Request) (Response, error) { return Response{}, nil }
+	none := func(*Context, Request) (Response, error) { return Response{}, nil }
 	registry := NewRegistry()
 	for _, c := range []struct {
 		name    string
@@ -89,7 +89,7 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("Add(%q) = %q, want %q", c.name, got, c.want)
 		}
 	}
-	if got, want := registry.Names(), []string{"orders.create", "zato.ping"}; !reflect.DeepEqual(got, want) {
+	if got, want := registry.Names(), []string{"demo.echo", "demo.sleep", "orders.create", "zato.ping"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("Names() = %q, want %q", got, want)
 	}
 	if _, found := registry.Lookup("none"); found {
@@ -98,7 +98,7 @@ func TestRegistry(t *testing.T) {
 }
 
 func TestHashDependsOnTheNamesOnly(t *testing.T) {
-	none := func(context.Context, Request) (Response, error) { return Response{}, nil }
+	none := func(*Context, Request) (Response, error) { return Response{}, nil }
 	one, other := NewRegistry(), NewRegistry()
 	for _, name := range []string{"a", "b"} {
 		if err := one.Add(name, none); err != nil {

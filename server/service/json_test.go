@@ -1,0 +1,139 @@
+package service
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+type line struct {
+	Product string  `json:"product" required:"true"`
+	Price   float64 `json:"price"`
+}
+
+type base struct {
+	Reference string `json:"reference" required:"true"`
+}
+
+type purchase struct {
+	base
+	Count    int8           `json:"count" required:"true"`
+	Lines    []line         `json:"lines"`
+	When     time.Time      `json:"when"`
+	Gift     *bool          `json:"gift"`
+	Extra    map[string]int `json:"extra"`
+	Blob     []byte         `json:"blob"`
+	Anything any            `json:"anything"`
+	Hidden   string         `json:"-"`
+}
+
+func (p purchase) Validate() error {
+	if p.Count < 0 {
+		return errors.New("count: must not be negative")
+	}
+	return nil
+}
+
+func TestJSONNamesEveryFaultByItsField(t *testing.T) {
+	called := 0
+	buy := JSON(func(ctx *Context, in purchase) (map[string]any, error) {
+		called++
+		return map[string]any{"reference": in.Reference, "id": ctx.Param("id")}, nil
+	})
+	for _, c := range []struct{ payload, want string }{
+		{`{"reference": "a", "count": 0}`, ""},
+		{`{"reference": "", "count": 1, "lines": [{"product": "x", "price": 1.5}], "when": "2026-01-02T03:04:05Z", "gift": true,
+			"extra": {"a": 1}, "blob": "aGk=", "anything": [1, {}]}`, ""},
+		{`{"REFERENCE": "a", "count": 1}`, ""},
+		{`{"reference": "a", "count": 1, "gift": null, "lines": null}`, ""},
+		{``, "reference: is missing; count: is missing"},
+		{` null`, "reference: is missing; count: is missing"},
+		{`{}`, "reference: is missing; count: is missing"},
+		{`{"count": null, "reference": "a"}`, "count: is missing"},
+		{`{"reference": 7, "count": "1"}`, "count: must be a whole number, not a string; reference: must be a string, not a number"},
+		{`{"reference": "a", "count": 300}`, "count: must be a whole number within its limits, not 300"},
+		{`{"reference": "a", "count": 1.5}`, "count: must be a whole number within its limits, not 1.5"},
+		{`{"reference": "a", "count": -1}`, "count: must not be negative"},
+		{`{"reference": "a", "count": 1, "cuont": 1, "Hidden": ""}`, "Hidden: is no field here; cuont: is no field here"},
+		{`{"reference": "a", "count": 1, "lines": [{"product": "x"}, {"price": "1"}]}`, "lines[1].price: must be a number, not a string; lines[1].product: is missing"},
+		{`{"reference": "a", "count": 1, "lines": {}}`, "lines: must be a list, not an object"},
+		{`{"reference": "a", "count": 1, "gift": "yes"}`, "gift: must be true or false, not a string"},
+		{`{"reference": "a", "count": 1, "extra": {"a": []}}`, "extra.a: must be a whole number, not a list"},
+		{`{"reference": "a", "count": 1, "extra": 1}`, "extra: must be an object, not a number"},
+		{`{"reference": "a", "count": 1, "when": "soon"}`, `when: parsing time "soon"`},
+		{`[]`, "the payload: must be an object, not a list"},
+		{`{"reference": "a"`, "the payload is not JSON: unexpected end of JSON input"},
+		{`{"reference": "a", "count": 1} {}`, "the payload is not JSON: invalid character '{' after top-level value"},
+	} {
+		before := called
+		ctx := NewContext(t.Context(), Call{})
+		response, err := buy(ctx, Request{Payload: []byte(c.payload), Params: map[string]string{"id": "7"}})
+		if c.want == "" {
+			if err != nil || called != before+1 || !strings.Contains(string(response.Payload), `"id":"7"`) {
+				t.Errorf("%s: %v, answer %s", c.payload, err, response.Payload)
+			}
+			continue
+		}
+		kind, details := Classify(err)
+		if err == nil || kind != BadRequest || !strings.HasPrefix(details, c.want) || called != before {
+			t.Errorf("%s: %v %q, want %q", c.payload, kind, details, c.want)
+		}
+	}
+}
+
+// What is refused has a fault with a name, what is not has none, whatever the payload.
+func TestJSONFaultsAgreeWithEncodingJSON(t *testing.T) {
+	values := rapid.SampledFrom([]string{
+		`"a"`, `""`, `1`, `0`, `-1`, `1e3`, `300`, `true`, `null`, `[]`, `{}`, `[{"product":"p"}]`, `[{"price":1}]`, `{"a":1}`,
+		`"2026-01-02T03:04:05Z"`, `[1,"a"]`, `"aGk="`,
+	})
+	names := rapid.SampledFrom([]string{"reference", "count", "lines", "when", "gift", "extra", "blob", "anything", "Count", "other"})
+	rapid.Check(t, func(t *rapid.T) {
+		var members []string
+		for _, name := range rapid.SliceOfNDistinct(names, 0, 6, strings.ToLower).Draw(t, "names") {
+			members = append(members, `"`+name+`":`+values.Draw(t, name))
+		}
+		payload := []byte("{" + strings.Join(members, ",") + "}")
+		decoder := json.NewDecoder(strings.NewReader(string(payload)))
+		decoder.DisallowUnknownFields()
+		var in purchase
+		takes := decoder.Decode(&in) == nil
+		faults := jsonFaults[purchase](payload)
+		for _, fault := range faults {
+			if takes && !strings.HasSuffix(fault, ": is missing") {
+				t.Fatalf("%s: encoding/json takes it, but %s", payload, fault)
+			}
+		}
+		if !takes && len(faults) == 0 {
+			t.Fatalf("%s: encoding/json refuses it, and there is no fault", payload)
+		}
+	})
+}
+
+func TestJSONPassesErrorsOn(t *testing.T) {
+	fails := JSON(func(*Context, struct{}) (chan int, error) { return nil, NewError(Conflict, "closed", nil) })
+	if kind, _ := Classify(second(fails(NewContext(t.Context(), Call{}), Request{}))); kind != Conflict {
+		t.Errorf("kind %v", kind)
+	}
+	unwritable := JSON(func(*Context, struct{}) (chan int, error) { return nil, nil })
+	if err := second(unwritable(NewContext(t.Context(), Call{}), Request{})); err == nil || !strings.Contains(err.Error(), "write the answer as JSON") {
+		t.Errorf("%v", err)
+	}
+}
+
+func second(_ Response, err error) error { return err }
+
+func TestManyFaultsAreCutShort(t *testing.T) {
+	var members []string
+	for i := range 100 {
+		members = append(members, `"`+strings.Repeat("x", 100+i)+`":1`)
+	}
+	_, err := JSON(func(*Context, struct{}) (int, error) { return 0, nil })(NewContext(t.Context(), Call{}), Request{Payload: []byte("{" + strings.Join(members, ",") + "}")})
+	if _, details := Classify(err); len(details) > 3000 || !strings.HasSuffix(details, "and 80 more") {
+		t.Errorf("%d characters: %s", len(details), details)
+	}
+}
