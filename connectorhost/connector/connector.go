@@ -109,7 +109,8 @@ type Source interface {
 
 	// Stop is called once before a Close that is no emergency, when nothing more will be received: the broker shall
 	// deliver no more, and what it has sent and Receive has not returned is given back to it. Deliveries in flight can
-	// still be settled. It is no fault to do nothing.
+	// still be settled. It is no fault to do nothing. A source that cannot give back, by its [Capabilities.Redelivers],
+	// returns what it has taken from Receive, which is then called until it fails or the time to drain is over.
 	Stop(ctx context.Context) error
 
 	// Close ends the connection. What is unsettled goes back to the broker. It is called after each Connect, failed or

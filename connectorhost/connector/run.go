@@ -125,6 +125,7 @@ func (p *pump) serve(ctx context.Context) (worked bool, err error) {
 		if err := bounded(p.life, stopTime, p.source.Stop); err != nil {
 			p.log.Warn("the broker was not told to stop", "error", err)
 		}
+		p.takeRest(connection)
 		p.finish()
 	}
 	return received || time.Since(since) > goodFor, err
@@ -186,6 +187,18 @@ func (p *pump) receive(ctx, connection context.Context) (received bool, err erro
 		if !pause(ctx, whileBackingOff.after(failures)) {
 			return received, nil
 		}
+	}
+}
+
+// takeRest receives what a stopped source has and cannot give back.
+func (p *pump) takeRest(connection context.Context) {
+	if p.can.Redelivers {
+		return
+	}
+	ctx, cancel := context.WithTimeout(p.life, p.options.Drain)
+	defer cancel()
+	if _, err := p.receive(ctx, connection); err == nil && !p.fenced() {
+		p.log.Warn("the connector was stopped, and the time to finish was over: messages that were taken are lost")
 	}
 }
 
