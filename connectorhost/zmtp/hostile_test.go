@@ -50,7 +50,7 @@ func TestAHostilePeerHarmsNobodyElse(t *testing.T) {
 			var told events
 			pull := open(t, Options{
 				Type: Pull, MaxMessageBytes: 1 << 20, MaxPeers: 200, Notify: told.notify,
-				HandshakeTimeout: 500 * time.Millisecond, MessageTimeout: 500 * time.Millisecond,
+				HandshakeTimeout: 300 * time.Millisecond, MessageTimeout: 300 * time.Millisecond,
 			})
 			push := connected(t, Options{Type: Push}, pull.Addr())
 			exchange(t, push, pull)
@@ -120,14 +120,14 @@ func heap() int64 {
 }
 
 func TestUnfinishedMessagesOfManyPeersDoNotFillTheMemory(t *testing.T) {
-	const each = 4 << 20
+	const each = 1 << 20
 	var told events
-	pull := open(t, Options{Type: Pull, MaxMessageBytes: each + 1, HighWaterBytes: 16 << 20, Notify: told.notify})
+	pull := open(t, Options{Type: Pull, MaxMessageBytes: each + 1, HighWaterBytes: 4 << 20, Notify: told.notify})
 	push := connected(t, Options{Type: Push}, pull.Addr())
 	exchange(t, push, pull)
 	before := heap()
 	var group sync.WaitGroup
-	for range 40 { // of 4 MiB less one byte
+	for range 40 { // of 1 MiB less one byte
 		group.Go(func() {
 			conn, err := net.Dial("tcp", strings.TrimPrefix(pull.Addr(), "tcp://"))
 			if err != nil {
@@ -147,7 +147,7 @@ func TestUnfinishedMessagesOfManyPeersDoNotFillTheMemory(t *testing.T) {
 	}
 	grown := heap() - before
 	t.Logf("%d of 40 were dropped, %d KiB more in use", told.count(Oversized, "unfinished"), grown>>10)
-	if grown > 48<<20 {
+	if grown > 16<<20 {
 		t.Errorf("%d bytes more in use", grown)
 	}
 	if told.count(Oversized, "unfinished") < 30 {

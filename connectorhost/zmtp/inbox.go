@@ -2,6 +2,7 @@ package zmtp
 
 import (
 	"context"
+	"math"
 	"sync"
 )
 
@@ -81,6 +82,14 @@ func (b *inbox) poll() ([][]byte, error) {
 		b.wake()
 	}
 	return message, nil
+}
+
+// limitBytes lets in any number of messages, within the limit of their bytes: those that are on the way.
+func (b *inbox) limitBytes() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.maxMessages = math.MaxInt
+	b.room.Broadcast()
 }
 
 // overflow lets in what waits for room.

@@ -30,6 +30,8 @@ func TestEachRuleCatches(t *testing.T) {
 		{"server/a.go", `import "github.com/valyala/fasthttp"`, "only server/front knows fasthttp", "server/a.go imports github.com/valyala/fasthttp"},
 		{"haproxy/edit/a.go", `import "github.com/haproxytech/client-native/v5/models"`, "", ""},
 		{"lb/a.go", `import "github.com/haproxytech/client-native/v5/models"`, "only haproxy/ knows client-native", "lb/a.go imports github.com/haproxytech/client-native/v5/models"},
+		{"connectorhost/zmtp/a.go", `import "github.com/go-zeromq/zmq4/security/null"`, "", ""},
+		{"connectorhost/zmq/a.go", `import "github.com/go-zeromq/zmq4"`, "only connectorhost/zmtp knows the ZeroMQ library", "connectorhost/zmq/a.go imports github.com/go-zeromq/zmq4"},
 
 		{"lb/a.go", `import ("zatoha/consul"; "zatoha/haproxy/edit"; "zatoha/lb/state"; "zatoha/deploy/program")`, "", ""},
 		{"consul/a_test.go", `import "zatoha/deploy/consultest"`, "", ""},
