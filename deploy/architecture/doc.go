@@ -5,6 +5,7 @@
 //
 //	lb             -> haproxy, consul, deploy/program
 //	server         -> consul, deploy/program
+//	server/outgoing -> connectorhost/zmtp, zmq, connector: the libraries by which also servers use ZeroMQ
 //	connectorhost  -> consul, deploy/program
 //	haproxy        -> client-native, which nobody else sees
 //	consul         -> consul/api, which nobody else sees
@@ -13,7 +14,7 @@
 //	deploy, bench  -> each other; they run the programs, they do not import them
 //	deploy/program -> nothing of ours
 //
-// No program imports another. What decides is pure: lb/state, server/service, server/channel and
+// No program imports another, nor any package of its tree but those three. What decides is pure: lb/state, server/service, server/channel and
 // connectorhost/connector import the standard library and nothing else. Tests may also start a Consul by
 // deploy/consultest, and look for the programs that they run by deploy/tools/find.
 //

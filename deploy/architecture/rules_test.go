@@ -42,6 +42,11 @@ func TestEachRuleCatches(t *testing.T) {
 		{"haproxy/edit/a.go", `import "zatoha/consul/kv"`, "imports run one way", "haproxy/edit/a.go imports zatoha/consul/kv"},
 		{"lb/admin/a.go", `import "zatoha/server/service"`, "imports run one way", "lb/admin/a.go imports zatoha/server/service"},
 		{"server/a_test.go", `import "zatoha/lb/state"`, "imports run one way", "server/a_test.go imports zatoha/lb/state"},
+		{"server/outgoing/a.go", `import ("zatoha/connectorhost/zmtp"; "zatoha/connectorhost/connector"; "zatoha/server/service"; "zatoha/consul")`, "", ""},
+		{"server/outgoing/a.go", `import "zatoha/connectorhost/supervise"`, "imports run one way", "server/outgoing/a.go imports zatoha/connectorhost/supervise"},
+		{"server/outgoing/a.go", `import "zatoha/connectorhost"`, "imports run one way", "server/outgoing/a.go imports zatoha/connectorhost"},
+		{"server/a.go", `import "zatoha/connectorhost/zmtp"`, "imports run one way", "server/a.go imports zatoha/connectorhost/zmtp"},
+		{"connectorhost/zmq/a.go", `import "zatoha/server/service"`, "imports run one way", "connectorhost/zmq/a.go imports zatoha/server/service"},
 		{"deploy/program/a.go", `import "zatoha/consul"`, "imports run one way", "deploy/program/a.go imports zatoha/consul"},
 		{"deploy/integration/a_test.go", `import "zatoha/lb/state"`, "imports run one way", "deploy/integration/a_test.go imports zatoha/lb/state"},
 
