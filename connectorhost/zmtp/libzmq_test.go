@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -272,6 +273,7 @@ func TestLibzmqThatIsStoppedConfirmsNothing(t *testing.T) {
 	if err := theirs.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "all its threads stopped", func() bool { return stopped(t, theirs.cmd.Process.Pid) })
 	if err := push.Send(within(t, 200*time.Millisecond), []byte("two")); !errors.Is(err, ErrUnconfirmed) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("to one that is stopped: %v", err)
 	}
@@ -282,6 +284,25 @@ func TestLibzmqThatIsStoppedConfirmsNothing(t *testing.T) {
 	if got := theirs.receive(3, bound); len(got) != 3 {
 		t.Errorf("got %s", got)
 	}
+}
+
+// stopped says whether every thread of a process is.
+func stopped(t *testing.T, pid int) bool {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("threads of process %d: %v", pid, err)
+	}
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, state, _ := strings.Cut(string(stat), ") "); !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return true
 }
 
 func TestWeComeBackAndLibzmqGoesOn(t *testing.T) {
