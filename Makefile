@@ -75,6 +75,8 @@ integration: tools ## Run the tests of the whole, with the real HAProxy and Cons
 	@echo "== integration: with the real programs"
 	@bin/tools chromium || echo "== integration: WITHOUT THE TEST OF CONSUL'S UI, for want of chromium"
 	@ZATOHA_REQUIRE_TOOLS=1 go test -count=1 -timeout 10m ./deploy/integration/...
+	@if bin/tools python3-zmq; then ZATOHA_REQUIRE_TOOLS=1 go test -count=1 -run ibzmq ./connectorhost/zmtp; else \
+		echo "== integration: WITHOUT A TRIAL OF ZEROMQ AGAINST LIBZMQ, for want of python3-zmq"; fi
 
 .PHONY: fuzz
 fuzz: ## Fuzz each fuzz target for 20 seconds.

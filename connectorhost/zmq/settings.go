@@ -35,6 +35,7 @@ package zmq
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"zatoha/connectorhost/connector"
@@ -100,7 +101,7 @@ func decode(f *connector.Fields) Settings {
 // check reports what is wrong with fields that are there.
 func (s Settings) check(f *connector.Fields, role connector.Role) {
 	allowed := types[role]
-	if s.SocketType != "" && allowed != nil && !strings.Contains(strings.Join(allowed, " "), string(s.SocketType)) {
+	if s.SocketType != "" && allowed != nil && !slices.Contains(allowed, string(s.SocketType)) {
 		f.Fault("socket_type", "is %q: %s use %s", s.SocketType, map[connector.Role]string{
 			connector.Channel: "channels", connector.Outgoing: "outgoing connections",
 		}[role], strings.Join(allowed, " or "))

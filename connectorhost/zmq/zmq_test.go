@@ -241,6 +241,7 @@ func TestDefinitionsThatAreRefused(t *testing.T) {
 		channel(`"socket_type": "PUSH", ` + rest):                                                   `socket_type is "PUSH": channels use PULL or SUB`,
 		outgoing(`"socket_type": "SUB", ` + rest):                                                   `socket_type is "SUB": outgoing connections use PUSH or PUB`,
 		channel(`"socket_type": "pull", ` + rest):                                                   `socket_type is "pull": channels use PULL or SUB`,
+		channel(`"socket_type": "PU", ` + rest):                                                     `socket_type is "PU": channels use PULL or SUB`,
 		channel(`"socket_type": "PULL", "sub_key": "a", ` + rest):                                   `sub_key is for socket_type SUB: leave it out`,
 		channel(`"socket_type": "PULL", "dead_letter": "d", ` + rest):                               `dead_letter is not possible: ZeroMQ has no place for messages that nobody can handle`,
 		channel(`"socket_type": "PULL", "socket_method": "listen", "address": "tcp://h:1"`):         `socket_method is "listen": use connect or bind`,

@@ -309,7 +309,7 @@ func TestWeComeBackAndLibzmqGoesOn(t *testing.T) {
 	t.Parallel()
 	pull := open(t, Options{Type: Pull})
 	theirs := python(t, "PUSH", "connect", pull.Addr(), "RECONNECT_IVL=10")
-	const messages = 20_000
+	const messages = 10_000
 	theirs.begin("flood", messages, 100)
 	eventually(t, "in mid-stream", func() bool { return pull.Stats().Received > 500 })
 	got := 0
@@ -373,7 +373,7 @@ func TestASlowSubscriberByLibzmqHoldsNobodyUp(t *testing.T) {
 	meet(t, func() bool { send(t, pub, "hello"); return len(slow.receive(1, 50*time.Millisecond)) > 0 })
 	quick := connected(t, Options{Type: Sub, SubKeys: []string{""}}, pub.Addr())
 	meet(t, func() bool { send(t, pub, "hello"); return quick.Stats().Received > 0 })
-	for i := range 40 {
+	for i := range 20 {
 		before := quick.Stats().Received
 		send(t, pub, fmt.Sprintf("%d %01048576d", i, 0))
 		eventually(t, "with the quick one", func() bool { return quick.Stats().Received > before })

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -160,6 +162,66 @@ func TestAPeerThatReadsNothingConfirmsNothing(t *testing.T) {
 	}
 }
 
+// readFrames reads so many frames, past the handshake.
+func readFrames(t *testing.T, conn net.Conn, n int) (frames []string) {
+	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(bound)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, greetingBytes)); err != nil {
+		t.Fatal(err)
+	}
+	for range n + 1 {
+		header := make([]byte, 2)
+		if _, err := io.ReadFull(conn, header); err != nil {
+			t.Fatal(err)
+		}
+		body := make([]byte, header[1])
+		if _, err := io.ReadFull(conn, body); err != nil {
+			t.Fatal(err)
+		}
+		frames = append(frames, fmt.Sprintf("%d:%s", header[0], body))
+	}
+	return frames[1:] // the first is READY
+}
+
+func TestAPeerBeforeZMTP31IsNotAskedToConfirm(t *testing.T) {
+	push := open(t, Options{Type: Push})
+	conn := raw(t, push)
+	old := greeting()
+	old[11] = 0
+	if _, err := conn.Write(append(old, ready("PULL")...)); err != nil {
+		t.Fatal(err)
+	}
+	send(t, push, "one")
+	send(t, push, "two", "parts")
+	if got := readFrames(t, conn, 3); fmt.Sprint(got) != "[0:one 1:two 0:parts]" {
+		t.Errorf("it got %q", got)
+	}
+	conn.Close()
+	eventually(t, "its leaving is noticed", func() bool { return push.Stats().Peers == 0 })
+	if err := push.Send(within(t, 50*time.Millisecond), []byte("x")); !errors.Is(err, ErrNotSent) {
+		t.Errorf("when it has left: %v", err)
+	}
+}
+
+func TestAPeerThatConfirmsWithoutTheNumberIsUnderstood(t *testing.T) {
+	push := open(t, Options{Type: Push})
+	conn := greeted(t, push, "PULL")
+	sent := make(chan error, 1)
+	ctx := soon(t)
+	go func() { sent <- push.Send(ctx, []byte("one")) }()
+	if got := readFrames(t, conn, 2); got[0] != "0:one" || !strings.HasPrefix(got[1], "4:\x04PING\x00\x00") {
+		t.Errorf("it got %q", got)
+	}
+	if _, err := conn.Write(encode(flagCommand, []byte("\x04PONG"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAStuckPeerIsGivenUpAndTheOthersGetItsShare(t *testing.T) {
 	var told events
 	push := open(t, Options{Type: Push, StuckTimeout: time.Second, MaxMessageBytes: 32 << 20, Notify: told.notify})
@@ -305,7 +367,7 @@ func TestCloseTakesInWhatIsOnTheWay(t *testing.T) {
 		group.Go(func() {
 			for i := range each {
 				name := fmt.Sprint(sender, " ", i)
-				switch err := push.Send(within(t, time.Second), []byte(name)); {
+				switch err := push.Send(within(t, 300*time.Millisecond), []byte(name)); {
 				case err == nil:
 					confirmed.Store(name, true)
 				case errors.Is(err, ErrUnconfirmed):

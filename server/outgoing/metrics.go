@@ -26,6 +26,8 @@ var (
 		"Copies of published messages that subscribers had no room for, by connection.", []string{"name"}, nil)
 	unheardMetric = prometheus.NewDesc("zato_server_outgoing_zmq_unheard_total",
 		"Published messages that nobody had subscribed to, by connection.", []string{"name"}, nil)
+	refusedMetric = prometheus.NewDesc("zato_server_outgoing_zmq_refused_definitions",
+		"Definitions of outgoing ZeroMQ connections whose newest version is not in force.", nil, nil)
 )
 
 func newMetrics(registry *prometheus.Registry, set *Set) *metrics {
@@ -81,6 +83,7 @@ func (m *metrics) Describe(to chan<- *prometheus.Desc) {
 	to <- peersMetric
 	to <- droppedMetric
 	to <- unheardMetric
+	to <- refusedMetric
 }
 
 // Collect implements prometheus.Collector.
@@ -90,7 +93,9 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 	for name, socket := range m.set.sockets {
 		stats[name] = socket.stats()
 	}
+	refused := len(m.set.refused)
 	m.set.mu.RUnlock()
+	to <- prometheus.MustNewConstMetric(refusedMetric, prometheus.GaugeValue, float64(refused))
 	for name, s := range stats {
 		to <- prometheus.MustNewConstMetric(peersMetric, prometheus.GaugeValue, float64(s.Peers), name)
 		to <- prometheus.MustNewConstMetric(droppedMetric, prometheus.CounterValue, float64(s.Dropped), name)

@@ -70,6 +70,7 @@ type Set struct {
 
 	mu      sync.RWMutex
 	sockets map[string]*socket // by name
+	refused map[string]string  // definitions, by name: why
 	closed  bool
 	closing sync.WaitGroup // sockets that were replaced
 }
