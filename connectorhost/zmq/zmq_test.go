@@ -203,6 +203,46 @@ func send(t *testing.T, s *zmtp.Socket, frames ...string) {
 	}
 }
 
+func TestASubRunsAsLongAsOneOfItsPublishersIsThere(t *testing.T) {
+	var publishers [2]*zmtp.Socket
+	for i := range publishers {
+		publishers[i] = open(t, zmtp.Options{Type: zmtp.Pub, Method: zmtp.Bind, Addresses: []string{"tcp://127.0.0.1:*"}})
+	}
+	got := make(chan string, 1000)
+	text := fmt.Sprintf(`{"name": "c", "kind": "zmq", "role": "channel", "service": "s", "socket_type": "SUB", "socket_method": "connect", "address": "%s, %s", "sub_key": "EUR"}`,
+		publishers[0].Addr(), publishers[1].Addr())
+	c := run(t, text, func(_ context.Context, m connector.Message) error { got <- string(m.Body); return nil })
+	hear := func(p *zmtp.Socket, body string) {
+		eventually(t, "heard", func() bool {
+			send(t, p, "USD"+body)
+			send(t, p, "EUR"+body)
+			return len(got) > 0
+		})
+		for len(got) > 0 {
+			if m := <-got; m != "EUR"+body {
+				t.Errorf("got %q", m)
+			}
+		}
+	}
+	hear(publishers[0], "1")
+	closeNow(publishers[0])
+	drained := func() { // of what was heard twice
+		eventually(t, "quiet", func() bool {
+			for len(got) > 0 {
+				<-got
+			}
+			return c.status.Load().InFlight == 0
+		})
+	}
+	drained()
+	hear(publishers[1], "2")
+	if state := c.status.Load().State; state != connector.Running {
+		t.Errorf("with one left it is %s", state)
+	}
+	closeNow(publishers[1])
+	eventually(t, "not running", func() bool { return c.status.Load().State != connector.Running })
+}
+
 func TestFramesAreJoinedAndTheirSizesTold(t *testing.T) {
 	address := free(t)
 	got := make(chan connector.Message, 10)

@@ -79,13 +79,7 @@ func (s *Set) newSocket(name string, settings zmq.Settings) *socket {
 	k := &socket{settings: settings, opened: make(chan struct{}), ended: make(chan struct{})}
 	k.retired, k.retire = context.WithCancel(context.Background())
 	options := settings.Options()
-	options.Notify = func(e zmtp.Event) {
-		if e.Err == nil {
-			s.log.Info("zeromq peer connected", "name", name, "peer", e.Peer)
-		} else {
-			s.log.Warn("zeromq peer not connected", "name", name, "peer", e.Peer, "cause", string(e.Cause), "error", e.Err)
-		}
-	}
+	options.Notify = s.newsOf(name)
 	go func() {
 		defer close(k.ended)
 		for delay := openMin; !k.open(options); delay = min(2*delay, openMax) {
@@ -98,6 +92,27 @@ func (s *Set) newSocket(name string, settings zmq.Settings) *socket {
 		}
 	}()
 	return k
+}
+
+// newsEvery is how often one kind of trouble is logged: peers that are away, or hostile, would fill the log.
+const newsEvery = 10 * time.Second
+
+// newsOf logs what happens to the peers of a connection.
+func (s *Set) newsOf(name string) func(zmtp.Event) {
+	var mu sync.Mutex
+	last := map[zmtp.Cause]time.Time{}
+	return func(e zmtp.Event) {
+		if e.Err == nil {
+			s.log.Info("zeromq peer connected", "name", name, "peer", e.Peer)
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(last[e.Cause]) >= newsEvery {
+			last[e.Cause] = time.Now()
+			s.log.Warn("zeromq peer not connected", "name", name, "peer", e.Peer, "cause", string(e.Cause), "error", e.Err)
+		}
+	}
 }
 
 // open says whether there is nothing more to try.

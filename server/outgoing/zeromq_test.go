@@ -3,6 +3,8 @@ package outgoing
 import (
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -227,5 +229,19 @@ zato_server_outgoing_zmq_unheard_total{name="news"} 1
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "zato_server_outgoing_zmq_peers", "zato_server_outgoing_zmq_unheard_total"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTroubleIsLoggedOnceInAWhile(t *testing.T) {
+	var text strings.Builder
+	s := newSet(t, Config{Log: slog.New(slog.NewTextHandler(&text, nil))})
+	news := s.newsOf("work")
+	for range 100 {
+		news(zmtp.Event{Peer: "a", Err: io.EOF, Cause: zmtp.Left})
+		news(zmtp.Event{Peer: "b", Err: io.EOF, Cause: zmtp.Protocol})
+	}
+	news(zmtp.Event{Peer: "c"})
+	if n := strings.Count(text.String(), "\n"); n != 3 {
+		t.Errorf("%d lines:\n%s", n, &text)
 	}
 }
