@@ -41,7 +41,7 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 		{"no type", ready("\x05READY"), Protocol, "no socket type"},
 		{"an unknown type, at which the library panics", ready(typed("FOO")), Mismatch, `the peer is a "FOO" socket: a PULL socket talks with PUSH`},
 		{"a type of no use", ready(typed("SUB")), Mismatch, `"SUB"`},
-		{"a truncated name, at which the library panics", ready("\x05READY\x0bSocket"), Protocol, "truncated property"},
+		{"a truncated name, at which the library panics", ready("\x05READY\x0bSocket-Typ"), Protocol, "truncated property"},
 		{"a truncated value", ready("\x05READY\x01A\x00\x00\x00\x05B"), Protocol, "truncated property"},
 		{"a name of no length", ready("\x05READY\x00\x00\x00\x00\x00"), Protocol, "truncated property"},
 	} {
