@@ -216,25 +216,19 @@ func TestASubRunsAsLongAsOneOfItsPublishersIsThere(t *testing.T) {
 		eventually(t, "heard", func() bool {
 			send(t, p, "USD"+body)
 			send(t, p, "EUR"+body)
-			return len(got) > 0
-		})
-		for len(got) > 0 {
-			if m := <-got; m != "EUR"+body {
-				t.Errorf("got %q", m)
+			for len(got) > 0 {
+				switch m := <-got; {
+				case m == "EUR"+body:
+					return true
+				case !strings.HasPrefix(m, "EUR"):
+					t.Errorf("got %q", m)
+				}
 			}
-		}
+			return false
+		})
 	}
 	hear(publishers[0], "1")
 	closeNow(publishers[0])
-	drained := func() { // of what was heard twice
-		eventually(t, "quiet", func() bool {
-			for len(got) > 0 {
-				<-got
-			}
-			return c.status.Load().InFlight == 0
-		})
-	}
-	drained()
 	hear(publishers[1], "2")
 	if state := c.status.Load().State; state != connector.Running {
 		t.Errorf("with one left it is %s", state)
