@@ -134,10 +134,10 @@ func (s *Socket) visit(address string) (connected bool, err error) {
 	}
 	defer conn.Close()
 	setKeepAlive(conn)
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	stop := context.AfterFunc(s.staying, func() { _ = conn.Close() })
 	p, err := s.greet(conn, false)
-	if !stop() && err == nil {
-		err = &fault{Silent, "handshake", ctx.Err()}
+	if !stop() {
+		return false, errClosing
 	}
 	if err != nil {
 		s.counts.refused.Add(1)

@@ -207,3 +207,39 @@ func TestAPullerThatPushesIsDropped(t *testing.T) {
 	}
 	awaitCutOff(t, conn)
 }
+
+func TestConnectingToWhatIsNoZeroMQPeerGoesOnAndSaysWhy(t *testing.T) {
+	for says, want := range map[string]string{
+		"":                                 "handshake took too long",
+		"HTTP/1.1 400 Bad Request\r\n\r\n": `this is no ZeroMQ peer, it begins with "H"`,
+		string(greeting()) + "\x00\x01x":   "instead of READY the peer sends",
+		string(greeting()) + string(ready("REP")): `the peer is a "REP" socket: a PUSH socket talks with PULL`,
+	} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var group sync.WaitGroup
+		group.Go(func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = conn.Write([]byte(says))
+				t.Cleanup(func() { conn.Close() })
+			}
+		})
+		address := "tcp://" + listener.Addr().String()
+		push := connected(t, Options{Type: Push, HandshakeTimeout: 50 * time.Millisecond, RetryMin: time.Millisecond, RetryMax: 5 * time.Millisecond}, address)
+		eventually(t, "refused three times", func() bool { return push.Stats().Refused >= 3 })
+		err = push.Send(within(t, 20*time.Millisecond), []byte("x"))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", says, err)
+		}
+		listener.Close()
+		group.Wait()
+		pull := open(t, Options{Type: Pull, Method: Bind, Addresses: []string{address}})
+		exchange(t, push, pull)
+	}
+}
