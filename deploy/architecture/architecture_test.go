@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 }
 
 // testsMayImport are the folders that any test may import too.
-var testsMayImport = []string{"deploy/consultest"}
+var testsMayImport = []string{"deploy/consultest", "deploy/rabbittest"}
 
 var (
 	topFolders = []string{"bench", "connectorhost", "consul", "deploy", "haproxy", "lb", "server"}

@@ -14,7 +14,7 @@
 //
 // No program imports another. What decides is pure: lb/state, server/service, server/channel and
 // connectorhost/connector import the standard library and nothing else. Tests may also start a Consul by
-// deploy/consultest.
+// deploy/consultest, and a RabbitMQ by deploy/rabbittest.
 //
 // One case: somebody formats a Consul error in lb/state with the help of consul/api. `go test ./deploy/architecture`
 // then says "lb/state/diff.go imports github.com/hashicorp/consul/api", once under the rule that lb/state is pure and

@@ -1,5 +1,5 @@
 // Program tools makes sure that the real programs are there that the cluster and its tests run on: HAProxy, Consul, and
-// for who wants them hey and Chromium.
+// for who wants them hey, Chromium and RabbitMQ.
 //
 // One case: `make run` on a bare machine calls `tools haproxy consul`. There is no haproxy: apt-get installs it. There
 // is no consul, and Debian has none: Go builds it from the module in deploy/tools/consul into the cache, which takes
@@ -61,6 +61,7 @@ func (m *machine) tools() []tool {
 		{"consul", find.FindConsul, m.buildConsul},
 		{"hey", inPath("hey"), m.apt("hey")},
 		{"chromium", inPath("chromium"), m.apt("chromium")}, // 124 MB, for a test of Consul's UI
+		{"rabbitmq-server", find.FindRabbitMQ, m.withoutService("rabbitmq-server", m.apt("rabbitmq-server"))},
 	}
 }
 
@@ -74,7 +75,7 @@ func inPath(name string) func() (string, error) {
 	}
 }
 
-const usage = `usage: tools [-print] [haproxy] [consul] [hey] [chromium]
+const usage = `usage: tools [-print] [haproxy] [consul] [hey] [chromium] [rabbitmq-server]
 
 Makes sure that the programs named are there, by default haproxy and consul: from PATH, else installed by apt-get
 (consul: built from its Go module into ${ZATOHA_CACHE:-${XDG_CACHE_HOME:-~/.cache}/zatoha}, once). Prints where they are.
