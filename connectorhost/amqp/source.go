@@ -208,10 +208,20 @@ func (s *source) deliver(d amqp091.Delivery) (connector.Delivery, error) {
 		case connector.Accept:
 			return l.write("acknowledge", func() error { return d.Ack(false) })
 		case connector.GiveBack:
-			return l.write("give back", func() error { return d.Nack(false, true) })
+			return s.giveBack(l, &d)
 		}
 		return s.park(ctx, l, parking, m.ID, &d, outcome)
 	}}, nil
+}
+
+// giveBack returns a delivery to the queue. RabbitMQ puts what is given back at the end of a quorum queue, but what it had
+// sent over a connection that ends, in its old place. So where order counts the end is waited for: nothing is given back
+// there but at a stop.
+func (s *source) giveBack(l *link, d *amqp091.Delivery) error {
+	if s.settings.Capabilities().Ordered {
+		return nil
+	}
+	return l.write("give back", func() error { return d.Nack(false, true) })
 }
 
 // park publishes the message to where parked ones go, and acknowledges it when the broker has confirmed that.
@@ -226,10 +236,11 @@ func (s *source) park(ctx context.Context, l *link, parking *publisher, id strin
 		return l.write("acknowledge the parked message", func() error { return d.Ack(false) })
 	}
 	err = fmt.Errorf("park: %w", err)
-	if back := l.write("give back what cannot be parked", func() error { return d.Nack(false, true) }); back != nil {
-		return errors.Join(err, back)
+	if s.settings.Capabilities().Ordered {
+		l.fail(fmt.Errorf("%w: so that a message keeps its place that could not be parked: %w", connector.ErrNotConnected, err))
+		return err
 	}
-	return err
+	return errors.Join(err, s.giveBack(l, d))
 }
 
 func (s *source) Stop(ctx context.Context) error {

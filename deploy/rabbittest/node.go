@@ -111,6 +111,18 @@ func (n *Node) stop() error {
 	return err
 }
 
+// Control runs rabbitmqctl on the node, which takes a second or two, and returns what it prints.
+func (n *Node) Control(t testing.TB, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	output, err := n.running.Control(ctx, args...)
+	if err != nil {
+		t.Fatalf("rabbittest: %v", err)
+	}
+	return output
+}
+
 // Close ends the node and removes what it had stored.
 func (n *Node) Close() error {
 	n.Kill()
