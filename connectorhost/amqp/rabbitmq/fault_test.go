@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,8 +60,12 @@ func TestAStopDoesNotWaitForAFrozenBroker(t *testing.T) {
 func TestNothingIsLostWhenTheBrokerIsKilled(t *testing.T) {
 	for _, kind := range []string{"classic", "quorum"} {
 		t.Run(kind, func(t *testing.T) {
-			const messages, kills = 2000, 2
+			const messages, kills = 1000, 2
 			queue := newQueue(t, kind, nil)
+			// RabbitMQ 3.10 writes the registration of a new quorum queue to disk minutes later, or at a stop: if it is
+			// killed before that, the queue has no leader for ever.
+			node.Stop(t)
+			node.Start(t)
 			var mu sync.Mutex
 			calls := map[string]int{}
 			unmarked := 0
@@ -80,30 +85,21 @@ func TestNothingIsLostWhenTheBrokerIsKilled(t *testing.T) {
 			})
 			s, sender := runSender(t, map[string]any{"routing_key": queue})
 			sender.await(t, connector.Running)
-			sent := make(chan int)
-			go func() { // sends each message until it is confirmed
-				again := 0
-				for i := range messages {
-					for {
-						ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-						err := s.Send(ctx, connector.Message{ID: fmt.Sprint(i), Body: []byte("x")})
-						if err == nil {
-							cancel()
-							break
-						}
-						again++
-						<-ctx.Done()
-						cancel()
+			var again atomic.Int64
+			var senders sync.WaitGroup
+			for from := range 10 {
+				senders.Go(func() {
+					for i := from; i < messages; i += 10 {
+						again.Add(sendUntilConfirmed(s, fmt.Sprint(i)))
 					}
-				}
-				sent <- again
-			}()
+				})
+			}
 			for n := 1; n <= kills; n++ {
 				eventually(t, "progress", func() bool { return total() >= n*messages/(kills+2) })
 				node.Kill()
 				node.Start(t)
 			}
-			again := <-sent
+			senders.Wait()
 			eventually(t, "end", func() bool { return total() == messages && ready(t, queue) == 0 })
 			status := r.stop(t)
 			duplicates := 0
@@ -111,18 +107,32 @@ func TestNothingIsLostWhenTheBrokerIsKilled(t *testing.T) {
 				duplicates += n - 1
 			}
 			t.Logf("%d messages, %d kills: %d sent again, %d calls twice, %d known as done, %d not marked; %+v",
-				messages, kills, again, duplicates, status.Counts.Duplicates, unmarked, status.Counts)
+				messages, kills, again.Load(), duplicates, status.Counts.Duplicates, unmarked, status.Counts)
 			if status.Counts.Parked+status.Counts.Failed > 0 {
 				t.Errorf("messages were parked: %+v", status.Counts)
 			}
 			// What was sent again is another message to the broker; nothing else may come twice without the mark.
-			if unmarked > again {
+			if unmarked > int(again.Load()) {
 				t.Errorf("%d second deliveries were not marked", unmarked)
 			}
 			if n := len(take(t, queue+".dead-letter")); n > 0 {
 				t.Errorf("%d messages are parked", n)
 			}
 		})
+	}
+}
+
+// sendUntilConfirmed says how many sends were in vain, as far as is known.
+func sendUntilConfirmed(s *connector.Sender, id string) (again int64) {
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		err := s.Send(ctx, connector.Message{ID: id, Body: []byte("x")})
+		cancel()
+		if err == nil {
+			return again
+		}
+		again++
+		<-time.After(100 * time.Millisecond)
 	}
 }
 
