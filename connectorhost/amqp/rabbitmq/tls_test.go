@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -17,7 +16,7 @@ import (
 	"time"
 
 	"zatoha/connectorhost/connector"
-	"zatoha/deploy/cluster"
+	"zatoha/deploy/rabbittest"
 )
 
 // certificates and where the node speaks TLS.
@@ -28,11 +27,11 @@ var (
 
 // secure makes certificates, and the lines of rabbitmq.conf by which the node speaks TLS.
 func secure(folder string) ([]string, error) {
-	ports, err := cluster.FreePorts(1)
+	address, err := rabbittest.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	tlsAddress = fmt.Sprintf("127.0.0.1:%d", ports[0])
+	tlsAddress = address
 	path := func(name string) string { return filepath.Join(folder, name) }
 	ownCA, otherCA = path("cert.pem"), path("other.pem")
 	for name, key := range map[string]string{"cert.pem": "key.pem", "other.pem": "other-key.pem"} {
