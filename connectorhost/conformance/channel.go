@@ -237,9 +237,7 @@ func givesBack(t *testing.T, s *subject) {
 	if counts := r.end(t).Counts; counts.Accepted != 0 {
 		t.Errorf("%+v", counts)
 	}
-	if n := s.Waiting(t); n != 1 {
-		t.Errorf("%d messages wait", n)
-	}
+	s.holds(t, 1)
 	first := r.calls.of("message 1")[0]
 	r = s.run(t, s.define(t), succeed, connector.Options{})
 	r.all(t, []string{"message 1"})

@@ -39,8 +39,8 @@ type Harness interface {
 	// Put has somebody send a message. The ID is the broker's own name for it, where there is such a thing.
 	Put(t *testing.T, id string, body []byte)
 
-	// Waiting is how many messages the queue holds, those in flight included; it is not asked of a kind that does not
-	// redeliver.
+	// Waiting is how many messages wait in the queue; those in flight need not be counted. It is not asked of a kind that
+	// does not redeliver.
 	Waiting(t *testing.T) int
 
 	// Parked takes out and returns the messages that have been parked, in any order. It is not asked of a kind without dead letters.
@@ -78,16 +78,17 @@ const (
 	maxAttempts = 3
 )
 
-// Run runs every case as a subtest. kind is the name in definitions.
-func Run(t *testing.T, kind string, start Factory) {
+// Run runs every case as a subtest. kind is the name in definitions. The options are for goroutines that the harness
+// starts during a case.
+func Run(t *testing.T, kind string, start Factory, harness ...goleak.Option) {
 	for _, c := range slices.Concat(channelCases, faultCases, outgoingCases) {
 		t.Run(c.name, func(t *testing.T) {
 			// The order matters: the harness, and what it starts, ends after the check.
 			s := &subject{kind: kind, Harness: start(t)}
-			before := goleak.IgnoreCurrent()
+			ours := append([]goleak.Option{goleak.IgnoreCurrent()}, harness...)
 			defer func() {
 				if !t.Failed() && !t.Skipped() {
-					goleak.VerifyNone(t, before)
+					goleak.VerifyNone(t, ours...)
 				}
 			}()
 			c.run(t, s)
@@ -292,7 +293,13 @@ func (s *subject) put(t *testing.T, from, n int) (bodies []string) {
 // empty waits until the broker holds nothing any more.
 func (s *subject) empty(t *testing.T) {
 	t.Helper()
-	eventually(t, "an empty queue", func() bool { return s.Waiting(t) == 0 })
+	s.holds(t, 0)
+}
+
+// holds waits until so many messages wait in the queue.
+func (s *subject) holds(t *testing.T, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("queue of %d messages", n), func() bool { return s.Waiting(t) == n })
 }
 
 // all waits until each body has succeeded at least once.

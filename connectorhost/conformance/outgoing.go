@@ -90,9 +90,7 @@ func sentAtOnce(t *testing.T, s *subject) {
 	senders.Wait()
 	o.end()
 	if s.can(t).Redelivers {
-		if n := s.Waiting(t); n != 200 {
-			t.Errorf("%d messages are there", n)
-		}
+		s.holds(t, 200)
 	}
 }
 
@@ -109,9 +107,7 @@ func sentDown(t *testing.T, s *subject) {
 	must(t, trySend(o, "after"))
 	o.end()
 	if s.can(t).Redelivers {
-		if n := s.Waiting(t); n != 2 {
-			t.Errorf("%d messages are there", n)
-		}
+		s.holds(t, 2)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,5 +123,27 @@ func TestReferencesAreLookedUpLate(t *testing.T) {
 	}
 	if value, err := secret.Reveal(); value != "amqp://me:${env:X}@mq/me" || err != nil {
 		t.Error(value, err)
+	}
+}
+
+func TestAPasswordInAnAddressMayHaveAnyCharacters(t *testing.T) {
+	t.Setenv("ZATOHA_TEST_PASSWORD", "a@b:c/d?e#f g+h%")
+	text, err := NewSecret("amqp://me:${env:ZATOHA_TEST_PASSWORD}@mq/shop").RevealURL()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if password, _ := address.User.Password(); password != "a@b:c/d?e#f g+h%" || address.Host != "mq" {
+		t.Errorf("password %q, host %q", password, address.Host)
+	}
+	t.Setenv("ZATOHA_TEST_PASSWORD", "amqp://me:p@mq/shop")
+	if text, err := NewSecret("${env:ZATOHA_TEST_PASSWORD}").RevealURL(); text != "amqp://me:p@mq/shop" || err != nil {
+		t.Error(text, err)
+	}
+	if shape := NewSecret("amqp://me:${env:A}@mq/${file:/b}").Shape("x"); shape != "amqp://me:x@mq/x" {
+		t.Error(shape)
 	}
 }

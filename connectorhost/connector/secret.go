@@ -3,6 +3,7 @@ package connector
 import (
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -43,20 +44,40 @@ var reference = regexp.MustCompile(`\$\{[^}]*\}?`)
 
 // Reveal returns the text with its references replaced. A file's last line end is no part of it. The error names the
 // reference, never a value.
-func (s Secret) Reveal() (string, error) {
+func (s Secret) Reveal() (string, error) { return s.reveal(func(value string) string { return value }) }
+
+// RevealURL is Reveal for an address: what is put in for a reference is escaped, so that a password may have any
+// characters, unless the whole text is one reference, which then stands for a whole address.
+func (s Secret) RevealURL() (string, error) {
+	if s.Whole() {
+		return s.Reveal()
+	}
+	return s.reveal(func(value string) string { return strings.ReplaceAll(url.QueryEscape(value), "+", "%20") })
+}
+
+func (s Secret) reveal(escape func(string) string) (string, error) {
 	var failed error
 	text := reference.ReplaceAllStringFunc(s.text, func(found string) string {
 		value, err := lookUp(found)
 		if err != nil && failed == nil {
 			failed = err
 		}
-		return value
+		return escape(value)
 	})
 	if failed != nil {
 		return "", failed
 	}
 	return text, nil
 }
+
+// Shape returns the text with each reference replaced by something else, for a check before the references can be looked
+// up. What is not a reference is in it as it is: never show it.
+func (s Secret) Shape(substitute string) string {
+	return reference.ReplaceAllLiteralString(s.text, substitute)
+}
+
+// Whole says whether the text is nothing but one reference.
+func (s Secret) Whole() bool { return s.text != "" && reference.FindString(s.text) == s.text }
 
 // faults are the references that could never be looked up.
 func (s Secret) faults() (faults []string) {

@@ -14,9 +14,9 @@
 //	deploy, bench  -> each other; they run the programs, they do not import them
 //	deploy/program -> nothing of ours
 //
-// No program imports another, nor any package of its tree but those three. What decides is pure: lb/state, server/service, server/channel and
-// connectorhost/connector import the standard library and nothing else. Tests may also start a Consul by
-// deploy/consultest, and look for the programs that they run by deploy/tools/find.
+// No program imports another, nor any package of its tree but those three. What decides is pure: lb/state,
+// server/service, server/channel and connectorhost/connector import the standard library and nothing else. Tests may also start a Consul by
+// deploy/consultest, and a RabbitMQ by deploy/rabbittest, and look for the programs that they run by deploy/tools/find.
 //
 // One case: somebody formats a Consul error in lb/state with the help of consul/api. `go test ./deploy/architecture`
 // then says "lb/state/diff.go imports github.com/hashicorp/consul/api", once under the rule that lb/state is pure and
