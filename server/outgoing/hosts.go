@@ -1,8 +1,9 @@
 package outgoing
 
 import (
+	"cmp"
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -36,66 +37,66 @@ func (s *Set) Follow(ctx context.Context, watcher Watcher, service string) {
 	})
 }
 
-// active is the address of the active host, "" if there is none. While a takeover is on its way there may be two that
-// say so: the later one counts, and among equals one whose checks pass.
-func active(instances []consul.Instance) string {
-	rank := func(i consul.Instance) (epoch uint64, healthy bool) {
+// active are the addresses of hosts that say that they are active, none if there is none. While a takeover is on its way
+// there may be two: the later one, by its epoch, comes first, and among equals one whose checks pass.
+func active(instances []consul.Instance) (addresses []string) {
+	rank := func(i consul.Instance) (epoch uint64, sick int) {
 		epoch, _ = strconv.ParseUint(i.Meta[EpochMeta], 10, 64)
-		return epoch, i.Status == consul.Passing || i.Status == consul.Warning
-	}
-	best := -1
-	for n, instance := range instances {
-		if !slices.Contains(instance.Tags, ActiveTag) || instance.Port == 0 {
-			continue
+		if i.Status != consul.Passing && i.Status != consul.Warning {
+			sick = 1
 		}
-		if best < 0 {
-			best = n
-			continue
-		}
-		epoch, healthy := rank(instance)
-		bestEpoch, bestHealthy := rank(instances[best])
-		if epoch > bestEpoch || epoch == bestEpoch && healthy && !bestHealthy {
-			best = n
-		}
+		return epoch, sick
 	}
-	if best < 0 {
-		return ""
+	candidates := slices.DeleteFunc(slices.Clone(instances), func(i consul.Instance) bool {
+		return !slices.Contains(i.Tags, ActiveTag) || i.Port == 0
+	})
+	slices.SortStableFunc(candidates, func(a, b consul.Instance) int {
+		epochA, sickA := rank(a)
+		epochB, sickB := rank(b)
+		return cmp.Or(cmp.Compare(epochB, epochA), cmp.Compare(sickA, sickB))
+	})
+	for _, i := range candidates {
+		addresses = append(addresses, i.HostPort())
 	}
-	return instances[best].HostPort()
+	return addresses
 }
 
-// hosts knows the active connector host.
+// hosts knows the active connector host, or the few that say so.
 type hosts struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
-	active  string
+	active  []string
 	changed chan struct{} // closed and replaced at each change
 	closed  bool
 }
 
 func newHosts(log *slog.Logger) *hosts { return &hosts{log: log, changed: make(chan struct{})} }
 
-func (h *hosts) set(address string) {
+func (h *hosts) set(active []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.active == address || h.closed {
+	if slices.Equal(h.active, active) || h.closed {
 		return
 	}
-	h.log.Info("the active connector host has changed", "was", h.active, "is", address)
-	h.active = address
+	h.log.Info("the active connector host has changed", "was", h.active, "is", active)
+	h.active = active
 	close(h.changed)
 	h.changed = make(chan struct{})
 }
 
-// get returns the active host, and a channel that is closed when it is not any more.
-func (h *hosts) get() (address string, changed <-chan struct{}, err error) {
+// get returns the host for the n-th try, from 0, and a channel that is closed when things have changed. The first one is
+// tried first; where there are others, they get their turn, because one that is dead may not have been found out yet.
+func (h *hosts) get(n int) (address string, changed <-chan struct{}, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
-		return "", h.changed, fmt.Errorf("the server is stopping")
+	switch {
+	case h.closed:
+		return "", h.changed, errors.New("the server is stopping")
+	case len(h.active) == 0:
+		return "", h.changed, nil
 	}
-	return h.active, h.changed, nil
+	return h.active[n%len(h.active)], h.changed, nil
 }
 
 // close ends the sends that are under way.

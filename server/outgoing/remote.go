@@ -61,8 +61,13 @@ type attempt struct {
 func (s *Set) post(ctx context.Context, kind, name string, message service.Message) error {
 	var last string
 	doubtful := false // some host may have sent it
-	for delay := retryMin; ; delay = min(2*delay, retryMax) {
-		host, changed, err := s.hosts.get()
+	delay, previous := retryMin, (<-chan struct{})(nil)
+	for n := 0; ; n, delay = n+1, min(2*delay, retryMax) {
+		host, changed, err := s.hosts.get(n)
+		if changed != previous { // a fresh start, with the best of those that there are now
+			n, delay, previous = 0, retryMin, changed
+			host, changed, err = s.hosts.get(n)
+		}
 		switch {
 		case err != nil:
 			return undecided(kind, name, err.Error(), doubtful, err)

@@ -135,7 +135,7 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 			t.Parallel()
 			h := newHost(t, inTurn(test.answers...))
 			s := newSet(t, Config{})
-			s.hosts.set(h.address())
+			s.hosts.set([]string{h.address()})
 			patience := bound
 			if test.tries == 0 {
 				patience = 300 * time.Millisecond
@@ -162,7 +162,7 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 func TestWhatIsSentToAHost(t *testing.T) {
 	h := newHost(t, says(200, ""))
 	s := newSet(t, Config{Token: func() (string, error) { return "s3cret", nil }})
-	s.hosts.set(h.address())
+	s.hosts.set([]string{h.address()})
 	headers := map[string]string{"content_type": "text/plain", "routing_key": "a\nb", "Grüße": "😀"}
 	for _, m := range []service.Message{
 		{Payload: []byte("x"), ID: "4711", Headers: headers},
@@ -189,7 +189,7 @@ func TestWhatIsSentToAHost(t *testing.T) {
 		t.Errorf("%v", second.Header)
 	}
 	bad := newSet(t, Config{Token: func() (string, error) { return "", errors.New("no such file") }})
-	bad.hosts.set(h.address())
+	bad.hosts.set([]string{h.address()})
 	if err := bad.Outgoing("amqp", "x").Send(t.Context(), service.Message{}); kindOf(err) != service.Internal || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("without a token: %v", err)
 	}
@@ -208,14 +208,24 @@ func TestASendWaitsForAHostAndLeavesOneThatHangs(t *testing.T) {
 	go func() {
 		sent <- s.Outgoing("amqp", "orders").Send(context.WithoutCancel(t.Context()), service.Message{Payload: []byte("x")})
 	}()
-	s.hosts.set(hung.address())
+	s.hosts.set([]string{hung.address()})
 	eventually(t, func() bool { return len(hung.ids()) == 1 })
-	s.hosts.set(good.address())
+	s.hosts.set([]string{good.address()})
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
 	if a, b := hung.ids(), good.ids(); len(b) != 1 || a[0] != b[0] {
 		t.Errorf("IDs %q and %q", a, b)
+	}
+}
+
+func TestOneThatOnlySaysItIsActiveIsPassedOver(t *testing.T) {
+	good, dead := newHost(t, says(200, "")), newHost(t, says(200, ""))
+	dead.Close()
+	s := newSet(t, Config{})
+	s.hosts.set([]string{dead.address(), good.address()})
+	if err := s.Outgoing("amqp", "orders").Send(t.Context(), service.Message{}); err != nil || len(good.ids()) != 1 {
+		t.Error(err)
 	}
 }
 
@@ -242,7 +252,7 @@ func TestASendWithoutADeadlineIsBounded(t *testing.T) {
 func TestThePayloadIsNotReadAfterASend(t *testing.T) {
 	h := newHost(t, hangs)
 	s := newSet(t, Config{})
-	s.hosts.set(h.address())
+	s.hosts.set([]string{h.address()})
 	for range 20 { // the race detector is the judge
 		payload := bytes.Repeat([]byte("x"), 1<<20)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
@@ -264,13 +274,13 @@ func TestTheLatestHealthyHostIsActive(t *testing.T) {
 		{"none", nil, ""},
 		{"only standbys", []consul.Instance{host("a", "9", consul.Passing, "standby")}, ""},
 		{"one", []consul.Instance{host("a", "", consul.Passing, "standby"), host("b", "", consul.Critical, "x", "active")}, "b:17110"},
-		{"two during a takeover", []consul.Instance{host("a", "9", consul.Passing, "active"), host("b", "10", consul.Critical, "active")}, "b:17110"},
-		{"two of one epoch", []consul.Instance{host("a", "9", consul.Critical, "active"), host("b", "9", consul.Warning, "active")}, "b:17110"},
-		{"two that say no epoch", []consul.Instance{host("a", "?", consul.Passing, "active"), host("b", "", consul.Passing, "active")}, "a:17110"},
+		{"two during a takeover", []consul.Instance{host("a", "9", consul.Passing, "active"), host("b", "10", consul.Critical, "active")}, "b:17110 a:17110"},
+		{"two of one epoch", []consul.Instance{host("a", "9", consul.Critical, "active"), host("b", "9", consul.Warning, "active")}, "b:17110 a:17110"},
+		{"two that say no epoch", []consul.Instance{host("a", "?", consul.Passing, "active"), host("b", "", consul.Passing, "active")}, "a:17110 b:17110"},
 		{"no port", []consul.Instance{{Address: "a", Tags: []string{"active"}}}, ""},
 		{"IPv6", []consul.Instance{host("::1", "", consul.Passing, "active")}, "[::1]:17110"},
 	} {
-		if got := active(test.instances); got != test.want {
+		if got := strings.Join(active(test.instances), " "); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
 	}
@@ -289,11 +299,11 @@ func TestTheLastHostStaysWhileConsulCannotTell(t *testing.T) {
 	s := newSet(t, Config{})
 	one := consul.Observation{Snapshot: consul.Snapshot{Instances: []consul.Instance{{Address: "a", Port: 1, Tags: []string{"active"}}}}}
 	s.Follow(t.Context(), scripted{one, {Err: errors.New("no leader")}}, ConnectorHosts)
-	if host, _, _ := s.hosts.get(); host != "a:1" {
+	if host, _, _ := s.hosts.get(0); host != "a:1" {
 		t.Errorf("after an error: %q", host)
 	}
 	s.Follow(t.Context(), scripted{one, {}}, ConnectorHosts)
-	if host, _, _ := s.hosts.get(); host != "" {
+	if host, _, _ := s.hosts.get(0); host != "" {
 		t.Errorf("after it was removed: %q", host)
 	}
 }
@@ -316,7 +326,7 @@ func TestSendsAreCounted(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	h := newHost(t, inTurn(says(200, ""), says(503, ""), says(200, ""), says(404, ""), says(413, "")))
 	s := newSet(t, Config{Registry: registry})
-	s.hosts.set(h.address())
+	s.hosts.set([]string{h.address()})
 	for range 4 {
 		_ = s.Outgoing("amqp", "orders").Send(t.Context(), service.Message{})
 	}
