@@ -5,16 +5,18 @@
 //
 //	lb             -> haproxy, consul, deploy/program
 //	server         -> consul, deploy/program
+//	server/outgoing -> connectorhost/zmtp, zmq, connector: the libraries by which also servers use ZeroMQ
 //	connectorhost  -> consul, deploy/program
 //	haproxy        -> client-native, which nobody else sees
 //	consul         -> consul/api, which nobody else sees
 //	server/front   -> fasthttp, which nobody else sees
+//	connectorhost/zmtp -> go-zeromq/zmq4, which nobody else sees
 //	deploy, bench  -> each other; they run the programs, they do not import them
 //	deploy/program -> nothing of ours
 //
-// No program imports another. What decides is pure: lb/state, server/service, server/channel and
-// connectorhost/connector import the standard library and nothing else. Tests may also start a Consul by
-// deploy/consultest.
+// No program imports another, nor any package of its tree but those three. What decides is pure: lb/state,
+// server/service, server/channel and connectorhost/connector import the standard library and nothing else. Tests may also start a Consul by
+// deploy/consultest, and a RabbitMQ by deploy/rabbittest, and look for the programs that they run by deploy/tools/find.
 //
 // One case: somebody formats a Consul error in lb/state with the help of consul/api. `go test ./deploy/architecture`
 // then says "lb/state/diff.go imports github.com/hashicorp/consul/api", once under the rule that lb/state is pure and

@@ -34,6 +34,28 @@ func (m *machine) apt(pkg string) func(ctx context.Context) error {
 	}
 }
 
+// withoutService returns a function that gets a package and leaves its service neither running nor to be started with the
+// machine: unlike haproxy's it would listen, at the port that everybody expects a broker at. Who had it before keeps it
+// as it was, because then there was nothing to get.
+func (m *machine) withoutService(service string, get func(ctx context.Context) error) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		if err := get(ctx); err != nil {
+			return err
+		}
+		for _, words := range [][]string{{"service", service, "stop"}, {"systemctl", "disable", service}} {
+			program, err := m.asRoot(ctx, words[0])
+			if err != nil {
+				continue // what cannot start services cannot stop them either
+			}
+			line := append(program, words[1:]...)
+			m.screen.say("$ " + strings.Join(line, " "))
+			// It fails where there is no service to stop, as in a container.
+			_ = command(ctx, &transcript{}, line[0], line[1:]...).Run()
+		}
+		return nil
+	}
+}
+
 // asRoot returns the words that run the program as root: its path, with sudo before it where that is needed.
 func (m *machine) asRoot(ctx context.Context, program string) ([]string, error) {
 	path, err := exec.LookPath(program)

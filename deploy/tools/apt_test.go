@@ -86,3 +86,21 @@ func TestWhatAptCannotInstall(t *testing.T) {
 		})
 	}
 }
+
+func TestAServiceDoesNotStayBehind(t *testing.T) {
+	const note = `echo "$0 $*" >> "$FAKES/calls"; exit 3`
+	b := newBare(t, map[string]string{"apt-get": apt, "service": note, "systemctl": note})
+	if err := b.withoutService("hey", b.apt("hey"))(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(b.path, "calls"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "PATH/service hey stop\nPATH/systemctl disable hey\n"; !strings.HasSuffix(strings.ReplaceAll(string(got), b.path, "PATH"), want) {
+		t.Errorf("called:\n%swant at the end:\n%s", got, want)
+	}
+	if err := newBare(t, nil).withoutService("hey", b.apt("hey"))(t.Context()); err == nil {
+		t.Error("a package that cannot be had is no error")
+	}
+}

@@ -153,3 +153,15 @@ func TestTheReleaseIsTheOneThatTheModulePins(t *testing.T) {
 		}
 	}
 }
+
+func TestAPythonThatHasZeroMQIsFound(t *testing.T) {
+	inPath := machine(t)
+	own := script(t, inPath, "python3", `case "$*" in "-I -c import zmq"*) exit 0;; esac; exit 1`)
+	if path, err := FindPythonZMQ(); err != nil || path != own {
+		t.Errorf("%q, %v", path, err)
+	}
+	script(t, inPath, "python3", "exit 1")
+	if path, err := FindPythonZMQ(); path == own || err != nil && !errors.Is(err, ErrMissing) {
+		t.Errorf("with one in PATH that has not: %q, %v", path, err)
+	}
+}

@@ -1,0 +1,46 @@
+// Package amqp is the kind "amqp": channels and outgoing connectors over AMQP 0-9-1, made for RabbitMQ.
+//
+// One case, walked through. A channel is to consume from the queue orders. [connector.Run] asks for a source, which
+// dials, opens pool_size AMQP channels with prefetch_count each, and sees that the queue is there, and one for parked
+// messages, orders.dead-letter unless dead_letter names another; if that is missing, it is declared, durable. Then it
+// consumes, with manual acknowledgement. A message whose service succeeded is acknowledged. One whose service failed is
+// tried again; after max_attempts it is published to orders.dead-letter, as it was, with the reason in the header
+// x-zatoha-reason, and only when the broker has confirmed that, acknowledged. If we die in between it is in both places;
+// it is never in none.
+//
+// # How attempts are counted
+//
+// On a quorum queue (queue_type "quorum") with more than one message in flight, a failed message goes back to the broker,
+// which counts its deliveries durably, in x-delivery-count. The count is exact as long as no connection is lost with the
+// message in hand. Each loss counts as one attempt, because one may have been made: the service is then called with it
+// fewer times, never more. Such a queue needs no delivery-limit; one that is set must not be below max_attempts, or the
+// broker is the first to take the message away.
+//
+// On a classic queue, and wherever order is kept (pool_size 1 and prefetch_count 1), a failed message stays in hand for
+// the next attempt: RabbitMQ would put it at the end of a quorum queue, and counts nothing on a classic one. The count is
+// exact as long as no connection is lost with the message in hand. After that it begins again: at the broker's
+// count of deliveries on a quorum queue, at 2 on a classic one, where the broker only tells that there was one before.
+//
+// Either way a message is only parked when its service has failed it, never because connections were lost, and when its
+// service cannot be reached it stays in hand and nothing is counted. RabbitMQ takes a message back that is in hand for
+// longer than its consumer_timeout, 30 minutes by default; that is a lost connection like any other.
+//
+// # Names of messages
+//
+// A message's name is its message-id property, if its publisher set one; it must then be the only message of that name,
+// because somebody who sees it twice, with the redelivered flag, takes it for the same. A message without one gets a name
+// for each delivery: it cannot be known again.
+//
+// # The exclusive hold
+//
+// With exclusive, the broker refuses a second consumer while it knows of a first; quorum queues cannot do that, which is
+// tried out at the start. With single_active, which the queue
+// must have been declared with (x-single-active-consumer), further consumers stand in line. Both hold for as long as the broker
+// believes in the first consumer's connection: if its host was cut off, three heartbeats.
+//
+// # What a hung library or broker does
+//
+// Every call into the library is watched: when it takes too long, the socket is closed under it, which ends the
+// connection and frees the call, and a new connection is made. Every notification channel is drained until it is closed.
+// The library's own recovery is not used.
+package amqp

@@ -1,0 +1,99 @@
+package connector
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// action is what the loop does about an error of a Source or a Sink.
+type action int
+
+const (
+	reconnect action = iota
+	wait
+	askAgain
+	reconnectRarely
+	giveUp
+)
+
+// react decides about an error. The worst of what it wraps counts.
+func react(err error) action {
+	switch {
+	case errors.Is(err, ErrDefinition), errors.Is(err, ErrFenced):
+		return giveUp
+	case errors.Is(err, ErrRefused):
+		return reconnectRarely
+	case errors.Is(err, ErrNotConnected):
+		return reconnect
+	case errors.Is(err, ErrHeld):
+		return askAgain
+	case errors.Is(err, ErrBackOff):
+		return wait
+	}
+	return reconnect
+}
+
+// attempt is what is known of one attempt when it is over.
+type attempt struct {
+	err      error // of the Invoker
+	number   int   // as in Message.Attempt; counted ones only
+	max      int
+	draining bool // the connector is being stopped
+	ended    bool // its time to finish is over
+	can      Capabilities
+}
+
+// step is what is done after an attempt.
+type step struct {
+	settle  bool // with the verdict; else the message is tried again
+	verdict Verdict
+	counted bool // the attempt blames the message
+	fenced  bool // and nothing else matters
+}
+
+// judge decides about an attempt. A message is parked only upon an answer that blames it: however often connections and
+// hosts died with it in hand, it is tried once more.
+func judge(a attempt) step {
+	switch {
+	case a.err == nil:
+		return step{settle: true, verdict: Accept}
+	case errors.Is(a.err, ErrFenced):
+		return step{fenced: true}
+	case a.ended && !a.can.Redelivers:
+		return step{settle: true, verdict: Park}
+	case a.ended:
+		return step{settle: true, verdict: GiveBack}
+	case errors.Is(a.err, ErrUnfit):
+		return step{settle: true, verdict: Park, counted: true}
+	case errors.Is(a.err, ErrUnavailable):
+		return step{settle: a.draining && a.can.Redelivers, verdict: GiveBack}
+	case a.number >= a.max:
+		return step{settle: true, verdict: Park, counted: true}
+	case !a.can.Redelivers:
+		return step{counted: true}
+	}
+	return step{settle: a.draining || !a.can.RetryInPlace, verdict: GiveBack, counted: true}
+}
+
+// pauses are growing delays with jitter.
+type pauses struct{ least, most time.Duration }
+
+var (
+	betweenAttempts  = pauses{10 * time.Millisecond, 5 * time.Second}
+	whileUnavailable = pauses{50 * time.Millisecond, 2 * time.Second}
+	whileHeld        = pauses{50 * time.Millisecond, 500 * time.Millisecond}
+	whileBackingOff  = pauses{50 * time.Millisecond, 2 * time.Second}
+	toReconnect      = pauses{100 * time.Millisecond, 2 * time.Second}
+	afterRefusal     = pauses{time.Second, 30 * time.Second}
+)
+
+// after returns the pause behind the n-th failure in a row, from 1: a random time in the upper half of one that doubles,
+// so that many connectors do not return in step.
+func (p pauses) after(n int) time.Duration {
+	delay := p.most
+	if n < 32 {
+		delay = min(p.least<<max(n-1, 0), p.most)
+	}
+	return delay/2 + rand.N(delay/2+1)
+}

@@ -1,0 +1,271 @@
+// Package invoke calls services for channels, over HTTP, through the load balancer.
+//
+// One case, walked through. The channel "orders" of the host with epoch 7 has received message 4711 for the service
+// order.new. [Client.Invoke] posts its body to http://lb:11223/zato/invoke/order.new with
+//
+//	X-Zato-Connector: orders          Content-Type: application/json
+//	X-Zato-Connector-Epoch: 7         Idempotency-Key: 4711
+//	X-Zato-Message-ID: 4711           Authorization: Bearer <the shared token>
+//
+// and X-Zato-Redelivered: true if the broker had delivered it before. The Idempotency-Key lets the load balancer repeat
+// the request on another server when one dies under it. The answer is 200, and Invoke returns nil.
+//
+// Any other end chooses what becomes of the message, by the connector's errors:
+//
+//	2xx                      success
+//	409 for a stale epoch    [connector.ErrFenced]: a server knows of a later holder of the lease; the connector stops.
+//	                         It is one if the answer names a higher epoch in X-Zato-Connector-Epoch, or its details speak
+//	                         of the epoch. Any other 409 is the service's own.
+//	413, 414, 415, 431       [connector.ErrUnfit]: no repetition can help; parked at once
+//	401, 403, 407            [connector.ErrUnavailable]: the token is wrong, which is not the message's fault; tried for ever
+//	408, 425, 429,           [connector.ErrUnavailable]: now is not the time, or nobody is there; tried for ever. So is
+//	502, 503                 everything that fails below HTTP: no connection, a broken one, no answer to the end
+//	3xx                      [connector.ErrUnavailable]: whoever answers is not our load balancer
+//	504, and no answer       a failed attempt if at that moment the load balancer says, at /zato-lb-alive, that it has a
+//	within the time-out      server that can take traffic: then the service is too slow for this message, and would be
+//	                         the next time. Else [connector.ErrUnavailable]
+//	404, other 4xx, 5xx      a failed attempt, which counts: the service is at fault, or the message, or the definition
+//	                         that names a service that does not exist. Parked messages are not lost
+//
+// So a service tier that is away, however long, parks nothing, while a message that no service takes is parked after
+// max_attempts.
+package invoke
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"zatoha/connectorhost/connector"
+)
+
+// The headers of the invocation.
+const (
+	HeaderConnector   = "X-Zato-Connector"
+	HeaderEpoch       = "X-Zato-Connector-Epoch"
+	HeaderMessageID   = "X-Zato-Message-ID"
+	HeaderRedelivered = "X-Zato-Redelivered"
+	headerIdempotency = "Idempotency-Key"
+)
+
+// Config says whom a client calls, as whom.
+type Config struct {
+	LB        string           // address of the load balancer's front: "http://127.0.0.1:11223"
+	Connector string           // name of the channel
+	Service   string           // to be called
+	MediaType string           // of messages that come without
+	Epoch     func() uint64    // of the lease under which we run; asked at each call
+	Token     connector.Secret // the servers' shared token; none if zero
+	Timeout   time.Duration    // of a call; 0 stands for DefaultTimeout
+	MaxBytes  int              // of a message; 0 stands for DefaultMaxBytes
+}
+
+// The defaults. The time-out is above the load balancer's, so that it answers before we give up.
+const (
+	DefaultTimeout  = 60 * time.Second
+	DefaultMaxBytes = 16 << 20
+)
+
+const (
+	maxAnswer   = 64 << 10 // bytes of an answer that are read; an error's details are at its beginning
+	maxDetails  = 500      // characters of details that go into a reason
+	connectTime = 5 * time.Second
+	aliveTime   = time.Second
+	idleTime    = 30 * time.Second // below the load balancer's own, so that we close first
+	maxIdle     = 256
+)
+
+// Client calls one service for one channel. It is used concurrently. Close it at the end.
+type Client struct {
+	config        Config
+	target, alive string
+	http          *http.Client
+	transport     *http.Transport
+
+	token struct {
+		sync.Mutex
+		header string
+		until  time.Time
+	}
+}
+
+// New checks the configuration; its error is a [connector.ErrDefinition].
+func New(config Config) (*Client, error) {
+	base, err := url.Parse(config.LB)
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
+		return nil, fmt.Errorf("address of the load balancer %q: %w: use http://HOST:PORT", config.LB, connector.ErrDefinition)
+	}
+	if config.Timeout <= 0 {
+		config.Timeout = DefaultTimeout
+	}
+	if config.MaxBytes <= 0 {
+		config.MaxBytes = DefaultMaxBytes
+	}
+	if config.Epoch == nil {
+		return nil, fmt.Errorf("invoke by connector %q: %w: there is no epoch", config.Connector, connector.ErrDefinition)
+	}
+	transport := &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: connectTime}).DialContext,
+		TLSHandshakeTimeout: connectTime,
+		MaxIdleConns:        maxIdle,
+		MaxIdleConnsPerHost: maxIdle,
+		IdleConnTimeout:     idleTime,
+		DisableCompression:  true,
+	}
+	return &Client{
+		config: config, target: base.JoinPath("zato", "invoke", config.Service).String(), alive: base.JoinPath("zato-lb-alive").String(),
+		transport: transport,
+		http: &http.Client{
+			Transport:     transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// Close closes the idle connections.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// Invoke calls the service with a message. See the package for its errors.
+func (c *Client) Invoke(ctx context.Context, message connector.Message) error {
+	if len(message.Body) > c.config.MaxBytes {
+		return fmt.Errorf("%w: it has %d bytes, more than %d", connector.ErrUnfit, len(message.Body), c.config.MaxBytes)
+	}
+	timed, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	defer cancel()
+	request, err := c.request(timed, message)
+	if err != nil {
+		return err
+	}
+	status, header, answer, err := c.do(request)
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("call service %s: %w: %w", c.config.Service, connector.ErrUnavailable, ctx.Err())
+	case err != nil && timed.Err() != nil:
+		return c.tooSlow(ctx, fmt.Sprintf("no answer within %v", c.config.Timeout))
+	case err != nil:
+		return fmt.Errorf("call service %s: %w: %w", c.config.Service, connector.ErrUnavailable, err)
+	case status == http.StatusGatewayTimeout:
+		return c.tooSlow(ctx, describe(status, answer))
+	}
+	return c.judge(status, header, answer)
+}
+
+func (c *Client) request(ctx context.Context, m connector.Message) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.target, bytes.NewReader(m.Body))
+	if err != nil {
+		return nil, fmt.Errorf("call service %s: %w: %w", c.config.Service, connector.ErrDefinition, err)
+	}
+	mediaType := m.ContentType
+	if mediaType == "" || !printable(mediaType) {
+		mediaType = c.config.MediaType
+	}
+	id := headerValue(m.ID)
+	h := request.Header
+	h.Set("Content-Type", mediaType)
+	h.Set(HeaderConnector, c.config.Connector)
+	h.Set(HeaderEpoch, strconv.FormatUint(c.config.Epoch(), 10))
+	h.Set(HeaderMessageID, id)
+	h.Set(headerIdempotency, id)
+	if m.Redelivered {
+		h.Set(HeaderRedelivered, "true")
+	}
+	if !c.config.Token.IsZero() {
+		authorization, err := c.authorization()
+		if err != nil {
+			return nil, fmt.Errorf("token for the servers: %w: %w", connector.ErrUnavailable, err)
+		}
+		h.Set("Authorization", authorization)
+	}
+	return request, nil
+}
+
+// tokenFor is how long a token is used before it is looked up again.
+const tokenFor = 10 * time.Second
+
+// authorization looks the token up now and then, so that one that was changed in its file counts without a restart.
+func (c *Client) authorization() (string, error) {
+	c.token.Lock()
+	defer c.token.Unlock()
+	if now := time.Now(); now.After(c.token.until) {
+		token, err := c.config.Token.Reveal()
+		if err != nil {
+			return "", err
+		}
+		if !printable(token) {
+			return "", errors.New("it has characters that no header can have")
+		}
+		c.token.header, c.token.until = "Bearer "+token, now.Add(tokenFor)
+	}
+	return c.token.header, nil
+}
+
+func (c *Client) do(request *http.Request) (status int, header http.Header, answer []byte, err error) {
+	response, err := c.http.Do(request)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer response.Body.Close()
+	answer, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	return response.StatusCode, response.Header, answer, err
+}
+
+// tooSlow decides who is to blame for an answer that did not come in time.
+func (c *Client) tooSlow(ctx context.Context, what string) error {
+	ctx, cancel := context.WithTimeout(ctx, aliveTime)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.alive, nil)
+	if err != nil {
+		return fmt.Errorf("call service %s: %w: %w", c.config.Service, connector.ErrUnavailable, err)
+	}
+	status, _, answer, err := c.do(request)
+	switch {
+	case err != nil:
+		return fmt.Errorf("call service %s: %w: %s, nor does the load balancer answer: %w", c.config.Service, connector.ErrUnavailable, what, err)
+	case status >= http.StatusInternalServerError:
+		return fmt.Errorf("call service %s: %w: %s, and the load balancer says %s", c.config.Service, connector.ErrUnavailable, what, describe(status, answer))
+	}
+	return fmt.Errorf("call service %s: %s, though there are servers", c.config.Service, what)
+}
+
+// judge makes an error of an answer.
+func (c *Client) judge(status int, header http.Header, answer []byte) error {
+	fail := func(class error) error {
+		return fmt.Errorf("service %s: %w: %s", c.config.Service, class, describe(status, answer))
+	}
+	switch {
+	case status >= 200 && status < 300:
+		return nil
+	case status < 400:
+		return fail(connector.ErrUnavailable)
+	}
+	switch status {
+	case http.StatusConflict:
+		if c.stale(header, answer) {
+			return fail(connector.ErrFenced)
+		}
+	case http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong, http.StatusUnsupportedMediaType, http.StatusRequestHeaderFieldsTooLarge:
+		return fail(connector.ErrUnfit)
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired,
+		http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
+		http.StatusBadGateway, http.StatusServiceUnavailable:
+		return fail(connector.ErrUnavailable)
+	}
+	return fmt.Errorf("service %s answered %s", c.config.Service, describe(status, answer))
+}
+
+// stale says whether a 409 is about the epoch.
+func (c *Client) stale(header http.Header, answer []byte) bool {
+	if known, err := strconv.ParseUint(header.Get(HeaderEpoch), 10, 64); err == nil {
+		return known > c.config.Epoch()
+	}
+	return strings.Contains(strings.ToLower(details(answer)), "epoch")
+}

@@ -1,0 +1,253 @@
+package invoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"zatoha/connectorhost/connector"
+)
+
+// serve starts a stand-in of the load balancer and returns a client of it.
+func serve(t *testing.T, handler http.HandlerFunc, change func(*Config)) *Client {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	config := Config{
+		LB: server.URL, Connector: "orders", Service: "order.new", MediaType: "application/json",
+		Epoch: func() uint64 { return 7 },
+	}
+	if change != nil {
+		change(&config)
+	}
+	client, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+var message = connector.Message{ID: "4711", Stable: true, Body: []byte(`{"a": 1}`)}
+
+func TestTheRequestIsTheContract(t *testing.T) {
+	var got *http.Request
+	var body []byte
+	client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		body, _ = io.ReadAll(r.Body)
+	}, func(c *Config) { c.Token = connector.NewSecret("${env:ZATOHA_TEST_TOKEN}") })
+	t.Setenv("ZATOHA_TEST_TOKEN", "s3cret")
+	redelivered := message
+	redelivered.Redelivered, redelivered.ContentType = true, "text/plain"
+	if err := client.Invoke(t.Context(), redelivered); err != nil {
+		t.Fatal(err)
+	}
+	if got.Method != "POST" || got.URL.Path != "/zato/invoke/order.new" || string(body) != `{"a": 1}` || got.ContentLength != 8 {
+		t.Errorf("%s %s with %q", got.Method, got.URL, body)
+	}
+	for name, want := range map[string]string{
+		"X-Zato-Connector": "orders", "X-Zato-Connector-Epoch": "7", "X-Zato-Message-Id": "4711", "Idempotency-Key": "4711",
+		"X-Zato-Redelivered": "true", "Content-Type": "text/plain", "Authorization": "Bearer s3cret",
+	} {
+		if value := got.Header.Get(name); value != want {
+			t.Errorf("%s: %q, want %q", name, value, want)
+		}
+	}
+	if err := client.Invoke(t.Context(), message); err != nil || got.Header.Get("X-Zato-Redelivered") != "" || got.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("%v, %v", got.Header, err)
+	}
+}
+
+func TestEveryAnswerChoosesWhatBecomesOfTheMessage(t *testing.T) {
+	var status int
+	var answer, epoch string
+	client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/zato-lb-alive" {
+			return
+		}
+		if epoch != "" {
+			w.Header().Set("X-Zato-Connector-Epoch", epoch)
+		}
+		w.WriteHeader(status)
+		fmt.Fprint(w, answer)
+	}, nil)
+	envelope := func(details string) string {
+		return `{"zato_env": {"result": "ZATO_ERROR", "cid": "K1", "details": "` + details + `"}}`
+	}
+	counts := errors.New("counts")
+	for _, test := range []struct {
+		status        int
+		answer, epoch string
+		want          error
+	}{
+		{200, "", "", nil},
+		{204, "", "", nil},
+		{301, "", "", connector.ErrUnavailable},
+		{400, envelope("no amount"), "", counts},
+		{401, "", "", connector.ErrUnavailable},
+		{403, "", "", connector.ErrUnavailable},
+		{404, envelope("no such service"), "", counts},
+		{405, "", "", counts},
+		{408, "", "", connector.ErrUnavailable},
+		{409, envelope("order 7 is closed"), "", counts},
+		{409, envelope("order 7 is closed"), "7", counts},
+		{409, envelope("stale"), "8", connector.ErrFenced},
+		{409, envelope("the Epoch 7 is stale"), "", connector.ErrFenced},
+		{413, "", "", connector.ErrUnfit},
+		{415, "", "", connector.ErrUnfit},
+		{431, "", "", connector.ErrUnfit},
+		{422, "", "", counts},
+		{429, "", "", connector.ErrUnavailable},
+		{500, envelope("internal error"), "", counts},
+		{501, "", "", counts},
+		{502, "", "", connector.ErrUnavailable},
+		{503, envelope("no server"), "", connector.ErrUnavailable},
+		{504, "", "", counts},
+	} {
+		status, answer, epoch = test.status, test.answer, test.epoch
+		err := client.Invoke(t.Context(), message)
+		if got := class(err, counts); got != test.want {
+			t.Errorf("%d %s %s: %v (%v), want %v", test.status, test.answer, test.epoch, err, got, test.want)
+		}
+		if err != nil && !strings.Contains(err.Error(), fmt.Sprint(test.status)) {
+			t.Errorf("%v does not say %d", err, test.status)
+		}
+	}
+}
+
+// class is which of the errors it is that choose behaviour; counts if it is another.
+func class(err, counts error) error {
+	for _, known := range []error{connector.ErrFenced, connector.ErrUnfit, connector.ErrUnavailable, connector.ErrDefinition} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	if err != nil {
+		return counts
+	}
+	return nil
+}
+
+func TestASlowServiceIsToBlameOnlyIfThereAreServers(t *testing.T) {
+	var alive atomic.Int64
+	free := make(chan struct{})
+	client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/zato-lb-alive" {
+			w.WriteHeader(int(alive.Load()))
+			return
+		}
+		<-free
+	}, func(c *Config) { c.Timeout = 50 * time.Millisecond })
+	defer close(free)
+	for status, want := range map[int]error{200: nil, 503: connector.ErrUnavailable} {
+		alive.Store(int64(status))
+		err := client.Invoke(t.Context(), message)
+		if err == nil || class(err, nil) != want {
+			t.Errorf("with %d: %v, want %v", status, err, want)
+		}
+	}
+}
+
+func TestATierThatIsAwayIsNotTheMessagesFault(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	client := serve(t, nil, func(c *Config) { c.LB, c.Timeout = "http://"+address, 100*time.Millisecond })
+	if err := client.Invoke(t.Context(), message); !errors.Is(err, connector.ErrUnavailable) { // accepted by the kernel, never answered
+		t.Errorf("frozen: %v", err)
+	}
+	listener.Close()
+	if err := client.Invoke(t.Context(), message); !errors.Is(err, connector.ErrUnavailable) {
+		t.Errorf("closed: %v", err)
+	}
+	broken := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		connection, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			_, _ = io.WriteString(connection, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+			connection.Close()
+		}
+	}, nil)
+	if err := broken.Invoke(t.Context(), message); !errors.Is(err, connector.ErrUnavailable) {
+		t.Errorf("an answer that breaks off: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := broken.Invoke(ctx, message); !errors.Is(err, connector.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestWhatCannotBeSentIsUnfit(t *testing.T) {
+	calls := 0
+	client := serve(t, func(http.ResponseWriter, *http.Request) { calls++ }, func(c *Config) { c.MaxBytes = 10 })
+	large := message
+	large.Body = make([]byte, 11)
+	if err := client.Invoke(t.Context(), large); !errors.Is(err, connector.ErrUnfit) || calls != 0 {
+		t.Error(err, calls)
+	}
+}
+
+func TestAnyIDMakesAHeader(t *testing.T) {
+	for _, id := range []string{"", " a", "a\r\nX-Evil: 1", "ü", strings.Repeat("x", 256)} {
+		value := headerValue(id)
+		if !printable(value) || !strings.HasPrefix(value, "sha256-") || value != headerValue(id) {
+			t.Errorf("%q: %q", id, value)
+		}
+	}
+	if value := headerValue("4711"); value != "4711" {
+		t.Error(value)
+	}
+}
+
+func TestATokenIsLookedUpAndNeverShown(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	calls := 0
+	client := serve(t, func(http.ResponseWriter, *http.Request) { calls++ }, func(c *Config) { c.Token = connector.NewSecret("${file:" + file + "}") })
+	if err := client.Invoke(t.Context(), message); !errors.Is(err, connector.ErrUnavailable) || !strings.Contains(err.Error(), file) {
+		t.Error(err)
+	}
+	if err := os.WriteFile(file, []byte("to\nken"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Invoke(t.Context(), message); err == nil || strings.Contains(err.Error(), "ken\"") || calls != 0 {
+		t.Error(err)
+	}
+	if err := os.WriteFile(file, []byte("token\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Invoke(t.Context(), message); err != nil || calls != 1 {
+		t.Error(err, calls)
+	}
+}
+
+func TestABadConfigurationIsADefinitionError(t *testing.T) {
+	for _, lb := range []string{"", "127.0.0.1:11223", "ftp://x", "http://", "http://a b"} {
+		if _, err := New(Config{LB: lb, Epoch: func() uint64 { return 1 }}); !errors.Is(err, connector.ErrDefinition) {
+			t.Errorf("%q: %v", lb, err)
+		}
+	}
+}
+
+func TestDetailsAreForPeople(t *testing.T) {
+	for answer, want := range map[string]string{
+		"": "", "<html>\r\n\x00 no\x1b[31m</html>": "<html> no [31m</html>", `{"zato_env": {"details": "closed"}}`: "closed",
+		`{"other": 1}`: `{"other": 1}`, strings.Repeat("ü", 600): strings.Repeat("ü", 500) + "…",
+	} {
+		if got := details([]byte(answer)); got != want {
+			t.Errorf("%q: %q", answer, got)
+		}
+	}
+}
