@@ -115,11 +115,11 @@ func (p *pump) serve(ctx context.Context) (worked bool, err error) {
 		return false, fmt.Errorf("connect: %w", err)
 	}
 	p.status.counts.connects.Add(1)
-	since := time.Now()
+	since, settled := time.Now(), p.status.counts.settled()
 	if err := p.start(ctx); err != nil {
 		return false, fmt.Errorf("start to consume: %w", err)
 	}
-	received, err := p.receive(ctx, connection)
+	err = p.receive(ctx, connection)
 	if ctx.Err() != nil && !p.fenced() {
 		p.status.enter(Draining, "")
 		if err := bounded(p.life, stopTime, p.source.Stop); err != nil {
@@ -128,7 +128,7 @@ func (p *pump) serve(ctx context.Context) (worked bool, err error) {
 		p.takeRest(connection)
 		p.finish()
 	}
-	return received || time.Since(since) > goodFor, err
+	return p.status.counts.settled() > settled || time.Since(since) > goodFor, err
 }
 
 // start waits for the word to begin, and then for the exclusive hold, if somebody else has it.
@@ -140,6 +140,8 @@ func (p *pump) start(ctx context.Context) error {
 			p.status.enter(Prepared, "")
 			select {
 			case <-p.options.Begin:
+			case <-p.lost():
+				return p.whyLost(ctx)
 			case <-ctx.Done():
 				return ctx.Err()
 			}
@@ -162,30 +164,32 @@ func (p *pump) start(ctx context.Context) error {
 }
 
 // receive takes messages, and hands each to a goroutine of its own, until ctx ends or the source fails.
-func (p *pump) receive(ctx, connection context.Context) (received bool, err error) {
+func (p *pump) receive(ctx, connection context.Context) error {
 	failures := 0
 	for {
 		select {
 		case p.slots <- struct{}{}:
+		case <-p.lost():
+			return fmt.Errorf("receive: %w", p.whyLost(ctx))
 		case <-ctx.Done():
-			return received, nil
+			return nil
 		}
 		delivery, err := p.source.Receive(ctx)
 		if err == nil {
-			received, failures = true, 0
+			failures = 0
 			p.handlers.Go(func() { p.handle(connection, delivery) })
 			continue
 		}
 		<-p.slots
 		if ctx.Err() != nil {
-			return received, nil
+			return nil
 		}
 		if react(err) != wait {
-			return received, fmt.Errorf("receive: %w", err)
+			return fmt.Errorf("receive: %w", err)
 		}
 		failures++
 		if !pause(ctx, whileBackingOff.after(failures)) {
-			return received, nil
+			return nil
 		}
 	}
 }
@@ -197,9 +201,25 @@ func (p *pump) takeRest(connection context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(p.life, p.options.Drain)
 	defer cancel()
-	if _, err := p.receive(ctx, connection); err == nil && !p.fenced() {
+	if err := p.receive(ctx, connection); err == nil && !p.fenced() {
 		p.log.Warn("the connector was stopped, and the time to finish was over: messages that were taken are lost")
 	}
+}
+
+// lost is closed when the connection is lost, if the source can tell.
+func (p *pump) lost() <-chan struct{} {
+	if watched, can := p.source.(Watched); can {
+		return watched.Lost()
+	}
+	return nil
+}
+
+// whyLost asks the source. What it may still have received goes back to the broker.
+func (p *pump) whyLost(ctx context.Context) error {
+	if _, err := p.source.Receive(ctx); err != nil {
+		return err
+	}
+	return ErrNotConnected
 }
 
 // finish waits for what is in flight, as long as a stopped connector may take, and gives back what is not finished then.
