@@ -39,14 +39,17 @@ func orderRoute() *Route {
 	})}
 }
 
-// bare serves with nothing but fasthttp what the function writes.
-func bare(t testing.TB, handler fasthttp.RequestHandler) string {
+// bare serves with nothing but fasthttp what the function writes, under our limits or under none.
+func bare(t testing.TB, limited bool, handler fasthttp.RequestHandler) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := &fasthttp.Server{Handler: handler, NoDefaultServerHeader: true, ReadBufferSize: 16 << 10}
+	if limits := DefaultLimits(); limited {
+		server.ReadTimeout, server.WriteTimeout, server.IdleTimeout = limits.ReadTimeout, limits.WriteTimeout, limits.IdleTimeout
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() {
@@ -131,20 +134,22 @@ func compare(b *testing.B, ours, theirs, request string) {
 // BenchmarkPingAgainstBare is the whole of a ping against a handler that writes the same headers and body, in turn. Run
 // it with -benchtime 20x on a quiet machine.
 func BenchmarkPingAgainstBare(b *testing.B) {
-	r := start(b, DefaultLimits(), nil)
-	theirs := bare(b, func(ctx *fasthttp.RequestCtx) {
+	against(b, get("/zato/ping"), func(b *testing.B) string { return start(b, DefaultLimits(), nil).address }, func(ctx *fasthttp.RequestCtx) {
 		cid := service.NewCID()
 		ctx.Response.Header.SetCanonical(cidHeader, []byte(cid))
 		ctx.Response.Header.SetContentType(contentType)
 		ctx.Response.SetBodyString(`{"zato_env": {"details": "", "result": "ZATO_OK", "cid": "` + cid + `"}, "zato_ping_response": {"pong": "zato"}}`)
 	})
-	compare(b, r.address, theirs, get("/zato/ping"))
 }
 
 // BenchmarkChannelAgainstBare is a routed JSON service against a handler that does the same JSON.
 func BenchmarkChannelAgainstBare(b *testing.B) {
-	r, _ := live(b, DefaultLimits(), map[string]*Route{"POST /orders/{id}": orderRoute()})
-	theirs := bare(b, func(ctx *fasthttp.RequestCtx) {
+	request := ask("POST", "/orders/7", orderBody, "Content-Type: application/json", "User-Agent: bench", "Accept: */*", "X-Forwarded-For: 10.0.0.1")
+	ours := func(b *testing.B) string {
+		r, _ := live(b, DefaultLimits(), map[string]*Route{"POST /orders/{id}": orderRoute()})
+		return r.address
+	}
+	against(b, request, ours, func(ctx *fasthttp.RequestCtx) {
 		var in order
 		if err := json.Unmarshal(ctx.PostBody(), &in); err != nil {
 			ctx.SetStatusCode(400)
@@ -159,8 +164,13 @@ func BenchmarkChannelAgainstBare(b *testing.B) {
 		ctx.Response.Header.SetContentType(contentType)
 		ctx.Response.SetBodyRaw(out)
 	})
-	request := ask("POST", "/orders/7", orderBody, "Content-Type: application/json", "User-Agent: bench", "Accept: */*", "X-Forwarded-For: 10.0.0.1")
-	compare(b, r.address, theirs, request)
+}
+
+// against compares with a bare handler whose server has our time-outs, and with one that has none.
+func against(b *testing.B, request string, ours func(*testing.B) string, handler fasthttp.RequestHandler) {
+	for name, limited := range map[string]bool{"same-timeouts": true, "no-timeouts": false} {
+		b.Run(name, func(b *testing.B) { compare(b, ours(b), bare(b, limited, handler), request) })
+	}
 }
 
 func channelOnce(t testing.TB, f *Front) func() {

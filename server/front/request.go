@@ -56,14 +56,9 @@ func mediaType(given []byte) string {
 
 // headers copies the headers, but one, into one piece of memory and a list of its parts.
 func headers(from *fasthttp.RequestHeader, hidden string) service.Headers {
-	size, count := 0, 0
-	for name, value := range from.All() {
-		size += len(name) + len(value)
-		count++
-	}
 	var text strings.Builder
-	text.Grow(size)
-	list := make(service.Headers, 0, count)
+	text.Grow(len(from.RawHeaders()))
+	list := make(service.Headers, 0, 8)
 	part := func(of []byte) string {
 		begin := text.Len()
 		text.Write(of)

@@ -60,7 +60,7 @@ func strict(payload []byte, in any) error {
 		return err // and the decoder is of no use any more
 	}
 	rest := payload[r.decoder.InputOffset()-before:]
-	if len(bytes.TrimSpace(rest)) > 0 {
+	if len(bytes.TrimLeft(rest, " \t\r\n")) > 0 {
 		return errMore
 	}
 	if len(rest) == 0 && len(payload) <= mostKept && (payload[0] == '{' || payload[0] == '[') {

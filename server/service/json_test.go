@@ -1,8 +1,10 @@
 package service
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -136,4 +138,32 @@ func TestManyFaultsAreCutShort(t *testing.T) {
 	if _, details := Classify(err); len(details) > 3000 || !strings.HasSuffix(details, "and 80 more") {
 		t.Errorf("%d characters: %s", len(details), details)
 	}
+}
+
+// A decoder that is used again decodes as a new one does, whatever it decoded before.
+func FuzzStrictAgreesWithAFreshDecoder(f *testing.F) {
+	f.Add([]byte(`{"reference": "a", "count": 1}`), []byte(`{"reference": "b"} `))
+	f.Add([]byte(`{"lines": [{"product": "x"}]}{}`), []byte(`[1,2`))
+	f.Add([]byte(`"a"`), []byte("{}\n"))
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		for _, payload := range [][]byte{first, second, first} {
+			if len(payload) == 0 {
+				continue
+			}
+			var got, want purchase
+			err := strict(payload, &got)
+			decoder := json.NewDecoder(bytes.NewReader(payload))
+			decoder.DisallowUnknownFields()
+			fresh := decoder.Decode(&want)
+			if fresh == nil && !json.Valid(payload) {
+				fresh = errMore
+			}
+			if (err == nil) != (fresh == nil) || err == nil && !reflect.DeepEqual(got, want) {
+				t.Fatalf("%q: %v and %+v, a fresh decoder %v and %+v", payload, err, got, fresh, want)
+			}
+			if err == nil && len(jsonFaults[purchase](payload)) > 0 && !requirementOf(reflect.TypeFor[purchase]()).mayLack(reflect.ValueOf(got)) {
+				t.Fatalf("%q is taken and has the faults %q", payload, jsonFaults[purchase](payload))
+			}
+		}
+	})
 }
