@@ -9,5 +9,8 @@ func DrainedKey(cluster, serviceID string) string {
 // BalancersPrefix is where each load balancer of a cluster says, under its own service ID, what it has applied.
 func BalancersPrefix(cluster string) string { return clusterPrefix(cluster) + "lb/" }
 
+// ConnectorsPrefix is where the definitions of a cluster's connectors are, each under its name.
+func ConnectorsPrefix(cluster string) string { return clusterPrefix(cluster) + "connectors/" }
+
 // clusterPrefix is where the keys of a cluster are.
 func clusterPrefix(cluster string) string { return "zato/" + cluster + "/" }
