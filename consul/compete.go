@@ -48,6 +48,10 @@ func (c *competitor) win(ctx context.Context) (Holder, bool) {
 	return Holder{}, false
 }
 
+// freshChecks is how many times a session may be refused before that is told: a check that was just registered and passed
+// is known to the agent first and to the servers some milliseconds later.
+const freshChecks = 6
+
 // prepare sees to it that there is a session to take the lock with, and none left of earlier tenures.
 func (c *competitor) prepare(ctx context.Context) bool {
 	for session := range maps.Clone(c.spent) {
@@ -59,13 +63,22 @@ func (c *competitor) prepare(ctx context.Context) bool {
 	if c.session != "" {
 		return true
 	}
+	if !c.passed.Load() {
+		c.beatNow()
+		return false
+	}
 	err := c.call(ctx, func(ctx context.Context) (err error) {
 		c.session, err = c.api.open(ctx, c.Host, c.Check)
 		return err
 	})
-	c.told.failing("session", err)
-	if err != nil {
+	if err == nil {
+		c.refusals = 0
+	} else {
+		c.refusals++
 		c.beatNow() // the check may be new and not yet passed
+	}
+	if err == nil || c.refusals > freshChecks {
+		c.told.failing("session", err)
 	}
 	return err == nil
 }

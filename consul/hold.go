@@ -125,6 +125,12 @@ func (c *competitor) beat(ctx context.Context, tenure *Tenure) {
 	defer cancel()
 	start := time.Now()
 	err := c.api.pass(ctx, c.Check)
+	switch {
+	case err == nil:
+		c.passed.Store(true)
+	case errors.Is(err, errNoCheck) && !c.passed.Load():
+		return // it is just being registered; if that fails, whoever registers it says so
+	}
 	if err == nil && tenure != nil {
 		err = c.confirm(ctx, tenure, start)
 	}

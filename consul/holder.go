@@ -62,6 +62,8 @@ func (c *Client) LeaseHolder(ctx context.Context, key string) (LeaseStatus, erro
 var (
 	// errLockDelay says that a key was lost by its holder an instant ago.
 	errLockDelay = errors.New("the key cannot be locked yet")
+	// errNoCheck says that the agent does not know a check, perhaps not yet.
+	errNoCheck = errors.New("the agent has no such check")
 	// errNoSession says that a session is over, or never was.
 	errNoSession = errors.New("the session is gone")
 	// errOvertaken says that a key has changed since it was read.

@@ -100,13 +100,15 @@ type competitor struct {
 
 	current atomic.Pointer[Tenure] // which the beats confirm, nil while there is none
 	hurry   chan struct{}          // makes the next beat begin at once
+	passed  atomic.Bool            // the check, at least once
 	seen    *latest[lock]
 	told    teller
 
 	// Only the goroutine of run uses what follows.
-	session string          // open, and never used for a tenure that has ended; or ""
-	spent   map[string]bool // sessions that may still be there
-	highest uint64          // epoch that was ever seen
+	session  string          // open, and never used for a tenure that has ended; or ""
+	spent    map[string]bool // sessions that may still be there
+	refusals int             // of a session, in a row
+	highest  uint64          // epoch that was ever seen
 }
 
 func newCompetitor(lease Lease, api leaseAPI) *competitor {

@@ -34,7 +34,11 @@ func (l leaseCalls) explain(doing string, err error) error { return l.client.exp
 
 func (l leaseCalls) pass(ctx context.Context, check string) error {
 	options := (&api.QueryOptions{}).WithContext(ctx)
-	return l.explain(fmt.Sprintf("pass check %q", check), l.client.api.Agent().UpdateTTLOpts(check, "alive", api.HealthPassing, options))
+	err := l.client.api.Agent().UpdateTTLOpts(check, "alive", api.HealthPassing, options)
+	if statusCode(err) == http.StatusNotFound {
+		err = errNoCheck
+	}
+	return l.explain(fmt.Sprintf("pass check %q", check), err)
 }
 
 func (l leaseCalls) open(ctx context.Context, name, check string) (string, error) {

@@ -260,7 +260,7 @@ func (l link) pass(ctx context.Context, check string) error {
 	_, err := ask(ctx, l, false, func() (done, error) {
 		c := l.agents[l.host].checks[check]
 		if c == nil {
-			return done{}, errModelAway
+			return done{}, errNoCheck
 		}
 		c.timer.Reset(modelTTL)
 		if c.critical || c.output != "alive" {

@@ -30,9 +30,13 @@ type Registration struct {
 
 // TTLCheck is critical whenever nobody has said otherwise, by [Client.SetCheck], for a TTL.
 type TTLCheck struct {
-	ID   string // unique on the node
-	Name string
-	TTL  time.Duration
+	ID                      string // unique on the node
+	Name                    string
+	TTL                     time.Duration
+	DeregisterCriticalAfter time.Duration // as that of an [HTTPCheck]
+	// InitialStatus holds until it is set; empty: critical. The agent may take minutes to pass on an output that comes
+	// without a change of the status.
+	InitialStatus Status
 }
 
 // Weights is the share of traffic that an instance asks for in each state; zero means 1, Consul's default.
@@ -82,6 +86,9 @@ func (r Registration) Validate() error {
 		refuse(check.ID == "", field+"ID", "is empty")
 		refuse(ids[check.ID], field+"ID", fmt.Sprintf("is %q again", check.ID))
 		refuse(check.TTL <= 0, field+"TTL", "is not positive")
+		refuse(check.DeregisterCriticalAfter < 0, field+"DeregisterCriticalAfter", "is negative")
+		refuse(!slices.Contains([]Status{"", Passing, Warning, Critical}, check.InitialStatus),
+			field+"InitialStatus", fmt.Sprintf("is %q, not passing, warning or critical", check.InitialStatus))
 		ids[check.ID] = true
 	}
 	if faults == nil {
@@ -119,7 +126,8 @@ func (c *Client) KeepRegistered(ctx context.Context, r Registration, report func
 }
 
 // KeepRegisteredAs is [Client.KeepRegistered] of an instance that changes: the first registration received is kept until
-// the next one, which is to have the same ID. It returns at once an error if one is not valid.
+// the next one, which is to have the same ID. It returns an error as soon as one is not valid. A change is reported only if
+// it fails.
 func (c *Client) KeepRegisteredAs(ctx context.Context, changes <-chan Registration, report func(error)) error {
 	var next Registration
 	select {
@@ -127,8 +135,16 @@ func (c *Client) KeepRegisteredAs(ctx context.Context, changes <-chan Registrati
 		return nil
 	case next = <-changes:
 	}
+	told := ""
+	tell := func(err error) {
+		if text := fmt.Sprint(err); text != told {
+			told = text
+			report(err)
+		}
+	}
 	for ctx.Err() == nil {
-		if err := next.Validate(); err != nil {
+		r := next
+		if err := r.Validate(); err != nil {
 			return err
 		}
 		current, change := context.WithCancel(ctx)
@@ -141,23 +157,17 @@ func (c *Client) KeepRegisteredAs(ctx context.Context, changes <-chan Registrati
 			case <-current.Done():
 			}
 		}()
-		c.keepRegistered(current, next, report)
+		c.keepRegistered(current, r, tell)
 		change()
 		<-received
 	}
 	return nil
 }
 
-func (c *Client) keepRegistered(ctx context.Context, r Registration, report func(error)) {
+// keepRegistered keeps one registration until ctx ends. tell drops what it was told already.
+func (c *Client) keepRegistered(ctx context.Context, r Registration, tell func(error)) {
 	var (
-		retry backoff
-		told  string
-		tell  = func(err error) {
-			if text := fmt.Sprint(err); text != told {
-				told = text
-				report(err)
-			}
-		}
+		retry      backoff
 		definition = r.definition()
 	)
 	for ctx.Err() == nil {
@@ -293,9 +303,13 @@ func (r Registration) definition() *api.AgentServiceRegistration {
 		}
 	}
 	for _, check := range r.TTLs {
-		definition.Checks = append(definition.Checks, &api.AgentServiceCheck{
-			CheckID: check.ID, Name: check.Name, TTL: check.TTL.String(), Status: string(Critical),
-		})
+		ttl := &api.AgentServiceCheck{
+			CheckID: check.ID, Name: check.Name, TTL: check.TTL.String(), Status: string(cmp.Or(check.InitialStatus, Critical)),
+		}
+		if check.DeregisterCriticalAfter > 0 {
+			ttl.DeregisterCriticalServiceAfter = check.DeregisterCriticalAfter.String()
+		}
+		definition.Checks = append(definition.Checks, ttl)
 	}
 	return definition
 }

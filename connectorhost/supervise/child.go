@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 // Job is what the process of one connector is to do. Its methods may be called from any goroutine.
 type Job struct {
 	Definition Definition
+	Shared     json.RawMessage // see Options
 	Epoch      uint64
 
 	going    chan struct{}
@@ -134,7 +136,7 @@ func (j *Job) obey(in io.Reader, begun chan struct{}) error {
 			}
 		}
 		if first {
-			j.Definition, j.Epoch = *o.Definition, o.Epoch
+			j.Definition, j.Shared, j.Epoch = *o.Definition, o.Shared, o.Epoch
 			first = false
 			close(begun)
 		}

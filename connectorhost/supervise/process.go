@@ -55,7 +55,7 @@ type process struct {
 }
 
 // launch starts a child, which reads its definition from its input.
-func launch(s *spawner, id int, command []string, stderr *os.File) (*process, error) {
+func launch(s *spawner, id int, command, env []string) (*process, error) {
 	childIn, input, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -70,7 +70,8 @@ func launch(s *spawner, id int, command []string, stderr *os.File) (*process, er
 		id: id, cmd: exec.Command(command[0], command[1:]...), input: input, reports: output,
 		orders: make(chan Order, 4), renewed: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = childIn, stderr, stderr
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = childIn, os.Stderr, os.Stderr
+	p.cmd.Env = env
 	p.cmd.ExtraFiles = []*os.File{childOut} // descriptor 3
 	p.cmd.SysProcAttr = attributes()
 	if err := s.start(p.cmd); err != nil {

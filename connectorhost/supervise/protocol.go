@@ -19,11 +19,12 @@ const (
 	Drain Command = "drain" // receive nothing more, finish, end
 )
 
-// Order is a line to a child. The first one has the definition; each may have any of the others.
+// Order is a line to a child. The first one has the definition, what all children share, and the epoch; each may have any of the others.
 type Order struct {
-	Definition *Definition `json:"definition,omitempty"`
-	Epoch      uint64      `json:"epoch,omitempty"`
-	Command    Command     `json:"command,omitempty"`
+	Definition *Definition     `json:"definition,omitempty"`
+	Shared     json.RawMessage `json:"shared,omitempty"`
+	Epoch      uint64          `json:"epoch,omitempty"`
+	Command    Command         `json:"command,omitempty"`
 	// ValidUntil is when the child has to have ended unless it is told of a later time, by the clock that all processes
 	// of a machine share; see bootClock.
 	ValidUntil int64 `json:"valid_until,omitempty"`

@@ -2,9 +2,10 @@ package supervise
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +15,9 @@ import (
 
 // Options are what a supervisor needs.
 type Options struct {
-	Command []string // that runs a child: a program whose main function calls [ServeChild]
+	Command []string        // that runs a child, less its last argument, the name: a program that calls [ServeChild]
+	Env     []string        // of a child, as os.Environ returns it; nil is this process's own
+	Shared  json.RawMessage // what every child needs to know besides its definition; may hold secrets
 	Policy  Policy
 	Observe func([]Status) // is given the whole state after each change, one call at a time
 	Log     zerolog.Logger
@@ -154,7 +157,7 @@ func (r *run) start(action Action) {
 		return
 	}
 	id, definition := action.Child, action.Definition
-	p, err := launch(r.spawner, id, r.Command, os.Stderr)
+	p, err := launch(r.spawner, id, append(slices.Clone(r.Command), definition.Name), r.Env)
 	if err != nil {
 		how := fmt.Sprintf("start %s: %v", r.Command[0], err)
 		r.lives.Go(func() { r.tell(func() []Action { return r.desk.Ended(time.Now(), id, how) }) })
@@ -162,7 +165,7 @@ func (r *run) start(action Action) {
 	}
 	r.children[id] = p
 	r.desk.Started(id, p.cmd.Process.Pid)
-	first := Order{Definition: &definition, Epoch: r.epoch, ValidUntil: r.until.Load()}
+	first := Order{Definition: &definition, Shared: r.Shared, Epoch: r.epoch, ValidUntil: r.until.Load()}
 	r.lives.Go(func() { p.write(first, r.until.Load) })
 	r.lives.Go(func() {
 		how := p.live(func(said Report) {

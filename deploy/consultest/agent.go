@@ -54,6 +54,7 @@ func start(t testing.TB, arguments ...string) *Agent {
 		t.Fatal(err)
 	}
 	a := &Agent{t: t, binary: binary, arguments: arguments, address: fmt.Sprintf("127.0.0.1:%d", ports[0])}
+	t.TempDir() // removed after the agent has stopped, since it was asked for before
 	t.Cleanup(a.Stop)
 	a.StartEmpty()
 	return a
