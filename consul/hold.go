@@ -136,6 +136,7 @@ func (c *competitor) beat(ctx context.Context, tenure *Tenure) {
 	}
 	if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		c.told.failing("beat", err)
+		c.reached(err == nil)
 	}
 }
 

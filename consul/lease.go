@@ -101,6 +101,8 @@ type competitor struct {
 	current atomic.Pointer[Tenure] // which the beats confirm, nil while there is none
 	hurry   chan struct{}          // makes the next beat begin at once
 	passed  atomic.Bool            // the check, at least once
+	away    atomic.Bool            // the last beat did not get through
+	again   atomic.Pointer[func()] // makes the watch of the key ask anew
 	seen    *latest[lock]
 	told    teller
 
@@ -137,19 +139,45 @@ func (c *competitor) run(ctx context.Context) {
 	helpers.Wait()
 }
 
-// follow keeps seen up to date.
+// errStale ends a query that was under way while Consul could not be reached.
+var errStale = errors.New("the answer may be lost, Consul was away")
+
+// follow keeps seen up to date. A query that has waited while Consul could not be reached is made anew as soon as a beat
+// says that it can: its answer, or the query itself, may have been lost on the way, which nobody would tell.
 func (c *competitor) follow(ctx context.Context) {
-	ask := func(ctx context.Context, index uint64) (lock, uint64, error) { return c.api.read(ctx, c.Key, index) }
+	ask := func(ctx context.Context, index uint64) (lock, uint64, error) {
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		again := func() { cancel(errStale) }
+		c.again.Store(&again)
+		state, newIndex, err := c.api.read(ctx, c.Key, index)
+		if err != nil && errors.Is(context.Cause(ctx), errStale) {
+			err = errStale
+		}
+		return state, newIndex, err
+	}
 	equal := func(a, b lock) bool { return a == b }
 	watch(ctx, ask, equal, func(l lock, err error) {
-		if err != nil {
+		switch {
+		case errors.Is(err, errStale):
+		case err != nil:
 			c.told.failing("follow", err)
-			return
+		default:
+			c.told.failing("follow", nil)
+			c.told.tell(func(s *LeaseState) { s.Status = LeaseStatus{Held: !l.free(), Holder: l.holder} })
+			c.seen.set(l)
 		}
-		c.told.failing("follow", nil)
-		c.told.tell(func(s *LeaseState) { s.Status = LeaseStatus{Held: !l.free(), Holder: l.holder} })
-		c.seen.set(l)
 	})
+}
+
+// reached notes whether a beat got through, and has the watch ask anew after a time in which none did.
+func (c *competitor) reached(ok bool) {
+	if away := !ok; c.away.Swap(away) == away || away {
+		return
+	}
+	if again := c.again.Load(); again != nil {
+		(*again)()
+	}
 }
 
 // call runs one call with a deadline of its own.

@@ -179,7 +179,18 @@ func destroySession(t *testing.T, agent *consultest.Agent, key string) {
 }
 
 func TestAHolderWhoseAgentRestartsStopsAndComesBack(t *testing.T) {
-	t.Parallel()
+	for name, start := range map[string]func(*consultest.Agent){
+		"empty":                         (*consultest.Agent).StartEmpty,
+		"with the services that it had": (*consultest.Agent).Start,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			restartUnderAHolder(t, start)
+		})
+	}
+}
+
+func restartUnderAHolder(t *testing.T, start func(*consultest.Agent)) {
 	agent := consultest.Start(t)
 	a, _ := contend(t, newClient(t, agent), leaseKey(t), "host-a")
 	first := await(t, "tenure", a.held, always)
@@ -193,7 +204,7 @@ func TestAHolderWhoseAgentRestartsStopsAndComesBack(t *testing.T) {
 	}
 	t.Logf("stopped %v after the agent", time.Since(stopped))
 	await(t, "failure told", a.seen, func(s consul.LeaseState) bool { return s.Err != nil })
-	agent.StartEmpty()
+	start(agent)
 	up := time.Now()
 	second := await(t, "tenure after the restart", a.held, always)
 	t.Logf("active %v after the agent had a leader", time.Since(up))
@@ -206,7 +217,7 @@ func TestAHolderWhoseAgentRestartsStopsAndComesBack(t *testing.T) {
 // for keys of their own. The holders differ in how long ago their last beat was.
 func TestTakeoverAfterTheHolderIsGone(t *testing.T) {
 	t.Parallel()
-	const pairs, rounds = 10, 2
+	const pairs, rounds = 20, 1
 	agent := consultest.Start(t)
 	var mu sync.Mutex
 	var took []time.Duration

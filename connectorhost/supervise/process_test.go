@@ -225,3 +225,35 @@ func TestAProgramThatCannotBeStartedIsSaid(t *testing.T) {
 	tenure.stop()
 	<-done
 }
+
+func TestFiftyConnectorsStartAndDie(t *testing.T) {
+	s := newStage(t)
+	var all []Definition
+	for i := range 50 {
+		all = append(all, definition(fmt.Sprintf("c%02d", i), "1", "", false, ""))
+	}
+	begun := time.Now()
+	s.definitions <- all
+	var pids []int
+	for _, d := range all {
+		pids = append(pids, s.await(d.Name, running("1")).PID)
+	}
+	t.Logf("50 run after %v, each with %s", time.Since(begun), residentMemory(t, pids[0]))
+	begun = time.Now()
+	s.tenure.lose()
+	<-s.done
+	t.Logf("all ended %v after the loss", time.Since(begun))
+	awaitEnd(t, pids...)
+}
+
+// residentMemory is what a process has in memory, in the kernel's words.
+func residentMemory(t *testing.T, pid int) string {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	line, _, _ := strings.Cut(rest, "\n")
+	return strings.TrimSpace(line)
+}
