@@ -35,7 +35,7 @@ run: tools build ## Start a cluster here until Ctrl-C: Consul, the load balancer
 
 .PHONY: build
 build: ## Build the programs into bin/ (RELEASE=v1.2.3 make build).
-	@go build -ldflags '$(if $(RELEASE),-X zatoha/deploy/program.release=$(RELEASE))' -o bin/ ./lb ./server/cmd/server
+	@go build -ldflags '$(if $(RELEASE),-X zatoha/deploy/program.release=$(RELEASE))' -o bin/ ./lb ./server/cmd/server ./connectorhost
 
 .PHONY: tools
 tools: ## Get HAProxy and Consul if they are missing.

@@ -12,8 +12,8 @@ func BalancersPrefix(cluster string) string { return clusterPrefix(cluster) + "l
 // ChannelsPrefix is where each HTTP channel of a cluster's servers is defined, under its own name.
 func ChannelsPrefix(cluster string) string { return clusterPrefix(cluster) + "channels/" }
 
-// ConnectorServerKey is the key that the connector hosts of a cluster compete for. Its holder writes its epoch into it.
-func ConnectorServerKey(cluster string) string { return clusterPrefix(cluster) + "connector-server" }
+// ConnectorsPrefix is where the definitions of a cluster's connectors are, each under its name.
+func ConnectorsPrefix(cluster string) string { return clusterPrefix(cluster) + "connectors/" }
 
 // clusterPrefix is where the keys of a cluster are.
 func clusterPrefix(cluster string) string { return "zato/" + cluster + "/" }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -23,7 +24,19 @@ type Registration struct {
 	Tags    []string
 	Meta    map[string]string
 	Weights Weights
-	Check   *HTTPCheck // nil: none, the instance counts as passing
+	Check   *HTTPCheck // nil: none, the instance counts as passing unless a TTL check says otherwise
+	TTLs    []TTLCheck
+}
+
+// TTLCheck is critical whenever nobody has said otherwise, by [Client.SetCheck], for a TTL.
+type TTLCheck struct {
+	ID                      string // unique on the node
+	Name                    string
+	TTL                     time.Duration
+	DeregisterCriticalAfter time.Duration // as that of an [HTTPCheck]
+	// InitialStatus holds until it is set; empty: critical. The agent may take minutes to pass on an output that comes
+	// without a change of the status.
+	InitialStatus Status
 }
 
 // Weights is the share of traffic that an instance asks for in each state; zero means 1, Consul's default.
@@ -67,6 +80,17 @@ func (r Registration) Validate() error {
 		refuse(!slices.Contains([]Status{"", Passing, Warning, Critical}, check.InitialStatus),
 			"Check.InitialStatus", fmt.Sprintf("is %q, not passing, warning or critical", check.InitialStatus))
 	}
+	ids := map[string]bool{}
+	for i, check := range r.TTLs {
+		field := fmt.Sprintf("TTLs[%d].", i)
+		refuse(check.ID == "", field+"ID", "is empty")
+		refuse(ids[check.ID], field+"ID", fmt.Sprintf("is %q again", check.ID))
+		refuse(check.TTL <= 0, field+"TTL", "is not positive")
+		refuse(check.DeregisterCriticalAfter < 0, field+"DeregisterCriticalAfter", "is negative")
+		refuse(!slices.Contains([]Status{"", Passing, Warning, Critical}, check.InitialStatus),
+			field+"InitialStatus", fmt.Sprintf("is %q, not passing, warning or critical", check.InitialStatus))
+		ids[check.ID] = true
+	}
 	if faults == nil {
 		return nil
 	}
@@ -90,24 +114,67 @@ const holdsAfter = 10 * time.Second
 // report is called from this goroutine on every transition: with nil when the instance was registered, with an error when
 // the registration was lost or fails, and when it fails for another reason than before.
 //
-// Registering never touches the maintenance mode, nor the status of a check that the agent already has.
+// Registering never touches the maintenance mode, nor the status of a check that the agent already has. Checks of the
+// instance that are not in the registration are removed, if it has TTL checks.
 func (c *Client) KeepRegistered(ctx context.Context, r Registration, report func(error)) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
-	var (
-		retry backoff
-		told  string
-		tell  = func(err error) {
-			if text := fmt.Sprint(err); text != told {
-				told = text
-				report(err)
-			}
+	changes := make(chan Registration, 1)
+	changes <- r
+	return c.KeepRegisteredAs(ctx, changes, report)
+}
+
+// KeepRegisteredAs is [Client.KeepRegistered] of an instance that changes: the first registration received is kept until
+// the next one, which is to have the same ID. It returns an error as soon as one is not valid. A change is reported only if
+// it fails.
+func (c *Client) KeepRegisteredAs(ctx context.Context, changes <-chan Registration, report func(error)) error {
+	var next Registration
+	select {
+	case <-ctx.Done():
+		return nil
+	case next = <-changes:
+	}
+	told := ""
+	tell := func(err error) {
+		if text := fmt.Sprint(err); text != told {
+			told = text
+			report(err)
 		}
+	}
+	for ctx.Err() == nil {
+		r := next
+		if err := r.Validate(); err != nil {
+			return err
+		}
+		current, change := context.WithCancel(ctx)
+		received := make(chan struct{})
+		go func() {
+			defer close(received)
+			select {
+			case next = <-changes:
+				change()
+			case <-current.Done():
+			}
+		}()
+		c.keepRegistered(current, r, tell)
+		change()
+		<-received
+	}
+	return nil
+}
+
+// keepRegistered keeps one registration until ctx ends. tell drops what it was told already.
+func (c *Client) keepRegistered(ctx context.Context, r Registration, tell func(error)) {
+	var (
+		retry      backoff
 		definition = r.definition()
 	)
 	for ctx.Err() == nil {
 		err := c.register(ctx, definition)
+		if err == nil && len(r.TTLs) > 0 {
+			err = c.removeOtherChecks(ctx, definition)
+		}
 		if err == nil {
 			tell(nil)
 			since := time.Now()
@@ -127,7 +194,6 @@ func (c *Client) KeepRegistered(ctx context.Context, r Registration, report func
 		}
 		sleep(ctx, retry.next())
 	}
-	return nil
 }
 
 func (c *Client) register(ctx context.Context, definition *api.AgentServiceRegistration) error {
@@ -137,6 +203,36 @@ func (c *Client) register(ctx context.Context, definition *api.AgentServiceRegis
 	// Without ReplaceExistingChecks: it would remove the check that stands for maintenance mode.
 	err := c.api.Agent().ServiceRegisterOpts(definition, api.ServiceRegisterOpts{}.WithContext(ctx))
 	return c.explain(fmt.Sprintf("register service %q", definition.ID), err)
+}
+
+// removeOtherChecks removes the instance's checks that it was registered with before, perhaps by an earlier process, and
+// is not any more. The agent would keep them for ever.
+func (c *Client) removeOtherChecks(ctx context.Context, definition *api.AgentServiceRegistration) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	options := (&api.QueryOptions{}).WithContext(ctx)
+	checks, err := c.api.Agent().ChecksWithFilterOpts(fmt.Sprintf("ServiceID == %q", definition.ID), options)
+	if err != nil {
+		return c.explain(fmt.Sprintf("list the checks of service %q", definition.ID), err)
+	}
+	for id := range checks {
+		wanted := func(check *api.AgentServiceCheck) bool { return check != nil && check.CheckID == id }
+		if wanted(definition.Check) || slices.ContainsFunc(definition.Checks, wanted) || strings.HasPrefix(id, api.ServiceMaintPrefix) {
+			continue
+		}
+		if err := c.api.Agent().CheckDeregisterOpts(id, options); err != nil && statusCode(err) != http.StatusNotFound {
+			return c.explain(fmt.Sprintf("deregister check %q", id), err)
+		}
+	}
+	return nil
+}
+
+// SetCheck says how what a TTL check is about does, which holds for its TTL. The output is for operators.
+func (c *Client) SetCheck(ctx context.Context, id string, status Status, output string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	err := c.api.Agent().UpdateTTLOpts(id, output, string(status), (&api.QueryOptions{}).WithContext(ctx))
+	return c.explain(fmt.Sprintf("set check %q", id), err)
 }
 
 // awaitLoss returns, with the reason, as soon as the agent does not have the registration any more or does not answer. The
@@ -205,6 +301,15 @@ func (r Registration) definition() *api.AgentServiceRegistration {
 		if check.DeregisterCriticalAfter > 0 {
 			definition.Check.DeregisterCriticalServiceAfter = check.DeregisterCriticalAfter.String()
 		}
+	}
+	for _, check := range r.TTLs {
+		ttl := &api.AgentServiceCheck{
+			CheckID: check.ID, Name: check.Name, TTL: check.TTL.String(), Status: string(cmp.Or(check.InitialStatus, Critical)),
+		}
+		if check.DeregisterCriticalAfter > 0 {
+			ttl.DeregisterCriticalServiceAfter = check.DeregisterCriticalAfter.String()
+		}
+		definition.Checks = append(definition.Checks, ttl)
 	}
 	return definition
 }

@@ -183,7 +183,7 @@ func (s *settings) tracing(built *parts, registry *prometheus.Registry) ([]front
 
 // followEpoch learns from the key that the connector hosts compete for who of them still may act.
 func followEpoch(ctx context.Context, agent agent, cluster string, fence *invoke.Fence) {
-	agent.WatchKey(ctx, consul.ConnectorServerKey(cluster), func(o consul.KeyObservation) {
+	agent.WatchKey(ctx, consul.LeaseKey(cluster), func(o consul.KeyObservation) {
 		if epoch, ok := invoke.EpochOf(o.Pair.Value); o.Err == nil && ok {
 			fence.Learn(epoch)
 		}

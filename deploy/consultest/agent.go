@@ -13,6 +13,8 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,15 +29,21 @@ const (
 
 // Agent is a running, or stopped, Consul agent. It belongs to the test's goroutine.
 type Agent struct {
-	t       testing.TB
-	binary  string
-	dataDir string
-	address string
-	running *cluster.Process // nil while stopped
+	t         testing.TB
+	binary    string
+	dataDir   string
+	address   string
+	arguments []string         // more than every agent has
+	running   *cluster.Process // nil while stopped
 }
 
 // Start starts an agent and returns when it has a leader. It skips the test if there is no consul binary.
 func Start(t testing.TB) *Agent {
+	t.Helper()
+	return start(t)
+}
+
+func start(t testing.TB, arguments ...string) *Agent {
 	t.Helper()
 	binary, err := find.FindConsul()
 	if err != nil {
@@ -45,7 +53,8 @@ func Start(t testing.TB) *Agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &Agent{t: t, binary: binary, address: fmt.Sprintf("127.0.0.1:%d", ports[0])}
+	a := &Agent{t: t, binary: binary, arguments: arguments, address: fmt.Sprintf("127.0.0.1:%d", ports[0])}
+	t.TempDir() // removed after the agent has stopped, since it was asked for before
 	t.Cleanup(a.Stop)
 	a.StartEmpty()
 	return a
@@ -71,7 +80,12 @@ func (a *Agent) Start() {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	log := filepath.Join(a.dataDir, "consul.log")
-	running, err := cluster.StartConsul(ctx, a.binary, a.address, log, "-data-dir="+a.dataDir)
+	arguments := append(slices.Clone(a.arguments), "-data-dir="+a.dataDir)
+	running, err := cluster.StartConsul(ctx, a.binary, a.address, log, arguments...)
+	for err != nil && strings.Contains(err.Error(), "address already in use") && ctx.Err() == nil {
+		// One of the ports that were free was taken before the agent got to it.
+		running, err = cluster.StartConsul(ctx, a.binary, a.address, log, arguments...)
+	}
 	if err != nil {
 		a.t.Fatalf("consultest: %v", err)
 	}

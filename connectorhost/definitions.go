@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"zatoha/connectorhost/supervise"
+	"zatoha/consul"
+)
+
+// maxDefinition is more than Consul keeps under one key.
+const maxDefinition = 1 << 20
+
+// parsed is a definition that was accepted.
+type parsed struct {
+	supervise.Definition
+	active bool
+}
+
+// parse accepts a connector's definition, or says everything that is wrong with it. A name that is not empty is the one
+// that the definition has to have.
+func parse(text []byte, name string) (parsed, error) {
+	if len(text) > maxDefinition {
+		return parsed{}, fmt.Errorf("has %d bytes, more than %d", len(text), maxDefinition)
+	}
+	var common struct {
+		Name     string `json:"name"`
+		Kind     string `json:"kind"`
+		IsActive *bool  `json:"is_active"`
+	}
+	if err := json.Unmarshal(text, &common); err != nil {
+		if fault, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && fault.Field != "" {
+			return parsed{}, fmt.Errorf("%s: is a %s, want a %s", fault.Field, fault.Value, fault.Type)
+		}
+		return parsed{}, fmt.Errorf("is not a JSON object: %w", err)
+	}
+	var faults []error
+	refuse := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	refuse(!validName.MatchString(common.Name), "name: %q: %s", common.Name, nameRule)
+	refuse(name != "" && common.Name != name, "name: %q: the key says %q, and both must be the same", common.Name, name)
+	kind, known := kinds[common.Kind]
+	refuse(!known, "kind: %q: must be one of those that this program was built with: %s", common.Kind, kindNames())
+	if known {
+		if err := kind.Validate(text); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	if faults != nil {
+		return parsed{}, errors.Join(faults...)
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, text); err != nil {
+		return parsed{}, err
+	}
+	sum := sha256.Sum256(compact.Bytes())
+	return parsed{
+		Definition: supervise.Definition{
+			Name: common.Name, Kind: common.Kind, JSON: compact.Bytes(), Hash: hex.EncodeToString(sum[:8]), Beside: kind.Beside,
+		},
+		active: common.IsActive == nil || *common.IsActive,
+	}, nil
+}
+
+// refusal is a definition that was not accepted.
+type refusal struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
+	Kept   bool   `json:"kept"` // the last good definition of that name stays in force
+}
+
+// catalog is what the definitions under the cluster's prefix come to.
+type catalog struct {
+	good    map[string]parsed // by name, the last good one of each key that is there
+	refused []refusal
+}
+
+// read makes the next catalog of the pairs that there are now. A definition that is refused leaves the last good one in
+// force.
+func (c catalog) read(prefix string, pairs []consul.Pair) catalog {
+	next := catalog{good: map[string]parsed{}}
+	for _, pair := range pairs {
+		name := strings.TrimPrefix(pair.Key, prefix)
+		if name == "" || strings.HasSuffix(name, "/") {
+			continue // a folder, as Consul's UI makes them
+		}
+		definition, err := parse(pair.Value, name)
+		if err == nil {
+			next.good[name] = definition
+			continue
+		}
+		last, kept := c.good[name]
+		if kept {
+			next.good[name] = last
+		}
+		reason := strings.ReplaceAll(err.Error(), "\n", "; ")
+		next.refused = append(next.refused, refusal{Name: name, Reason: reason, Kept: kept})
+	}
+	return next
+}
+
+// active are the definitions that are to run, by name.
+func (c catalog) active() []supervise.Definition {
+	var all []supervise.Definition
+	for _, definition := range c.good {
+		if definition.active {
+			all = append(all, definition.Definition)
+		}
+	}
+	slices.SortFunc(all, func(a, b supervise.Definition) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"zatoha/connectorhost/supervise"
+	"zatoha/consul"
+	"zatoha/deploy/program"
+)
+
+const (
+	// connectorTTL is how long Consul believes what it was last told of a connector.
+	connectorTTL = 30 * time.Second
+	// checkInterval is how often the checks are looked at; each is set when its connector has changed, and every third
+	// of its TTL.
+	checkInterval = time.Second
+)
+
+// membership is the host's place in Consul: its registration, which says whether it is active, and the checks of its
+// connectors.
+type membership struct {
+	agent agent
+	host  *host
+	check string // the lease's
+}
+
+func newMembership(agent agent, h *host) *membership {
+	// Another one for each process: what an earlier one has left must not seem alive.
+	var incarnation [4]byte
+	_, _ = rand.Read(incarnation[:]) // never fails
+	return &membership{agent: agent, host: h, check: leaseCheckPrefix(h.ID) + hex.EncodeToString(incarnation[:])}
+}
+
+// leaseCheckPrefix begins the IDs of the lease's checks of a host.
+func leaseCheckPrefix(id string) string { return "service:" + id + ":lease:" }
+
+func (m *membership) connectorCheck(name string) string {
+	return "service:" + m.host.ID + ":connector:" + name
+}
+
+// registration is how Consul shall know the host just now.
+func (m *membership) registration() consul.Registration {
+	h := m.host
+	host, portText, _ := net.SplitHostPort(h.address) // it was made of both
+	port, _ := strconv.Atoi(portText)
+	r := consul.Registration{
+		ID: h.ID, Name: h.Service, Address: host, Port: port, Tags: []string{"standby"},
+		Meta: map[string]string{"version": program.Version(), "cluster": h.Cluster},
+		TTLs: []consul.TTLCheck{{ID: m.check, Name: "lease", TTL: h.LeaseTTL, DeregisterCriticalAfter: h.DeregisterAfter}},
+	}
+	h.view(func() {
+		if h.lease.Role != consul.Active {
+			return
+		}
+		r.Tags = []string{"active"}
+		for _, c := range h.connectors {
+			r.TTLs = append(r.TTLs, consul.TTLCheck{
+				ID: m.connectorCheck(c.Name), Name: "connector " + c.Name, TTL: connectorTTL, InitialStatus: consul.Warning,
+			})
+		}
+	})
+	return r
+}
+
+// keep keeps the host registered, as what it is, until ctx ends.
+func (m *membership) keep(ctx context.Context) error {
+	changes := make(chan consul.Registration, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var last consul.Registration
+		m.host.everChanging(ctx, time.Hour, func() {
+			next := m.registration()
+			if slices.Equal(last.Tags, next.Tags) && slices.Equal(last.TTLs, next.TTLs) {
+				return
+			}
+			select {
+			case <-changes: // nobody has seen it yet, and it is out of date
+			default:
+			}
+			changes <- next
+			last = next
+		})
+	}()
+	defer func() { cancel(); <-done }()
+	return m.agent.KeepRegisteredAs(ctx, changes, func(err error) {
+		if err != nil {
+			m.host.log.Warn().Err(err).Msg("not registered in Consul, trying on")
+			return
+		}
+		m.host.log.Info().Str("service", m.host.Service).Msg("registered in Consul")
+	})
+}
+
+// checks tells Consul how each connector does, until ctx ends.
+func (m *membership) checks(ctx context.Context) {
+	type word struct {
+		status consul.Status
+		output string
+		at     time.Time
+	}
+	told := map[string]word{}
+	failing := false
+	m.host.everChanging(ctx, checkInterval, func() {
+		var all []supervise.Status
+		m.host.view(func() { all = m.host.connectors })
+		for _, c := range all {
+			status, output := health(c)
+			last := told[c.Name]
+			if last.status == status && last.output == output && time.Since(last.at) < connectorTTL/3 {
+				continue
+			}
+			err := m.agent.SetCheck(ctx, m.connectorCheck(c.Name), status, output)
+			if err == nil {
+				told[c.Name], failing = word{status, output, time.Now()}, false
+				continue
+			}
+			delete(told, c.Name) // most likely it is just being registered
+			if !failing && time.Since(c.Since) > connectorTTL {
+				m.host.log.Warn().Err(err).Msg("Consul cannot be told how the connectors do")
+				failing = true
+			}
+		}
+	})
+}
+
+// health is a connector's state in Consul's words, and in its own for whoever looks.
+func health(c supervise.Status) (consul.Status, string) {
+	output := string(c.State)
+	if c.Why != "" {
+		output += ": " + strings.ToValidUTF8(c.Why, "?")
+	}
+	switch c.State {
+	case supervise.Running:
+		return consul.Passing, output
+	case supervise.Failed:
+		return consul.Critical, output
+	}
+	return consul.Warning, output
+}

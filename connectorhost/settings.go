@@ -1,0 +1,117 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"regexp"
+	"time"
+
+	"zatoha/connectorhost/supervise"
+	"zatoha/consul"
+	"zatoha/deploy/program"
+)
+
+// settings are the choices that make a connector host.
+type settings struct {
+	Listen    program.HostPort `default:"127.0.0.1:17110" help:"Address of /connectors and the metrics, and of what others ask of the active host."`
+	Advertise program.HostPort `placeholder:"HOST:PORT" help:"Address at which others reach this host. Default: the listen address, or the machine's first one if that is unspecified."`
+
+	Service string `default:"zato-connectorhost" help:"Consul service to register under."`
+	Cluster string `default:"main" help:"Name of the cluster: its keys in Consul begin with zato/<cluster>/."`
+	ID      string `placeholder:"ID" help:"Consul service ID, unique and stable across restarts. Default: <service>-<host name>-<port>."`
+
+	ConsulHTTPAddr string        `env:"CONSUL_HTTP_ADDR" default:"127.0.0.1:8500" help:"Consul agent. The other CONSUL_* variables hold too."`
+	LeaseTTL       time.Duration `name:"lease-ttl" default:"1s" help:"How long the lease outlives its holder; the connectors stop at 80 % of it without a word from Consul."`
+	LeaseBeat      time.Duration `default:"250ms" help:"How often the lease is confirmed; at most a quarter of its TTL."`
+	DrainTimeout   time.Duration `default:"10s" help:"Longest time that a connector which is to stop may take to finish what it has in hand."`
+
+	DeregisterAfter time.Duration `default:"10m" help:"Consul forgets a host that has been away for so long; at least 1m, 0 for never."`
+}
+
+var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+const nameRule = "must be of letters, digits and . _ - and begin with one of the first two"
+
+// Validate is kong's hook. It reports every fault.
+func (s *settings) Validate() error {
+	var faults []error
+	refuse := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	refuse(!validName.MatchString(s.Service), "--service: %q: %s", s.Service, nameRule)
+	refuse(!validName.MatchString(s.Cluster), "--cluster: %q: %s", s.Cluster, nameRule)
+	refuse(s.ID != "" && !validName.MatchString(s.ID), "--id: %q: %s", s.ID, nameRule)
+	refuse(s.LeaseTTL < 200*time.Millisecond || s.LeaseTTL > 10*time.Minute, "--lease-ttl: %v: must be 200ms..10m", s.LeaseTTL)
+	refuse(s.LeaseBeat < 10*time.Millisecond || s.LeaseBeat > s.LeaseTTL/4,
+		"--lease-beat: %v: must be at least 10ms and at most a quarter of --lease-ttl, which is %v", s.LeaseBeat, s.LeaseTTL)
+	refuse(s.DrainTimeout <= 0, "--drain-timeout: %v: must be positive", s.DrainTimeout)
+	refuse(s.DeregisterAfter != 0 && s.DeregisterAfter < time.Minute, "--deregister-after: %v: must be 0 or at least 1m, Consul is no faster", s.DeregisterAfter)
+	refuse(s.Advertise != "" && program.Unspecified(s.Advertise.Host()), "--advertise: %q: must name a host that others can reach", s.Advertise)
+	return errors.Join(faults...)
+}
+
+func (s *settings) policy() supervise.Policy {
+	policy := supervise.DefaultPolicy()
+	policy.Drain = s.DrainTimeout
+	return policy
+}
+
+// advertised is where others reach what listens at an address.
+func (s *settings) advertised(listening net.Addr) (netip.AddrPort, string, error) {
+	address, err := netip.ParseAddrPort(listening.String())
+	if err != nil {
+		return netip.AddrPort{}, "", fmt.Errorf("listen address: %w", err)
+	}
+	if s.Advertise != "" {
+		return address, string(s.Advertise), nil
+	}
+	host := address.Addr().String()
+	if program.Unspecified(host) {
+		host = machineAddress()
+	}
+	return address, net.JoinHostPort(host, fmt.Sprint(address.Port())), nil
+}
+
+var notInID = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// identify gives the host its ID: the same after a restart, and no other host of the machine has it.
+func (s *settings) identify(port uint16) error {
+	if s.ID != "" {
+		return nil
+	}
+	machine, err := os.Hostname()
+	if err != nil {
+		return program.BadConfig("--id", fmt.Sprintf("this machine has no name to make one of: %v", err), "give one")
+	}
+	s.ID = notInID.ReplaceAllString(fmt.Sprintf("%s-%s-%d", s.Service, machine, port), "-")
+	return nil
+}
+
+// machineAddress is the first address of the machine that others may reach, IPv4 before IPv6, else a loopback address.
+func machineAddress() string {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return "127.0.0.1"
+	}
+	var v4, v6 string
+	for _, a := range addresses {
+		network, ok := a.(*net.IPNet)
+		switch {
+		case !ok || !network.IP.IsGlobalUnicast():
+		case network.IP.To4() != nil:
+			v4 = cmp.Or(v4, network.IP.String())
+		default:
+			v6 = cmp.Or(v6, network.IP.String())
+		}
+	}
+	return cmp.Or(v4, v6, "127.0.0.1")
+}
+
+// agent is what a connector host asks of Consul: see the methods of consul.Client.
+type agent = *consul.Client

@@ -1,0 +1,181 @@
+package supervise
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Job is what the process of one connector is to do. Its methods may be called from any goroutine.
+type Job struct {
+	Definition Definition
+	Shared     json.RawMessage // see Options
+	Epoch      uint64
+
+	going    chan struct{}
+	draining chan struct{}
+	until    atomic.Int64 // by bootClock
+	renewed  chan struct{}
+
+	mu  sync.Mutex
+	out io.Writer
+}
+
+// Going is closed when the connector may receive. It is to prepare itself, and to report Prepared, before.
+func (j *Job) Going() <-chan struct{} { return j.going }
+
+// Draining is closed when the connector is to receive nothing more, finish what it has in hand, and return.
+func (j *Job) Draining() <-chan struct{} { return j.draining }
+
+// Valid says whether the lease holds this very moment. The process ends when it does not; but a process that was stopped
+// for a while may run for an instant before it notices, so whatever has an effect outside asks first.
+func (j *Job) Valid() bool { return bootClock() < j.until.Load() }
+
+// Report tells the parent what the connector does now. It replaces the report before.
+func (j *Job) Report(r Report) error {
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	line, err := encodeLine(r)
+	if err != nil {
+		return err
+	}
+	if len(line) > maxReport {
+		return fmt.Errorf("a report of %d bytes, more than %d", len(line), maxReport)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_, err = j.out.Write(line)
+	return err
+}
+
+// Work serves one connector until it is told to drain, or fails. An error is reported as the reason; [Permanent] makes it
+// one that trying again soon does not help.
+type Work func(ctx context.Context, job *Job) error
+
+// Permanent marks an error that lasts until somebody changes something: a queue that does not exist, say.
+func Permanent(err error) error { return permanent{err} }
+
+type permanent struct{ error }
+
+func (p permanent) Unwrap() error { return p.error }
+
+// reports is the descriptor on which a child writes its reports.
+const reports = 3
+
+// ServeChild is the whole life of a process that a [Supervisor] has started. It returns when the work is done. Long
+// before that it ends the process, and whatever the work has started, if the lease has ended or the parent is gone.
+func ServeChild(ctx context.Context, work Work) error {
+	out := os.NewFile(reports, "reports")
+	if _, err := out.Stat(); err != nil {
+		return errors.New("this command is run by the connector host, not by hand")
+	}
+	defer out.Close()
+	return serveChild(ctx, os.Stdin, out, work, die)
+}
+
+// die ends this process and its group, if it leads one, without letting anything finish.
+func die() {
+	if syscall.Getpgrp() == os.Getpid() {
+		_ = syscall.Kill(0, syscall.SIGKILL)
+	}
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+}
+
+func serveChild(ctx context.Context, in io.Reader, out io.Writer, work Work, die func()) error {
+	job := &Job{going: make(chan struct{}), draining: make(chan struct{}), renewed: make(chan struct{}, 1), out: out}
+	begun, broken := make(chan struct{}), make(chan error, 1)
+	go func() { // ends with the input, which ends with this process
+		broken <- job.obey(in, begun)
+		select {
+		case <-begun:
+			die() // the parent is gone, or speaks another language
+		default:
+		}
+	}()
+	select {
+	case <-begun:
+	case err := <-broken:
+		return fmt.Errorf("no definition from the parent: %w", errors.Join(err, io.ErrUnexpectedEOF))
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	ctx, finished := context.WithCancel(ctx)
+	defer finished()
+	go job.fence(ctx, die)
+	err := work(ctx, job)
+	if err != nil {
+		report := Report{State: Connecting, Why: err.Error()}
+		if _, lasts := errors.AsType[permanent](err); lasts {
+			report.State = Failed
+		}
+		err = errors.Join(err, job.Report(report))
+	}
+	return err
+}
+
+// obey reads orders until the input ends. begun is closed when the first one has been read.
+func (j *Job) obey(in io.Reader, begun chan struct{}) error {
+	first := true
+	return readLines(in, maxOrder, func(o Order) error {
+		if err := o.Validate(first); err != nil {
+			return err
+		}
+		if o.ValidUntil > j.until.Load() {
+			j.until.Store(o.ValidUntil)
+			select {
+			case j.renewed <- struct{}{}:
+			default:
+			}
+		}
+		if first {
+			j.Definition, j.Shared, j.Epoch = *o.Definition, o.Shared, o.Epoch
+			first = false
+			close(begun)
+		}
+		switch o.Command {
+		case Go:
+			closeOnce(j.going)
+		case Drain:
+			closeOnce(j.draining)
+		}
+		return nil
+	})
+}
+
+// closeOnce closes a channel that only this goroutine closes.
+func closeOnce(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+		close(c)
+	}
+}
+
+// fence ends the process when the parent has not said in time that the lease goes on.
+func (j *Job) fence(ctx context.Context, die func()) {
+	for {
+		rest := time.Duration(j.until.Load() - bootClock())
+		if rest <= 0 {
+			die()
+			return
+		}
+		timer := time.NewTimer(rest)
+		select {
+		case <-ctx.Done():
+		case <-j.renewed:
+		case <-timer.C:
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package supervise
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// serve runs a child in this process on orders that are written to it. It is gone when it died, or returned.
+func serve(t *testing.T, work Work) (orders *io.PipeWriter, out *bytes.Buffer, died *atomic.Bool, returned chan error) {
+	t.Helper()
+	in, orders := io.Pipe()
+	out, died, returned = &bytes.Buffer{}, &atomic.Bool{}, make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(func() {
+		cancel()
+		orders.Close()
+	})
+	go func() {
+		returned <- serveChild(ctx, in, out, work, func() {
+			died.Store(true)
+			cancel()
+		})
+	}()
+	return orders, out, died, returned
+}
+
+func order(t *testing.T, orders io.Writer, o Order) {
+	t.Helper()
+	line, err := encodeLine(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := orders.Write(line); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func first(valid time.Duration) Order {
+	return Order{Definition: &Definition{Name: "a", JSON: []byte(`{}`)}, Epoch: 9, ValidUntil: bootClock() + int64(valid)}
+}
+
+func untilEnd(ctx context.Context, _ *Job) error {
+	<-ctx.Done()
+	return nil
+}
+
+func TestAChildWithoutAWordFromItsParentEndsItself(t *testing.T) {
+	orders, _, died, returned := serve(t, untilEnd)
+	begun := time.Now()
+	order(t, orders, first(150*time.Millisecond))
+	order(t, orders, Order{ValidUntil: bootClock() + int64(300*time.Millisecond)})
+	order(t, orders, Order{ValidUntil: bootClock() + int64(100*time.Millisecond)}) // never takes back what was said
+	if err := <-returned; err != nil || !died.Load() {
+		t.Errorf("died %t, %v", died.Load(), err)
+	}
+	if took := time.Since(begun); took < 290*time.Millisecond {
+		t.Errorf("it died after %v, before the lease had ended", took)
+	}
+}
+
+func TestAChildWhoseParentIsGoneEndsItself(t *testing.T) {
+	orders, _, died, returned := serve(t, untilEnd)
+	order(t, orders, first(time.Minute))
+	orders.Close()
+	if err := <-returned; err != nil || !died.Load() {
+		t.Errorf("died %t, %v", died.Load(), err)
+	}
+}
+
+func TestAChildIsToldAndTells(t *testing.T) {
+	orders, out, died, returned := serve(t, func(_ context.Context, job *Job) error {
+		if job.Epoch != 9 || job.Definition.Name != "a" || !job.Valid() {
+			t.Errorf("%+v", job.Definition)
+		}
+		if err := job.Report(Report{State: Draining}); err == nil {
+			t.Error("it may report what only the parent knows")
+		}
+		if err := job.Report(Report{State: Running, Why: strings.Repeat("x", maxReport)}); err == nil {
+			t.Error("it may report more than the parent reads")
+		}
+		<-job.Going()
+		if err := job.Report(Report{State: Running}); err != nil {
+			t.Error(err)
+		}
+		<-job.Draining()
+		return Permanent(errors.New("no queue"))
+	})
+	order(t, orders, first(time.Minute))
+	order(t, orders, Order{Command: Go})
+	order(t, orders, Order{Command: Go})
+	order(t, orders, Order{Command: Drain})
+	if err := <-returned; err == nil || err.Error() != "no queue" || died.Load() {
+		t.Errorf("died %t, %v", died.Load(), err)
+	}
+	if want := "{\"state\":\"running\"}\n{\"state\":\"failed\",\"why\":\"no queue\"}\n"; out.String() != want {
+		t.Errorf("it reported %q, want %q", out, want)
+	}
+}
+
+func TestAChildRefusesOrdersThatAreNone(t *testing.T) {
+	for name, text := range map[string]string{
+		"nothing":           "",
+		"no message":        "hello\n",
+		"no definition":     `{"valid_until": 99999999999999999}` + "\n",
+		"no end":            `{"definition": {"name": "a"}}` + "\n",
+		"an unknown order":  `{"definition": {"name": "a"}, "valid_until": 1, "command": "dance"}` + "\n",
+		"an endless line":   strings.Repeat("x", maxOrder+1),
+		"only half of one":  `{"definition": {"na`,
+		"a nameless object": `{"definition": {}, "valid_until": 1}` + "\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := serveChild(t.Context(), strings.NewReader(text), io.Discard, untilEnd, func() { t.Error("died") })
+			if err == nil || !strings.Contains(err.Error(), "no definition from the parent") {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+	orders, _, died, returned := serve(t, untilEnd)
+	order(t, orders, first(time.Minute))
+	order(t, orders, first(time.Minute))
+	if err := <-returned; err != nil || !died.Load() {
+		t.Errorf("a second definition: died %t, %v", died.Load(), err)
+	}
+}
+
+func TestServeChildByHandSaysSo(t *testing.T) {
+	err := serveChild(t.Context(), strings.NewReader(""), io.Discard, untilEnd, func() {})
+	if err == nil {
+		t.Error("no error")
+	}
+}

@@ -1,0 +1,326 @@
+package supervise
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Policy is how patient the desk is.
+type Policy struct {
+	FirstDelay time.Duration // between the end of a child and its next start; doubles each time
+	MaxDelay   time.Duration
+	Stable     time.Duration // a child that received for so long has succeeded: the next delay is the first one
+	Drain      time.Duration // longest time from the order to drain to the end
+}
+
+// DefaultPolicy suits connectors.
+func DefaultPolicy() Policy {
+	return Policy{FirstDelay: 100 * time.Millisecond, MaxDelay: 30 * time.Second, Stable: 30 * time.Second, Drain: 10 * time.Second}
+}
+
+// Verb is something that the desk wants done.
+type Verb string
+
+// The verbs. Start is answered by [Desk.Started], all by [Desk.Ended] some time.
+const (
+	DoStart Verb = "start"
+	DoGo    Verb = "go"
+	DoDrain Verb = "drain"
+	DoKill  Verb = "kill"
+)
+
+// Action is one thing to be done, to one child.
+type Action struct {
+	Verb       Verb
+	Child      int // each child has a number of its own
+	Definition Definition
+}
+
+// String is "start orders#3", say.
+func (a Action) String() string { return fmt.Sprintf("%s %s#%d", a.Verb, a.Definition.Name, a.Child) }
+
+// Desk decides which children are to be started, told to go, drained and killed. It knows no process, no pipe and no
+// clock: what happened is told to it, with the time, and it answers with what is to be done. It belongs to one
+// goroutine.
+type Desk struct {
+	policy     Policy
+	random     func() float64 // from 0 to 1
+	connectors map[string]*connector
+	children   int
+	stopping   bool
+}
+
+// connector is one name, with the child that serves it and perhaps the one that is to replace that.
+type connector struct {
+	want      Definition
+	removed   bool
+	now, next *child
+	failures  int // in a row
+	restarts  int
+	until     time.Time // nothing is started before
+	failed    bool      // it said so
+	why       string
+}
+
+type phase int
+
+const (
+	preparing phase = iota
+	prepared
+	going
+	draining
+	killed
+)
+
+type child struct {
+	id         int
+	definition Definition
+	phase      phase
+	since      time.Time // of its start
+	went       time.Time // when it was told to go
+	drainUntil time.Time
+	pid        int
+	said       Report
+}
+
+// NewDesk makes a desk without connectors. Delays vary by what random says.
+func NewDesk(policy Policy, random func() float64) *Desk {
+	return &Desk{policy: policy, random: random, connectors: map[string]*connector{}}
+}
+
+// Define says which connectors there are to be: all of them.
+func (d *Desk) Define(now time.Time, definitions []Definition) []Action {
+	wanted := map[string]bool{}
+	for _, definition := range definitions {
+		wanted[definition.Name] = true
+		c := d.connectors[definition.Name]
+		if c == nil {
+			c = &connector{}
+			d.connectors[definition.Name] = c
+		}
+		if c.removed || c.want.Hash != definition.Hash {
+			c.failures, c.until, c.why, c.failed = 0, time.Time{}, "", false
+		}
+		c.want, c.removed = definition, false
+	}
+	for name, c := range d.connectors {
+		c.removed = !wanted[name]
+	}
+	return d.Look(now)
+}
+
+// Stop says that everything is to drain and end, and nothing to be started any more.
+func (d *Desk) Stop(now time.Time) []Action {
+	d.stopping = true
+	return d.Look(now)
+}
+
+// Idle says whether there is no child.
+func (d *Desk) Idle() bool {
+	for _, c := range d.connectors {
+		if c.now != nil || c.next != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Started says that a child has a process.
+func (d *Desk) Started(id, pid int) {
+	if _, child := d.find(id); child != nil {
+		child.pid = pid
+	}
+}
+
+// Said passes on what a child reports.
+func (d *Desk) Said(now time.Time, id int, report Report) []Action {
+	_, child := d.find(id)
+	if child == nil {
+		return nil
+	}
+	child.said = report
+	if report.State == Prepared && child.phase == preparing {
+		child.phase = prepared
+	}
+	return d.Look(now)
+}
+
+// Ended says that a child's process has ended, and how.
+func (d *Desk) Ended(now time.Time, id int, how string) []Action {
+	c, child := d.find(id)
+	if child == nil {
+		return nil
+	}
+	byItself := child.phase < draining
+	if c.next == child {
+		c.next = nil
+	} else {
+		c.now = nil
+	}
+	if byItself {
+		d.blame(now, c, child, how)
+	}
+	return d.Look(now)
+}
+
+// blame makes the next start wait, the longer the more often it was in vain.
+func (d *Desk) blame(now time.Time, c *connector, child *child, how string) {
+	if child.phase == going && now.Sub(child.went) >= d.policy.Stable {
+		c.failures = 0
+	}
+	c.failed = child.said.State == Failed
+	c.why = how
+	if child.said.Why != "" && child.said.State != Running {
+		c.why = child.said.Why
+	}
+	delay := d.policy.MaxDelay
+	if !c.failed && c.failures < 30 {
+		delay = min(delay, d.policy.FirstDelay<<c.failures)
+	}
+	c.failures++
+	c.restarts++
+	c.until = now.Add(delay/2 + time.Duration(d.random()*float64(delay/2)))
+}
+
+// Look says what is to be done by now. Whoever has the desk calls it at the latest at the time that Next names.
+func (d *Desk) Look(now time.Time) (actions []Action) {
+	for _, name := range slices.Sorted(maps.Keys(d.connectors)) {
+		c := d.connectors[name]
+		actions = append(actions, d.settle(now, c)...)
+		if c.removed && c.now == nil && c.next == nil {
+			delete(d.connectors, name)
+		}
+	}
+	return actions
+}
+
+// settle compares what a connector is with what it is to be.
+func (d *Desk) settle(now time.Time, c *connector) (actions []Action) {
+	do := func(verb Verb, child *child) {
+		actions = append(actions, Action{Verb: verb, Child: child.id, Definition: child.definition})
+	}
+	kill := func(child *child) {
+		if child.phase != killed {
+			child.phase = killed
+			do(DoKill, child)
+		}
+	}
+	// end ends a child in the way that suits it: one that receives nothing has nothing to finish.
+	end := func(child *child) {
+		switch {
+		case child.phase == going:
+			child.phase, child.drainUntil = draining, now.Add(d.policy.Drain)
+			do(DoDrain, child)
+		case child.phase < going, child.phase == draining && !now.Before(child.drainUntil):
+			kill(child)
+		}
+	}
+	start := func() *child {
+		d.children++
+		child := &child{id: d.children, definition: c.want, since: now}
+		do(DoStart, child)
+		return child
+	}
+	if c.now == nil && c.next != nil {
+		c.now, c.next = c.next, nil
+	}
+	ready := !now.Before(c.until)
+	switch over := d.stopping || c.removed; {
+	case over:
+		if c.next != nil {
+			kill(c.next)
+		}
+		if c.now != nil {
+			end(c.now)
+		}
+	case c.now == nil && ready:
+		c.now = start()
+	case c.now == nil:
+	case c.now.phase >= draining:
+		end(c.now)
+	case c.now.definition.Hash == c.want.Hash:
+		if c.next != nil {
+			kill(c.next) // the definition was changed back
+		}
+		if c.now.phase == prepared {
+			c.now.phase, c.now.went = going, now
+			do(DoGo, c.now)
+		}
+	case c.now.phase != going || !c.want.Beside:
+		end(c.now)
+	case c.next == nil && ready:
+		c.next = start()
+	case c.next == nil:
+	case c.next.definition.Hash != c.want.Hash:
+		kill(c.next)
+	case c.next.phase == prepared:
+		end(c.now)
+	}
+	return actions
+}
+
+// Next is when to look again though nothing has happened, and zero if that is not needed.
+func (d *Desk) Next(now time.Time) (next time.Time) {
+	sooner := func(t time.Time) {
+		if t.After(now) && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	for _, c := range d.connectors {
+		sooner(c.until)
+		if c.now != nil && c.now.phase == draining {
+			sooner(c.now.drainUntil)
+		}
+	}
+	return next
+}
+
+func (d *Desk) find(id int) (*connector, *child) {
+	for _, c := range d.connectors {
+		for _, child := range []*child{c.now, c.next} {
+			if child != nil && child.id == id {
+				return c, child
+			}
+		}
+	}
+	return nil, nil
+}
+
+// Status is every connector as it is at a time, by name.
+func (d *Desk) Status(now time.Time) []Status {
+	all := make([]Status, 0, len(d.connectors))
+	for _, c := range d.connectors {
+		all = append(all, c.status(now))
+	}
+	slices.SortFunc(all, func(a, b Status) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+func (c *connector) status(now time.Time) Status {
+	s := Status{Name: c.want.Name, Kind: c.want.Kind, Hash: c.want.Hash, State: Starting, Restarts: c.restarts}
+	waits := now.Before(c.until)
+	switch child := c.now; {
+	case child != nil:
+		s.Hash, s.PID, s.Since = child.definition.Hash, child.pid, child.since
+		s.State, s.Why = cmp.Or(child.said.State, Starting), child.said.Why
+		s.Counters, s.Info = child.said.Counters, child.said.Info
+		if child.phase >= draining {
+			s.State = Draining
+		}
+	case waits && c.failed:
+		s.State, s.Why, s.Until = Failed, c.why, c.until
+	case waits:
+		s.State, s.Why, s.Until = BackingOff, c.why, c.until
+	}
+	switch {
+	case c.now == nil || c.removed || c.now.definition.Hash == c.want.Hash:
+	case c.next != nil:
+		s.Replacement = string(cmp.Or(c.next.said.State, Starting))
+	case waits:
+		s.Replacement = fmt.Sprintf("%s until %s: %s", BackingOff, c.until.Format(time.TimeOnly), c.why)
+	}
+	return s
+}

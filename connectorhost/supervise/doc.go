@@ -1,0 +1,61 @@
+// Package supervise runs each connector of the cluster as a child process of its own, under the lease: one that crashes
+// takes no other with it, and none outlives the lease or its parent.
+//
+// One case, from end to end. This host has won the lease, and [Supervisor.Run] gets the definitions "orders" and
+// "invoices". [Desk], which decides and does nothing, says to start both. For each the program is executed anew, in a
+// process group of its own; its standard input brings the definition, the epoch and, every quarter of a second, until
+// when the lease holds. [ServeChild] reads them there. "orders" connects to its broker, reports that it is prepared,
+// and is told to go. It crashes: the desk waits a little longer after each crash, and starts it again. Its definition
+// changes: another process is started beside it and prepared; only then is the first one told to drain, which finishes
+// what it has in hand and ends; only then is the second one told to go. "invoices" has noticed nothing.
+//
+// Then Consul is cut off. The lease runs out, and every child is killed without any grace. Had this process been
+// stopped meanwhile (SIGSTOP, a debugger, a machine that swaps), the children would have ended themselves at that very
+// time, for want of a word that the lease goes on. If it is killed, the kernel kills the children with it, and the end
+// of their input tells them besides.
+package supervise
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Definition is one connector that is to run. What its kind needs to know is opaque here.
+type Definition struct {
+	Name string          `json:"name"`
+	Kind string          `json:"kind"`
+	JSON json.RawMessage `json:"json"`
+	Hash string          `json:"hash"` // another one is another definition
+	// Beside says that the kind can be prepared while the one that it replaces still runs.
+	Beside bool `json:"-"`
+}
+
+// State is what a connector does just now.
+type State string
+
+// The states. A child reports all but Starting, BackingOff and Draining.
+const (
+	Starting   State = "starting"
+	Connecting State = "connecting"
+	Prepared   State = "prepared" // connected; receives nothing until it is told to go
+	Running    State = "running"
+	Draining   State = "draining"    // receives nothing more, finishes what it has in hand
+	BackingOff State = "backing off" // it ended, and will be started again
+	Failed     State = "failed"      // as BackingOff, but it said itself that trying again soon is of no use
+)
+
+// Status is one connector as others may show it.
+type Status struct {
+	Name        string            `json:"name"`
+	Kind        string            `json:"kind"`
+	Hash        string            `json:"hash"` // of the definition that runs
+	State       State             `json:"state"`
+	Why         string            `json:"why,omitempty"`         // of Connecting, BackingOff and Failed
+	Until       time.Time         `json:"until,omitzero"`        // of BackingOff and Failed
+	Since       time.Time         `json:"since,omitzero"`        // of this process
+	PID         int               `json:"pid,omitempty"`         // 0 while there is none
+	Restarts    int               `json:"restarts"`              // after it ended by itself
+	Replacement string            `json:"replacement,omitempty"` // what becomes of a changed definition
+	Counters    map[string]int64  `json:"counters,omitempty"`
+	Info        map[string]string `json:"info,omitempty"`
+}

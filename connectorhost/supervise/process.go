@@ -1,0 +1,155 @@
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// spawner starts processes from one thread that lives as long as it does: the kernel sends the death signal of a child
+// when the thread that started it ends, not when the program does.
+type spawner struct {
+	requests chan func()
+	done     chan struct{}
+}
+
+func newSpawner() *spawner {
+	s := &spawner{requests: make(chan func()), done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, after all children
+		for request := range s.requests {
+			request()
+		}
+	}()
+	return s
+}
+
+func (s *spawner) start(cmd *exec.Cmd) error {
+	started := make(chan error, 1)
+	s.requests <- func() { started <- cmd.Start() }
+	return <-started
+}
+
+// close ends the thread. No child may be alive.
+func (s *spawner) close() {
+	close(s.requests)
+	<-s.done
+}
+
+// process is one child, from its start to its end.
+type process struct {
+	id      int
+	cmd     *exec.Cmd
+	input   *os.File
+	reports *os.File
+	orders  chan Order    // commands, in order
+	renewed chan struct{} // the lease was extended
+	ended   chan struct{} // closed when it has ended
+}
+
+// launch starts a child, which reads its definition from its input.
+func launch(s *spawner, id int, command, env []string) (*process, error) {
+	childIn, input, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer childIn.Close()
+	output, childOut, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, input.Close())
+	}
+	defer childOut.Close()
+	p := &process{
+		id: id, cmd: exec.Command(command[0], command[1:]...), input: input, reports: output,
+		orders: make(chan Order, 4), renewed: make(chan struct{}, 1), ended: make(chan struct{}),
+	}
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = childIn, os.Stderr, os.Stderr
+	p.cmd.Env = env
+	p.cmd.ExtraFiles = []*os.File{childOut} // descriptor 3
+	p.cmd.SysProcAttr = attributes()
+	if err := s.start(p.cmd); err != nil {
+		return nil, errors.Join(err, input.Close(), output.Close())
+	}
+	return p, nil
+}
+
+// kill ends the child and what it has started.
+func (p *process) kill() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
+
+// order tells the child something. The channel has room for every command that a child ever gets.
+func (p *process) order(o Order) {
+	select {
+	case p.orders <- o:
+	default:
+	}
+}
+
+// renew has the child told until when the lease holds.
+func (p *process) renew() {
+	select {
+	case p.renewed <- struct{}{}:
+	default:
+	}
+}
+
+// write passes on orders until the child has ended, or does not read them any more.
+func (p *process) write(first Order, until func() int64) {
+	write := func(o Order) bool {
+		line, err := encodeLine(o)
+		if err != nil {
+			return false
+		}
+		_, err = p.input.Write(line)
+		return err == nil
+	}
+	defer p.input.Close()
+	if !write(first) {
+		return
+	}
+	for {
+		var next Order
+		select {
+		case <-p.ended:
+			return
+		case next = <-p.orders:
+		case <-p.renewed:
+		}
+		if next.ValidUntil = until(); !write(next) {
+			return
+		}
+	}
+}
+
+// live waits until the child has ended, and returns how. Each of its reports is passed on before.
+func (p *process) live(said func(Report)) (how string) {
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		err := readLines(p.reports, maxReport, func(r Report) error {
+			if err := r.Validate(); err != nil {
+				return err
+			}
+			said(r)
+			return nil
+		})
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			said(Report{State: Connecting, Why: fmt.Sprintf("it spoke out of turn and was killed: %v", err)})
+			p.kill()
+		}
+		_, _ = io.Copy(io.Discard, p.reports)
+	})
+	_ = p.cmd.Wait() // the state tells
+	p.kill()         // what it has started goes with it
+	close(p.ended)
+	_ = p.input.SetWriteDeadline(time.Unix(1, 0))
+	_ = p.reports.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // what it said last is in the pipe
+	reading.Wait()
+	_ = p.reports.Close()
+	return p.cmd.ProcessState.String()
+}

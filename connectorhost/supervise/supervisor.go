@@ -1,0 +1,188 @@
+package supervise
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// Options are what a supervisor needs.
+type Options struct {
+	Command []string        // that runs a child, less its last argument, the name: a program that calls [ServeChild]
+	Env     []string        // of a child, as os.Environ returns it; nil is this process's own
+	Shared  json.RawMessage // what every child needs to know besides its definition; may hold secrets
+	Policy  Policy
+	Observe func([]Status) // is given the whole state after each change, one call at a time
+	Log     zerolog.Logger
+}
+
+// Tenure is the lease under which children run; see consul.Tenure.
+type Tenure interface {
+	Context() context.Context
+	Leaving() <-chan struct{}
+	Until() time.Time
+	Renewals() <-chan time.Time
+}
+
+// Supervisor runs connectors. It may be used for one tenure after the other.
+type Supervisor struct {
+	options Options
+}
+
+// New makes a supervisor that runs nothing yet.
+func New(options Options) *Supervisor { return &Supervisor{options: options} }
+
+// run is one tenure of a supervisor. Only its loop uses the desk.
+type run struct {
+	Options
+	tenure  Tenure
+	epoch   uint64
+	desk    *Desk
+	spawner *spawner
+	events  chan func() []Action
+	done    chan struct{} // closed when nobody takes events any more
+	until   atomic.Int64  // of the lease, by bootClock
+	lives   sync.WaitGroup
+
+	mu       sync.Mutex
+	children map[int]*process
+	over     bool // nothing may be started any more
+}
+
+// Run runs the connectors of each set of definitions that comes, until the tenure is over or is to be left. When it
+// returns, no child is alive: killed at once in the first case, drained in the second.
+func (s *Supervisor) Run(tenure Tenure, epoch uint64, definitions <-chan []Definition) {
+	r := &run{
+		Options: s.options, tenure: tenure, epoch: epoch, desk: NewDesk(s.options.Policy, rand.Float64), spawner: newSpawner(),
+		events: make(chan func() []Action), done: make(chan struct{}), children: map[int]*process{},
+	}
+	r.renewed()
+	// Not in the loop, which may be busy.
+	stop := context.AfterFunc(tenure.Context(), r.killAll)
+	defer stop()
+	r.loop(definitions)
+	close(r.done)
+	r.killAll()
+	r.lives.Wait()
+	r.spawner.close()
+	r.Observe(nil)
+}
+
+func (r *run) loop(definitions <-chan []Definition) {
+	leaving := r.tenure.Leaving()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for stopping := false; !stopping || !r.desk.Idle(); {
+		if next := r.desk.Next(time.Now()); !next.IsZero() {
+			timer.Reset(time.Until(next))
+		}
+		var actions []Action
+		select {
+		case <-r.tenure.Context().Done():
+			return
+		case <-leaving:
+			r.Log.Info().Msg("draining all connectors")
+			leaving, stopping = nil, true
+			actions = r.desk.Stop(time.Now())
+		case <-r.tenure.Renewals():
+			r.renewed()
+			continue
+		case set := <-definitions:
+			actions = r.desk.Define(time.Now(), set)
+		case event := <-r.events:
+			actions = event()
+		case <-timer.C:
+			actions = r.desk.Look(time.Now())
+		}
+		r.do(actions)
+		r.Observe(r.desk.Status(time.Now()))
+	}
+}
+
+// renewed passes on until when the lease holds.
+func (r *run) renewed() {
+	// In this order: should the process be stopped in between, the result is too early, not too late.
+	now := bootClock()
+	r.until.Store(now + int64(time.Until(r.tenure.Until())))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.children {
+		p.renew()
+	}
+}
+
+func (r *run) killAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = true
+	for _, p := range r.children {
+		p.kill()
+	}
+}
+
+func (r *run) do(actions []Action) {
+	for _, action := range actions {
+		r.Log.Info().Str("connector", action.Definition.Name).Int("child", action.Child).Str("action", string(action.Verb)).Msg("supervising")
+		if action.Verb == DoStart {
+			r.start(action)
+			continue
+		}
+		r.mu.Lock()
+		p := r.children[action.Child]
+		r.mu.Unlock()
+		switch {
+		case p == nil: // it has ended, which the desk will be told
+		case action.Verb == DoGo:
+			p.order(Order{Command: Go})
+		case action.Verb == DoDrain:
+			p.order(Order{Command: Drain})
+		case action.Verb == DoKill:
+			p.kill()
+		}
+	}
+}
+
+// start starts a child; if that fails, the desk is told that it has ended.
+func (r *run) start(action Action) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		return
+	}
+	id, definition := action.Child, action.Definition
+	p, err := launch(r.spawner, id, append(slices.Clone(r.Command), definition.Name), r.Env)
+	if err != nil {
+		how := fmt.Sprintf("start %s: %v", r.Command[0], err)
+		r.lives.Go(func() { r.tell(func() []Action { return r.desk.Ended(time.Now(), id, how) }) })
+		return
+	}
+	r.children[id] = p
+	r.desk.Started(id, p.cmd.Process.Pid)
+	first := Order{Definition: &definition, Shared: r.Shared, Epoch: r.epoch, ValidUntil: r.until.Load()}
+	r.lives.Go(func() { p.write(first, r.until.Load) })
+	r.lives.Go(func() {
+		how := p.live(func(said Report) {
+			r.tell(func() []Action { return r.desk.Said(time.Now(), id, said) })
+		})
+		r.mu.Lock()
+		delete(r.children, id)
+		r.mu.Unlock()
+		r.Log.Info().Str("connector", definition.Name).Int("child", id).Int("pid", p.cmd.Process.Pid).Str("how", how).Msg("a child has ended")
+		r.tell(func() []Action { return r.desk.Ended(time.Now(), id, how) })
+	})
+}
+
+// tell has the loop take an event, unless it has ended.
+func (r *run) tell(event func() []Action) {
+	select {
+	case r.events <- event:
+	case <-r.done:
+	}
+}

@@ -1,0 +1,51 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/hashicorp/consul/api"
+)
+
+// NewWithToken makes a client that shows a token.
+func NewWithToken(address, token string) (*Client, error) {
+	client, err := New(address)
+	if err == nil {
+		client.api.SetHeaders(http.Header{"X-Consul-Token": {token}})
+	}
+	return client, err
+}
+
+// NewMortal makes a client whose calls, also those under way, get no answer any more once it was killed.
+func NewMortal(address string) (client *Client, kill func(), err error) {
+	life, kill := context.WithCancel(context.Background())
+	if client, err = New(address); err != nil {
+		return nil, kill, err
+	}
+	config := api.DefaultNonPooledConfig()
+	config.Address = address
+	config.HttpClient = &http.Client{Transport: mortal{config.Transport, life}}
+	client.api, err = api.NewClient(config)
+	return client, kill, err
+}
+
+type mortal struct {
+	http.RoundTripper
+	life context.Context
+}
+
+func (m mortal) RoundTrip(request *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(request.Context())
+	stop := context.AfterFunc(m.life, cancel)
+	defer stop()
+	if m.life.Err() != nil {
+		cancel()
+		return nil, errors.New("killed")
+	}
+	response, err := m.RoundTripper.RoundTrip(request.WithContext(ctx))
+	if err != nil {
+		cancel()
+	}
+	return response, err
+}

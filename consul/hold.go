@@ -1,0 +1,154 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// serve lives one tenure, from the lock taken to the lock given up. It returns when nothing acts any more.
+func (c *competitor) serve(ctx context.Context, taken Holder) {
+	tenure := newTenure(taken.Epoch, c.session, c.fence)
+	c.highest = max(c.highest, tenure.Epoch)
+	c.told.role(TakingOver)
+	if c.establish(ctx, tenure, &taken) {
+		c.told.role(Active)
+		c.act(ctx, tenure)
+	}
+	c.current.Store(nil)
+	if tenure.ctx.Err() != nil {
+		c.told.failing("tenure", context.Cause(tenure.ctx))
+	}
+	tenure.close()
+	c.told.role(Standby)
+	c.told.failing("tenure", nil)
+	c.giveUp(ctx, taken, tenure.successor)
+}
+
+// establish returns true when this host holds the lease and everybody who held it before has stopped.
+func (c *competitor) establish(ctx context.Context, tenure *Tenure, taken *Holder) bool {
+	// Only a beat begun under the lock counts: the last one before may be older than the check allows.
+	c.current.Store(tenure)
+	c.beatNow()
+	if !c.waits(ctx, tenure, c.fence, tenure.first) {
+		return false
+	}
+	if taken.Settled {
+		return ctx.Err() == nil
+	}
+	if c.waits(ctx, tenure, c.settle, nil); ctx.Err() != nil || tenure.ctx.Err() != nil {
+		return false
+	}
+	taken.Settled = true
+	// If this fails, the next one to take the lock only waits longer than it has to.
+	_ = c.call(tenure.ctx, func(ctx context.Context) error {
+		return c.api.rewrite(ctx, c.Key, c.session, encode(*taken))
+	})
+	return tenure.ctx.Err() == nil
+}
+
+// waits returns true when done is closed, and false when d is over, or the tenure or ctx has ended.
+func (c *competitor) waits(ctx context.Context, tenure *Tenure, d time.Duration, done <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+	case <-tenure.ctx.Done():
+	case <-timer.C:
+	}
+	return false
+}
+
+// act lets the holder act, and tells it to leave when ctx ends.
+func (c *competitor) act(ctx context.Context, tenure *Tenure) {
+	defer context.AfterFunc(ctx, func() { tenure.leave("") })()
+	c.Hold(tenure)
+}
+
+// giveUp releases the lock, with the word that everything has stopped if that is so, and drops the session: one session,
+// one tenure. What cannot be done now is done by prepare, or by the check that nobody passes any more.
+func (c *competitor) giveUp(ctx context.Context, holder Holder, successor string) {
+	ctx = context.WithoutCancel(ctx)
+	holder.Released, holder.Successor = true, successor
+	err := c.call(ctx, func(ctx context.Context) error {
+		return c.api.release(ctx, c.Key, c.session, encode(holder))
+	})
+	if err != nil && !errors.Is(err, errNoSession) {
+		c.told.failing("release", err)
+	} else {
+		c.told.failing("release", nil)
+	}
+	c.drop()
+}
+
+// beats passes the check every Beat, and confirms the current tenure, if there is one. Each beat runs beside those that
+// hang, and has until the fence, after which it is of no use.
+func (c *competitor) beats(ctx context.Context) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	slots := make(chan struct{}, c.fence/c.Beat+1)
+	tick := time.NewTicker(c.Beat)
+	defer tick.Stop()
+	for {
+		select {
+		case slots <- struct{}{}:
+			tenure := c.current.Load()
+			running.Go(func() {
+				c.beat(ctx, tenure)
+				<-slots
+			})
+		default:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-c.hurry:
+		}
+	}
+}
+
+// beatNow makes the next beat begin at once.
+func (c *competitor) beatNow() {
+	select {
+	case c.hurry <- struct{}{}:
+	default:
+	}
+}
+
+// beat passes the check and then, if there is a tenure, makes sure that it goes on.
+func (c *competitor) beat(ctx context.Context, tenure *Tenure) {
+	ctx, cancel := context.WithTimeout(ctx, c.fence)
+	defer cancel()
+	start := time.Now()
+	err := c.api.pass(ctx, c.Check)
+	switch {
+	case err == nil:
+		c.passed.Store(true)
+	case errors.Is(err, errNoCheck) && !c.passed.Load():
+		return // it is just being registered; if that fails, whoever registers it says so
+	}
+	if err == nil && tenure != nil {
+		err = c.confirm(ctx, tenure, start)
+	}
+	if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		c.told.failing("beat", err)
+		c.reached(err == nil)
+	}
+}
+
+func (c *competitor) confirm(ctx context.Context, tenure *Tenure, start time.Time) error {
+	state, _, err := c.api.read(ctx, c.Key, 0)
+	switch {
+	case err != nil:
+		return err
+	case state.session != tenure.session:
+		tenure.end(ErrLost)
+	default:
+		tenure.confirmed(start)
+	}
+	return nil
+}

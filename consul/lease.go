@@ -1,0 +1,188 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Lease says which lease is competed for, by whom, and how.
+//
+// The rules by which two hosts never act at the same time, each of which holds alone what the others cannot:
+//
+//   - The holder's session is bound to a TTL check of its own, which it passes every Beat. Consul ends the session, and
+//     with it the lock, at the earliest one TTL after a beat was begun.
+//   - A beat passes the check, which the agent does by itself, and then reads the lock consistently, which takes the
+//     Consul servers: an agent that is cut off from them confirms nothing.
+//   - The holder stops at 80 % of the TTL after the start of the last beat that succeeded, and has the other 20 % to
+//     have stopped. It waits for no answer to do so.
+//   - Who takes the lock acts at once only if the last holder has written that it stopped, or if Consul says that the
+//     last holder's check was not passed for a whole TTL. In every other case (a session that an operator destroyed, an
+//     agent that was restarted, a key that was deleted) it holds the lock for one TTL before it acts.
+//   - The lock is taken by a transaction on the very state that was judged so, and the epoch is written with it.
+type Lease struct {
+	Key     string
+	Service string // the Consul service of the competitors
+	Host    string // this one's service ID
+	Address string // where others reach it
+	Check   string // its TTL check; another one for each process, see [TTLCheck]
+	TTL     time.Duration
+	Beat    time.Duration // how often the check is passed; at most a quarter of the TTL leaves room for failures
+
+	// Hold acts as the holder until the tenure's context ends, or it is leaving and everything is finished. Nothing may
+	// act any more when it returns. It is called from one goroutine, once for each tenure.
+	Hold func(*Tenure)
+	// Observe is told the state after each change, one call at a time.
+	Observe func(LeaseState)
+}
+
+// Role is what a competitor is just now.
+type Role string
+
+// The roles. A host that is taking over holds the lock and does not act yet.
+const (
+	Standby    Role = "standby"
+	TakingOver Role = "taking over"
+	Active     Role = "active"
+)
+
+// LeaseState is what a competitor knows of the lease and of itself.
+type LeaseState struct {
+	Role   Role
+	Status LeaseStatus // as last read, perhaps before a failure
+	Err    error       // what fails just now
+}
+
+// Validate reports every fault of the lease at once, by field.
+func (l Lease) Validate() error {
+	var faults []error
+	refuse := func(bad bool, field, why string) {
+		if bad {
+			faults = append(faults, fmt.Errorf("%s %s", field, why))
+		}
+	}
+	refuse(l.Key == "", "Key", "is empty")
+	refuse(l.Service == "", "Service", "is empty")
+	refuse(l.Host == "", "Host", "is empty")
+	refuse(l.Check == "", "Check", "is empty")
+	refuse(l.TTL <= 0, "TTL", "is not positive")
+	refuse(l.Beat <= 0 || l.Beat > l.TTL/2, "Beat", fmt.Sprintf("is %v, not between 0 and half of the TTL", l.Beat))
+	refuse(l.Hold == nil, "Hold", "is nil")
+	refuse(l.Observe == nil, "Observe", "is nil")
+	if faults == nil {
+		return nil
+	}
+	return fmt.Errorf("lease %q: %w", l.Key, errors.Join(faults...))
+}
+
+// Compete competes for a lease until ctx ends, and holds it whenever it can. It returns nil when ctx has ended, the
+// holder has stopped, and the lease is released; and at once an error if the lease is not valid. The check must be kept
+// registered meanwhile, see [Client.KeepRegistered]; until it is, nothing is won.
+func (c *Client) Compete(ctx context.Context, lease Lease) error {
+	if err := lease.Validate(); err != nil {
+		return err
+	}
+	newCompetitor(lease, newLeaseCalls(c)).run(ctx)
+	return nil
+}
+
+// competitor is one host that wants a lease.
+type competitor struct {
+	Lease
+	api      leaseAPI
+	fence    time.Duration // how long a beat that succeeded is good for, from its start
+	settle   time.Duration // how long to hold the lock before acting if the last holder may not have stopped
+	timeout  time.Duration // of a call that is no beat
+	patience time.Duration // how long others leave a lease to the successor that its holder has named
+
+	current atomic.Pointer[Tenure] // which the beats confirm, nil while there is none
+	hurry   chan struct{}          // makes the next beat begin at once
+	passed  atomic.Bool            // the check, at least once
+	away    atomic.Bool            // the last beat did not get through
+	again   atomic.Pointer[func()] // makes the watch of the key ask anew
+	seen    *latest[lock]
+	told    teller
+
+	// Only the goroutine of run uses what follows.
+	session  string          // open, and never used for a tenure that has ended; or ""
+	spent    map[string]bool // sessions that may still be there
+	refusals int             // of a session, in a row
+	highest  uint64          // epoch that was ever seen
+}
+
+func newCompetitor(lease Lease, api leaseAPI) *competitor {
+	return &competitor{
+		Lease: lease, api: api, fence: lease.TTL * 8 / 10, settle: lease.TTL, timeout: max(lease.TTL, time.Second),
+		patience: 2 * lease.TTL, seen: newLatest[lock](), told: teller{observe: lease.Observe, last: LeaseState{Role: Standby}},
+		spent: map[string]bool{}, hurry: make(chan struct{}, 1),
+	}
+}
+
+// run competes until ctx ends. The beats and the watch of the key live longer: until the lease is released.
+func (c *competitor) run(ctx context.Context) {
+	alive, end := context.WithCancel(context.WithoutCancel(ctx))
+	var helpers sync.WaitGroup
+	helpers.Go(func() { c.beats(alive) })
+	helpers.Go(func() { c.follow(alive) })
+	for {
+		taken, won := c.win(ctx)
+		if !won {
+			break
+		}
+		c.serve(ctx, taken)
+	}
+	c.closeSessions(alive)
+	end()
+	helpers.Wait()
+}
+
+// errStale ends a query that was under way while Consul could not be reached.
+var errStale = errors.New("the answer may be lost, Consul was away")
+
+// follow keeps seen up to date. A query that has waited while Consul could not be reached is made anew as soon as a beat
+// says that it can: its answer, or the query itself, may have been lost on the way, which nobody would tell.
+func (c *competitor) follow(ctx context.Context) {
+	ask := func(ctx context.Context, index uint64) (lock, uint64, error) {
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		again := func() { cancel(errStale) }
+		c.again.Store(&again)
+		state, newIndex, err := c.api.read(ctx, c.Key, index)
+		if err != nil && errors.Is(context.Cause(ctx), errStale) {
+			err = errStale
+		}
+		return state, newIndex, err
+	}
+	equal := func(a, b lock) bool { return a == b }
+	watch(ctx, ask, equal, func(l lock, err error) {
+		switch {
+		case errors.Is(err, errStale):
+		case err != nil:
+			c.told.failing("follow", err)
+		default:
+			c.told.failing("follow", nil)
+			c.told.tell(func(s *LeaseState) { s.Status = LeaseStatus{Held: !l.free(), Holder: l.holder} })
+			c.seen.set(l)
+		}
+	})
+}
+
+// reached notes whether a beat got through, and has the watch ask anew after a time in which none did.
+func (c *competitor) reached(ok bool) {
+	if away := !ok; c.away.Swap(away) == away || away {
+		return
+	}
+	if again := c.again.Load(); again != nil {
+		(*again)()
+	}
+}
+
+// call runs one call with a deadline of its own.
+func (c *competitor) call(ctx context.Context, do func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	return do(ctx)
+}

@@ -1,0 +1,231 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// after lets a town come to rest, does something to it, and returns the active host before, and the tenures since, whose
+// times count from then.
+func after(t *testing.T, kind string, host func(active string) string) (before string, since []tenureRecord) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(1, nil)
+		for _, host := range w.hosts {
+			w.start(host)
+		}
+		time.Sleep(5*time.Second + 130*time.Millisecond)
+		before = w.history.holder()
+		w.history.forget()
+		for i, name := range w.hosts {
+			if name == host(before) {
+				w.suffer(fault{kind: kind, host: i, last: 10 * time.Second})
+			}
+		}
+		time.Sleep(10 * time.Second)
+		w.history.mu.Lock()
+		since = w.history.records
+		w.history.mu.Unlock()
+		for _, p := range w.all {
+			p.cancel()
+		}
+		for _, p := range w.all {
+			<-p.done
+		}
+		w.do(func() { w.ended = true })
+		time.Sleep(time.Minute)
+		for _, wrong := range w.history.faults {
+			t.Error(wrong)
+		}
+	})
+	return before, since
+}
+
+func same(active string) string { return active }
+
+func other(active string) string {
+	if active == "host-2" {
+		return "host-0"
+	}
+	return "host-2"
+}
+
+func TestHowLongATakeoverTakes(t *testing.T) {
+	for _, test := range []struct {
+		name, kind string
+		host       func(string) string
+		least      time.Duration // until somebody acts
+		most       time.Duration
+	}{
+		{"of a holder that was killed", "kill", same, 700 * time.Millisecond, 1100 * time.Millisecond},
+		// The holder, told by its next beat, may take 190 ms to stop; nobody knows, so a whole TTL is waited.
+		{"when an operator destroyed the session", "destroy the session", same, modelTTL, modelTTL + 100*time.Millisecond},
+		{"when an operator deleted the key", "delete the key", same, modelTTL, modelTTL + 100*time.Millisecond},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			before, since := after(t, test.kind, test.host)
+			if before == "" || len(since) != 1 {
+				t.Fatalf("before %q, since %v", before, since)
+			}
+			if took := since[0].start; took < test.least || took > test.most {
+				t.Errorf("it took %v, want %v to %v", took, test.least, test.most)
+			}
+		})
+	}
+}
+
+func TestAHolderCutOffHasStoppedBeforeItsNodeIsTakenForDead(t *testing.T) {
+	before, since := after(t, "cut off the agent", same)
+	taken := modelSerf + modelTTL // nobody knows that the holder stopped long before
+	if before == "" || len(since) != 1 || since[0].start < taken || since[0].start > taken+100*time.Millisecond {
+		t.Errorf("before %q, since %v", before, since)
+	}
+}
+
+func TestTheLeaseIsHandedToTheHostThatWasNamed(t *testing.T) {
+	before, since := after(t, "hand over", other)
+	if len(since) != 1 || since[0].host != other(before) || since[0].start > 1600*time.Millisecond {
+		t.Errorf("from %s: %v", before, since)
+	}
+}
+
+func TestALeaseHandedToNobodyIsTakenByOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(1, nil)
+		w.start("host-0")
+		time.Sleep(3 * time.Second)
+		w.start("host-1")
+		time.Sleep(time.Second)
+		w.suffer(fault{kind: "hand over", host: 2}) // which does not run
+		time.Sleep(1500*time.Millisecond + 2*modelTTL + 100*time.Millisecond)
+		if got := w.history.holder(); got == "" {
+			t.Error("nobody took it")
+		}
+		for _, p := range w.all {
+			p.cancel()
+			<-p.done
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// counting counts the calls to read.
+type counting struct {
+	leaseAPI
+	reads *atomic.Int64
+}
+
+func (c counting) read(ctx context.Context, key string, index uint64) (lock, uint64, error) {
+	c.reads.Add(1)
+	return c.leaseAPI.read(ctx, key, index)
+}
+
+func TestAStandbyWaitsWithoutPolling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reads atomic.Int64
+		w := newTown(1, nil)
+		w.start("host-0")
+		time.Sleep(3 * time.Second)
+		w.adjust = func(c *competitor) { c.api = counting{c.api, &reads} }
+		w.start("host-1")
+		time.Sleep(time.Second)
+		reads.Store(0)
+		time.Sleep(time.Minute)
+		if n := reads.Load(); n > 16 {
+			t.Errorf("%d reads a minute, want one every 4 s", n)
+		}
+		for _, p := range w.all {
+			p.cancel()
+			<-p.done
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// stuck is a Consul that answers for a while and then nothing any more.
+type stuck struct {
+	leaseAPI
+	since *atomic.Bool
+}
+
+func (s stuck) pass(ctx context.Context, check string) error {
+	if s.since.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.leaseAPI.pass(ctx, check)
+}
+
+func TestACallThatHangsDoesNotDelayTheFence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hangs atomic.Bool
+		w := newTown(1, func(c *competitor) { c.api = stuck{c.api, &hangs} })
+		w.start("host-0")
+		time.Sleep(3*time.Second + 100*time.Millisecond)
+		p := w.running["host-0"]
+		tenure := p.held()
+		until := tenure.Until()
+		if rest := time.Until(until); rest < 500*time.Millisecond || rest > 800*time.Millisecond {
+			t.Errorf("the lease ends in %v", rest)
+		}
+		hangs.Store(true)
+		<-tenure.Context().Done()
+		if late := time.Since(until); late != 0 {
+			t.Errorf("fenced %v late", late)
+		}
+		if cause := context.Cause(tenure.Context()); !errors.Is(cause, ErrFenced) {
+			t.Errorf("cause %v", cause)
+		}
+		p.cancel()
+		<-p.done
+		time.Sleep(time.Minute)
+	})
+}
+
+// A process that was stopped for a while may come to look at an answer before its timers run.
+func TestABeatThatComesLateDoesNotReviveATenure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tenure := newTenure(1, "s", 800*time.Millisecond)
+		start := time.Now()
+		tenure.confirmed(start)
+		tenure.fence.Stop() // as if it had not run yet
+		time.Sleep(800 * time.Millisecond)
+		tenure.confirmed(time.Now())
+		if tenure.Context().Err() == nil || !tenure.Until().Equal(start.Add(800*time.Millisecond)) {
+			t.Errorf("it goes on until %v", tenure.Until().Sub(start))
+		}
+		tenure.confirmed(time.Now())
+		if tenure.HandOver("host-1") {
+			t.Error("a tenure that has ended was handed over")
+		}
+	})
+}
+
+func TestABeatThatTookTooLongBeginsNoTenure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tenure := newTenure(1, "s", 800*time.Millisecond)
+		start := time.Now()
+		time.Sleep(800 * time.Millisecond)
+		tenure.confirmed(start)
+		if !tenure.Until().IsZero() {
+			t.Error("it began")
+		}
+	})
+}
+
+func TestLeaseValidate(t *testing.T) {
+	err := (&Client{}).Compete(t.Context(), Lease{Beat: time.Second, TTL: time.Second})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, field := range []string{"Key", "Service", "Host", "Check", "Beat", "Hold", "Observe"} {
+		if !strings.Contains(err.Error(), field+" is") {
+			t.Errorf("%q does not name %s", err, field)
+		}
+	}
+}

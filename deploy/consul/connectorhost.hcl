@@ -1,0 +1,34 @@
+# Policy of the token of a connector host, for the cluster "main": everything that it asks of Consul, and nothing else.
+#
+#   consul acl policy create -name zato-connectorhost -rules @connectorhost.hcl
+#   consul acl token create -description "connector host" -policy-name zato-connectorhost
+#
+# Give the token to the connector host by CONSUL_HTTP_TOKEN, or by a file that CONSUL_HTTP_TOKEN_FILE names. For another
+# cluster, replace "main" in the keys. A session belongs to the node of the host's agent: where each host has a token of
+# its own, name that node instead of all ("session "web-1" { … }").
+
+# The lease: which host is the active one, and since when.
+key "zato/main/connector-server" {
+  policy = "write"
+}
+
+# The definitions of the connectors.
+key_prefix "zato/main/connectors/" {
+  policy = "read"
+}
+
+# The lock of the lease is a session.
+session_prefix "" {
+  policy = "write"
+}
+
+# Each host registers itself, and passes its own checks.
+service "zato-connectorhost" {
+  policy = "write"
+}
+
+# Whoever takes the lease over looks at the last holder's check, which says whether that one has stopped. Without this,
+# each takeover takes one TTL longer.
+node_prefix "" {
+  policy = "read"
+}
