@@ -17,7 +17,7 @@ type rule struct {
 }
 
 var rules = []rule{
-	{"packages that decide import only the standard library", pure("lb/state", "server/service", "server/channel", "connectorhost/connector")},
+	{"packages that decide import only the standard library", pure("lb/state", "server/service", "server/channel", "server/invoke", "connectorhost/connector")},
 	{"lb/state has no network, files, clock or log", isolated("lb/state")},
 	{"only consul/ knows Consul's client", onlyBelow("github.com/hashicorp/consul/api", "consul")},
 	{"only server/front knows fasthttp", onlyBelow("github.com/valyala/fasthttp", "server/front")},

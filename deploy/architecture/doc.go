@@ -15,8 +15,9 @@
 //	deploy/program -> nothing of ours
 //
 // No program imports another, nor any package of its tree but those three. What decides is pure: lb/state,
-// server/service, server/channel and connectorhost/connector import the standard library and nothing else. Tests may also start a Consul by
-// deploy/consultest, and a RabbitMQ by deploy/rabbittest, and look for the programs that they run by deploy/tools/find.
+// server/service, server/channel, server/invoke and connectorhost/connector import the standard library and nothing
+// else. Tests may also start a Consul by deploy/consultest, and a RabbitMQ by deploy/rabbittest, and look for the
+// programs that they run by deploy/tools/find.
 //
 // One case: somebody formats a Consul error in lb/state with the help of consul/api. `go test ./deploy/architecture`
 // then says "lb/state/diff.go imports github.com/hashicorp/consul/api", once under the rule that lb/state is pure and

@@ -201,7 +201,7 @@ func channelFront(t testing.TB) *Front {
 	return f
 }
 
-// 9 of them are encoding/json's; the rest is the copy of the request, the call and the answer: 20
+// 9 of them are encoding/json's; the rest is the copy of the request, the call and the answer: 22
 // together, and some more with the race detector, which empties pools at random.
 func TestAChannelAllocatesLittle(t *testing.T) {
 	if got := testing.AllocsPerRun(1000, channelOnce(t, channelFront(t))); got > 28 {
