@@ -35,11 +35,9 @@ const (
 // those through each other one. Run it as: go test -run '^$' -bench Proxy -benchtime 15x
 func BenchmarkProxy(b *testing.B) {
 	for _, c := range []struct {
-		name     string
-		size     int
-		upload   int
-		chunkout bool
-	}{{"GET-100B", 100, 0, false}, {"GET-10KB", 10 << 10, 0, false}, {"GET-100KB", 100 << 10, 0, false}, {"POST-1KB", 100, 1 << 10, false}, {"POST-100KB", 100, 100 << 10, false}} {
+		name         string
+		size, upload int // of the response and the request
+	}{{"GET-100B", 100, 0}, {"GET-10KB", 10 << 10, 0}, {"GET-100KB", 100 << 10, 0}, {"POST-1KB", 100, 1 << 10}, {"POST-100KB", 100, 100 << 10}} {
 		b.Run(c.name, func(b *testing.B) {
 			upstream := serve(b, &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) { ctx.SetBody(make([]byte, c.size)) }})
 			request := "GET / HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: bench\r\nAccept: */*\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n"
@@ -71,6 +69,7 @@ func BenchmarkProxy(b *testing.B) {
 					ratios = append(ratios, us[i]/other.rates[i])
 				}
 				b.ReportMetric(median(ratios), "x-"+other.name)
+				b.Logf("us / %s: n %d, median %.2f, worst %.2f, best %.2f", other.name, len(ratios), median(ratios), slices.Min(ratios), slices.Max(ratios))
 			}
 			b.ReportMetric(0, "ns/op")
 		})
