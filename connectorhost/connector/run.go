@@ -59,6 +59,7 @@ func Run(ctx context.Context, d *Definition, invoker Invoker, options Options) e
 	p := &pump{
 		definition: d, can: d.Settings.Capabilities(), invoker: invoker, options: options, log: options.Log,
 		status: newTracker(d, options.Report), memory: newMemory(), slots: make(chan struct{}, max(d.Settings.InFlight(), 1)),
+		crew: newCrew(),
 	}
 	p.source = d.Settings.Source(Environment{Name: d.Name, Blocked: p.status.blocked})
 	return p.run(ctx)
@@ -75,8 +76,9 @@ type pump struct {
 	status     *tracker
 	memory     *memory
 
-	slots    chan struct{} // one for each delivery in flight
-	handlers sync.WaitGroup
+	slots    chan struct{}  // one for each delivery in flight
+	handlers sync.WaitGroup // of the deliveries in flight
+	crew     crew           // who handles them
 
 	// Set by run. Deliveries may outlive the connection that they came by, and finish after the stop.
 	stopping <-chan struct{}   // closed when the connector is to stop
@@ -99,6 +101,7 @@ func (p *pump) run(ctx context.Context) error {
 	err := reconnecting(ctx, p.status, p.log, p.serve)
 	p.finish()
 	p.handlers.Wait()
+	p.crew.dismiss()
 	return p.status.end(p.definition.Name, err)
 }
 
@@ -177,7 +180,8 @@ func (p *pump) receive(ctx, connection context.Context) error {
 		delivery, err := p.source.Receive(ctx)
 		if err == nil {
 			failures = 0
-			p.handlers.Go(func() { p.handle(connection, delivery) })
+			p.handlers.Add(1)
+			p.crew.do(task{connection, delivery}, p.perform)
 			continue
 		}
 		<-p.slots
