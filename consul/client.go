@@ -78,6 +78,7 @@ func New(address string) (*Client, error) {
 	config.Transport.DialContext = dialer.DialContext
 	// Agents are near. Between near ones, packing an answer takes longer than sending it as it is.
 	config.Transport.DisableCompression = true
+	config.Transport.ReadBufferSize = readSize // an answer of many instances in few reads
 
 	shown := config.Address
 	if path, isSocket := strings.CutPrefix(config.Address, "unix://"); isSocket {

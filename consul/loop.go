@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// A query per queryInterval, after a burst: a catalog that changes without end is read 20 times a second, each time
+	// A query per queryInterval, after a burst: a catalog that changes without end is read 100 times a second, each time
 	// whole, instead of spinning.
-	queryInterval = 50 * time.Millisecond
+	queryInterval = 10 * time.Millisecond
 	queryBurst    = 10
 
 	// An agent that is away is asked about once a second. A lower cap would load an ailing Consul, a higher one would

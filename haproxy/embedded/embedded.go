@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"zatoha/haproxy"
 	"zatoha/haproxy/edit"
@@ -125,8 +126,12 @@ func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) error {
 	if d.options.SlowStart == 0 {
 		first, second = entrance(changes, int(d.round.Load()))
 	}
-	if err := d.runtime.set(ctx, haproxy.Backend, first); err != nil {
+	if err := d.runtime.set(ctx, haproxy.Backend, first); err != nil || len(second) == 0 {
 		return err
+	}
+	select {
+	case <-time.After(entranceTime):
+	case <-ctx.Done():
 	}
 	return d.runtime.set(ctx, haproxy.Backend, second)
 }

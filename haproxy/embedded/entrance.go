@@ -1,14 +1,22 @@
 package embedded
 
-import "zatoha/haproxy"
+import (
+	"time"
+
+	"zatoha/haproxy"
+)
 
 // longRound is the number of turns from which on a newcomer's wait for its own is worth shortening.
 const longRound = 16
 
-// entrance parts changes in two, of which the second are to follow at once. HAProxy puts a server that comes up at the
-// end of a round, so that with a hundred servers it may get its first request only after a hundred others. With as much
-// weight as all of them together it gets the next request or the one after, and then it is given its own. Until then,
-// which is a fraction of a millisecond, it gets every second request; so this is for one newcomer at a time.
+// entranceTime is how long a newcomer has more than its weight. Longer would help those who serve some hundred requests a
+// second, and burden a newcomer among thousands of them.
+const entranceTime = 3 * time.Millisecond
+
+// entrance parts changes in two, of which the second are to follow after [entranceTime]. HAProxy puts a server that comes
+// up at the end of a round, so that with a hundred servers it may get its first request only after a hundred others.
+// With as much weight as all of them together it gets the next request or the one after, and then it is given its own.
+// Until then it gets every second request; so this is for one newcomer at a time.
 //
 // A round has as many turns as the servers that take traffic have weight together.
 func entrance(changes []haproxy.Change, round int) (first, second []haproxy.Change) {
