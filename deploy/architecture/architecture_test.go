@@ -22,6 +22,7 @@ var rules = []rule{
 	{"only consul/ knows Consul's client", onlyBelow("github.com/hashicorp/consul/api", "consul")},
 	{"only server/front knows fasthttp", onlyBelow("github.com/valyala/fasthttp", "server/front")},
 	{"only haproxy/ knows client-native", onlyBelow("github.com/haproxytech/client-native", "haproxy")},
+	{"only connectorhost/ibmmq knows IBM's client", onlyBelow("github.com/ibm-messaging/mq-golang", "connectorhost/ibmmq")},
 	{"imports run one way", oneWay},
 	{"the root has the agreed folders and files", agreedRoot},
 	{"a folder is named for what it is about", noMiscellany},

@@ -31,6 +31,9 @@ func TestEachRuleCatches(t *testing.T) {
 		{"haproxy/edit/a.go", `import "github.com/haproxytech/client-native/v5/models"`, "", ""},
 		{"lb/a.go", `import "github.com/haproxytech/client-native/v5/models"`, "only haproxy/ knows client-native", "lb/a.go imports github.com/haproxytech/client-native/v5/models"},
 
+		{"connectorhost/ibmmq/mqi/a_test.go", `import "github.com/ibm-messaging/mq-golang/v5/ibmmq"`, "", ""},
+		{"connectorhost/a.go", `import "github.com/ibm-messaging/mq-golang/v5/ibmmq"`, "only connectorhost/ibmmq knows IBM's client", "connectorhost/a.go imports github.com/ibm-messaging/mq-golang/v5/ibmmq"},
+
 		{"lb/a.go", `import ("zatoha/consul"; "zatoha/haproxy/edit"; "zatoha/lb/state"; "zatoha/deploy/program")`, "", ""},
 		{"consul/a_test.go", `import "zatoha/deploy/consultest"`, "", ""},
 		{"consul/a.go", `import "zatoha/deploy/consultest"`, "imports run one way", "consul/a.go imports zatoha/deploy/consultest"},
