@@ -5,7 +5,8 @@
 RELEASE ?=
 
 lint_tool := go tool -modfile=deploy/tools/lint/go.mod
-unit_packages = $$(go list ./... | grep -v ^zatoha/deploy/integration)
+# Those with the real programs have a target of their own.
+unit_packages = $$(go list ./... | grep -vE '^zatoha/(deploy/integration|connectorhost/amqp/rabbitmq)$$')
 
 # haproxy is in a folder that is not in everyone's PATH.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin
@@ -91,7 +92,8 @@ endif
 integration: tools ## Run the tests of the whole, with the real HAProxy and Consul.
 	@echo "== integration: with the real programs"
 	@bin/tools chromium || echo "== integration: WITHOUT THE TEST OF CONSUL'S UI, for want of chromium"
-	@ZATOHA_REQUIRE_TOOLS=1 go test -count=1 -timeout 10m ./deploy/integration/...
+	@bin/tools rabbitmq-server
+	@ZATOHA_REQUIRE_TOOLS=1 go test -count=1 -timeout 10m ./deploy/integration/... ./connectorhost/amqp/rabbitmq
 
 .PHONY: fuzz
 fuzz: ## Fuzz each fuzz target for 20 seconds.

@@ -18,7 +18,7 @@ type source struct {
 
 	link      *link
 	consumers []*consumer
-	arrived   chan amqp091.Delivery // from all consumers
+	arrived   <-chan amqp091.Delivery // from all consumers
 	parking   *publisher
 }
 
@@ -34,7 +34,7 @@ func (s *source) Connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.link, s.consumers, s.arrived = l, nil, make(chan amqp091.Delivery)
+	s.link, s.consumers, s.arrived = l, nil, nil
 	if err := s.checkQueues(ctx); err != nil {
 		return err
 	}
@@ -136,6 +136,7 @@ func (s *source) Start(ctx context.Context) error {
 		c.deliveries = deliveries
 		s.watch(c)
 	}
+	s.merge()
 	return nil
 }
 
@@ -155,9 +156,9 @@ func (s *source) proveExclusive(ctx context.Context, first *consumer) error {
 	return err
 }
 
-// watch hands on what a consumer gets, and ends the link when it gets no more.
+// watch ends the link when a consumer gets no more.
 func (s *source) watch(c *consumer) {
-	l, arrived := s.link, s.arrived
+	l := s.link
 	l.watchChannel(c.channel)
 	cancels := c.channel.NotifyCancel(make(chan string, 1))
 	l.watchers.Go(func() {
@@ -166,25 +167,43 @@ func (s *source) watch(c *consumer) {
 				connector.ErrNotConnected, s.settings.Queue))
 		}
 	})
-	l.watchers.Go(func() {
-		for d := range c.deliveries {
-			select {
-			case arrived <- d:
-			case <-l.lost:
-				return
+}
+
+// merge lets all consumers be received from at once.
+func (s *source) merge() {
+	if len(s.consumers) == 1 {
+		s.arrived = s.consumers[0].deliveries
+		return
+	}
+	l, all := s.link, make(chan amqp091.Delivery)
+	for _, c := range s.consumers {
+		l.watchers.Go(func() {
+			for d := range c.deliveries {
+				select {
+				case all <- d:
+				case <-l.lost:
+					return
+				}
 			}
-		}
-	})
+		})
+	}
+	s.arrived = all
 }
 
 func (s *source) Receive(ctx context.Context) (connector.Delivery, error) {
-	select {
-	case d := <-s.arrived:
-		return s.deliver(d)
-	case <-s.link.lost:
-		return connector.Delivery{}, s.link.reason()
-	case <-ctx.Done():
-		return connector.Delivery{}, ctx.Err()
+	arrived := s.arrived
+	for {
+		select {
+		case d, open := <-arrived:
+			if open {
+				return s.deliver(d)
+			}
+			arrived = nil // the reason is on its way
+		case <-s.link.lost:
+			return connector.Delivery{}, s.link.reason()
+		case <-ctx.Done():
+			return connector.Delivery{}, ctx.Err()
+		}
 	}
 }
 
@@ -208,10 +227,20 @@ func (s *source) deliver(d amqp091.Delivery) (connector.Delivery, error) {
 		case connector.Accept:
 			return l.write("acknowledge", func() error { return d.Ack(false) })
 		case connector.GiveBack:
-			return l.write("give back", func() error { return d.Nack(false, true) })
+			return s.giveBack(l, &d)
 		}
 		return s.park(ctx, l, parking, m.ID, &d, outcome)
 	}}, nil
+}
+
+// giveBack returns a delivery to the queue. RabbitMQ puts what is given back at the end of a quorum queue, but what it had
+// sent over a connection that ends, in its old place. So where order counts the end is waited for: nothing is given back
+// there but at a stop.
+func (s *source) giveBack(l *link, d *amqp091.Delivery) error {
+	if s.settings.Capabilities().Ordered {
+		return nil
+	}
+	return l.write("give back", func() error { return d.Nack(false, true) })
 }
 
 // park publishes the message to where parked ones go, and acknowledges it when the broker has confirmed that.
@@ -226,10 +255,11 @@ func (s *source) park(ctx context.Context, l *link, parking *publisher, id strin
 		return l.write("acknowledge the parked message", func() error { return d.Ack(false) })
 	}
 	err = fmt.Errorf("park: %w", err)
-	if back := l.write("give back what cannot be parked", func() error { return d.Nack(false, true) }); back != nil {
-		return errors.Join(err, back)
+	if s.settings.Capabilities().Ordered {
+		l.fail(fmt.Errorf("%w: so that a message keeps its place that could not be parked: %w", connector.ErrNotConnected, err))
+		return err
 	}
-	return err
+	return errors.Join(err, s.giveBack(l, d))
 }
 
 func (s *source) Stop(ctx context.Context) error {

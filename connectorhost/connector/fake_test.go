@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"zatoha/connectorhost/conformance"
 	"zatoha/connectorhost/connector"
@@ -44,6 +45,7 @@ func (s fakeSettings) Source(connector.Environment) connector.Source {
 }
 
 func (s fakeSettings) Sink(environment connector.Environment) connector.Sink {
+	s.broker.blocked = environment.Blocked
 	return &fakeSink{fakeSettings: s}
 }
 
@@ -62,6 +64,8 @@ type broker struct {
 	parked  []conformance.Parked
 	holder  *fakeConnection
 	open    map[*fakeConnection]bool
+	blocked func(reason string) // of the latest sink
+	slow    time.Duration       // that a send takes
 }
 
 func newBroker() *broker {
@@ -126,6 +130,14 @@ func (b *broker) set(up bool) {
 		}
 		return nil
 	})
+}
+
+func (b *broker) setBlocked(reason string) { b.blocked(reason) }
+
+func (b *broker) setSlow(slow time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.slow = slow
 }
 
 // await waits until the condition, which is asked under b.mu, does not say no any more.
@@ -241,11 +253,12 @@ func (s *fakeSink) Connect(context.Context) (err error) {
 
 func (s *fakeSink) Send(_ context.Context, m connector.Message) error {
 	s.broker.mu.Lock()
-	lost := s.connection.lost
+	lost, slow := s.connection.lost, s.broker.slow
 	s.broker.mu.Unlock()
 	if lost {
 		return errLost
 	}
+	<-time.After(slow)
 	s.broker.put(m)
 	return nil
 }

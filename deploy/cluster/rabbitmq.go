@@ -27,7 +27,9 @@ type RabbitMQ struct {
 // RabbitMQNode is a node that runs, with the port mapper that it needs.
 type RabbitMQNode struct {
 	*Process
-	mapper *Process
+	mapper  *Process
+	control string   // path of rabbitmqctl
+	environ []string // in which it finds the node
 }
 
 // StartRabbitMQ starts a node and waits until it speaks AMQP, which takes about five seconds. Only the user guest, from
@@ -54,12 +56,14 @@ func StartRabbitMQ(ctx context.Context, r RabbitMQ) (*RabbitMQNode, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := startProcess("rabbitmq", filepath.Join(r.Dir, "start.log"), r.environ(config, mapperPort, distribution), r.Binary)
+	environ := r.environ(config, mapperPort, distribution)
+	p, err := startProcess("rabbitmq", filepath.Join(r.Dir, "start.log"), environ, r.Binary)
 	if err != nil {
 		mapper.Kill()
 		return nil, err
 	}
-	node := &RabbitMQNode{Process: p, mapper: mapper}
+	control := filepath.Join(filepath.Dir(r.Binary), "rabbitmqctl")
+	node := &RabbitMQNode{Process: p, mapper: mapper, control: control, environ: environ}
 	if err := p.await(ctx, func(ctx context.Context) error { return speaksAMQP(ctx, r.Address) }); err != nil {
 		node.Kill()
 		return nil, err
@@ -119,6 +123,18 @@ func speaksAMQP(ctx context.Context, address string) error {
 		return errors.New("what listens there speaks no AMQP 0-9-1")
 	}
 	return nil
+}
+
+// Control runs rabbitmqctl on the node and returns what it prints.
+func (n *RabbitMQNode) Control(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, n.control, append([]string{"--quiet"}, args...)...)
+	cmd.Env = n.environ
+	cmd.WaitDelay = time.Second
+	output, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("rabbitmqctl %s: %w: %s", strings.Join(args, " "), err, output)
+	}
+	return string(output), nil
 }
 
 // Kill ends the node as a crash would.

@@ -12,8 +12,13 @@ package rabbittest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +37,10 @@ type Node struct {
 	running *cluster.RabbitMQNode // nil while stopped
 }
 
-// New starts a node, with more lines for rabbitmq.conf. The error wraps [find.ErrMissing] if there is no RabbitMQ.
+// ErrMissing is wrapped by New's error if there is no RabbitMQ.
+var ErrMissing = find.ErrMissing
+
+// New starts a node, with more lines for rabbitmq.conf.
 func New(config ...string) (*Node, error) {
 	binary, err := find.FindRabbitMQ()
 	if err != nil {
@@ -42,18 +50,30 @@ func New(config ...string) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := cluster.FreePorts(1)
+	address, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{config: cluster.RabbitMQ{
-		Binary: binary, Dir: dir, Address: fmt.Sprintf("127.0.0.1:%d", ports[0]), Config: config,
-	}}
+	n := &Node{config: cluster.RabbitMQ{Binary: binary, Dir: dir, Address: address, Config: config}}
 	if err := n.start(); err != nil {
-		os.RemoveAll(dir)
-		return nil, err
+		return nil, errors.Join(errors.New(err.Error()), os.RemoveAll(dir)) // the text reads the logs
 	}
 	return n, nil
+}
+
+// FreeAddress is one on which nobody listens, with a port that the system gives to nobody who connects, so that it is
+// still free when a stopped node is started again.
+func FreeAddress() (string, error) {
+	var failed error
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		listener, err := net.Listen("tcp", address)
+		if err == nil {
+			return address, listener.Close()
+		}
+		failed = err
+	}
+	return "", fmt.Errorf("find a free port: %w", failed)
 }
 
 // Address is where the node speaks AMQP, host:port, the same for all its runs.
@@ -62,15 +82,33 @@ func (n *Node) Address() string { return n.config.Address }
 // URL is where guest connects.
 func (n *Node) URL() string { return "amqp://guest:guest@" + n.Address() + "/" }
 
-func (n *Node) start() error {
+// tries of a start: another process may take a free port, of which a node needs several, before the node does.
+const tries = 3
+
+func (n *Node) start() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	running, err := cluster.StartRabbitMQ(ctx, n.config)
-	if err != nil {
-		return err
+	for range tries {
+		n.running, err = cluster.StartRabbitMQ(ctx, n.config)
+		if _, ended := errors.AsType[*cluster.EndedError](err); !ended {
+			return err
+		}
+		err = fmt.Errorf("%w: %s", err, n.tail()) // while its logs are there
 	}
-	n.running = running
-	return nil
+	return err
+}
+
+// tail is the end of the node's own log.
+func (n *Node) tail() string {
+	logs, _ := filepath.Glob(filepath.Join(n.config.Dir, "log", "*.log"))
+	var end strings.Builder
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err == nil && len(text) > 0 {
+			end.Write(text[max(0, len(text)-2000):])
+		}
+	}
+	return end.String()
 }
 
 // Start starts the node again if it is stopped, and returns when it speaks AMQP.
@@ -109,6 +147,18 @@ func (n *Node) stop() error {
 	err := n.running.Stop(ctx)
 	n.running = nil
 	return err
+}
+
+// Control runs rabbitmqctl on the node, which takes a second or two, and returns what it prints.
+func (n *Node) Control(t testing.TB, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	output, err := n.running.Control(ctx, args...)
+	if err != nil {
+		t.Fatalf("rabbittest: %v", err)
+	}
+	return output
 }
 
 // Close ends the node and removes what it had stored.

@@ -81,7 +81,11 @@ func (h *harness) Ordered() map[string]any {
 	return map[string]any{"prefetch_count": 1, "pool_size": 1}
 }
 
+// Exclusive consumers are for classic queues.
 func (h *harness) Exclusive() map[string]any {
+	if h.fields["queue_type"] == "quorum" {
+		return nil
+	}
 	return map[string]any{"exclusive": true, "pool_size": 1}
 }
 

@@ -4,10 +4,10 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,13 +24,25 @@ var node *rabbittest.Node
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	started, err := rabbittest.New()
+	folder, err := os.MkdirTemp("", "zatoha-tls")
 	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer os.RemoveAll(folder)
+	config, err := secure(folder)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	started, err := rabbittest.New(config...)
+	if errors.Is(err, rabbittest.ErrMissing) && os.Getenv("ZATOHA_REQUIRE_TOOLS") == "" {
 		fmt.Printf("SKIPPED: no test with a real RabbitMQ was run: %v\n", err)
-		if os.Getenv("ZATOHA_REQUIRE_TOOLS") != "" {
-			return 1
-		}
 		return 0
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 1
 	}
 	node = started
 	defer node.Close()
@@ -98,7 +110,10 @@ func put(t testing.TB, queue string, messages ...amqp091.Publishing) {
 				return err
 			}
 		}
-		_, err := last.WaitContext(ctx)
+		acked, err := last.WaitContext(ctx)
+		if err == nil && !acked {
+			return errors.New("the broker refused a message")
+		}
 		return err
 	})
 }
@@ -158,5 +173,3 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
-
-func text(n int) string { return strings.Repeat("x", n) }

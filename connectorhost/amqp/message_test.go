@@ -1,0 +1,106 @@
+package amqp
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"zatoha/connectorhost/connector"
+)
+
+func TestADeliveryTellsHowOftenThereWasOne(t *testing.T) {
+	s := &Settings{MaxMessageBytes: 10}
+	for _, test := range []struct {
+		d           amqp091.Delivery
+		attempt     int
+		redelivered bool
+	}{
+		{amqp091.Delivery{}, 1, false},
+		{amqp091.Delivery{Redelivered: true}, 2, true},
+		{amqp091.Delivery{Redelivered: true, Headers: amqp091.Table{"x-delivery-count": int64(4)}}, 5, true},
+		{amqp091.Delivery{Headers: amqp091.Table{"x-delivery-count": int32(1)}}, 2, true},
+		{amqp091.Delivery{Headers: amqp091.Table{"x-delivery-count": int64(0)}}, 1, false},
+		{amqp091.Delivery{Headers: amqp091.Table{"x-delivery-count": "4"}}, 1, false},
+		{amqp091.Delivery{Headers: amqp091.Table{"x-delivery-count": int64(-4)}}, 1, false},
+	} {
+		if m := s.received(&test.d); m.Attempt != test.attempt || m.Redelivered != test.redelivered {
+			t.Errorf("%+v: attempt %d, redelivered %v", test.d.Headers, m.Attempt, m.Redelivered)
+		}
+	}
+}
+
+func TestAMessageWithoutANameGetsOneForEachDelivery(t *testing.T) {
+	s := &Settings{MaxMessageBytes: 10}
+	named, bare := &amqp091.Delivery{MessageId: "a"}, &amqp091.Delivery{}
+	if m := s.received(named); m.ID != "a" || !m.Stable {
+		t.Errorf("%+v", m)
+	}
+	first, second := s.received(bare), s.received(bare)
+	if first.ID == second.ID || first.ID == "" || first.Stable {
+		t.Errorf("%+v, %+v", first, second)
+	}
+	if m := s.received(&amqp091.Delivery{Body: make([]byte, 11)}); !strings.Contains(m.Unfit, "11 bytes") {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestTextsAreCutBetweenCharacters(t *testing.T) {
+	for n := range 9 {
+		if got := cut("aüöä漢", n); !utf8.ValidString(got) || len(got) > n+len("…") {
+			t.Errorf("%d: %q", n, got)
+		}
+	}
+	if got := cut("whole", 5); got != "whole" {
+		t.Error(got)
+	}
+}
+
+func TestWhatAMessageSaysComesBeforeTheDefinition(t *testing.T) {
+	s := &Settings{MaxMessageBytes: 10, Exchange: "e", RoutingKey: "k", ContentType: "text/plain", Expiration: "5", DeliveryMode: 2, AppID: "app"}
+	exchange, key, p, err := s.sending(connector.Message{ID: "a", ContentType: "x/y", Properties: map[string]string{"routing_key": "own", "header.h": "v", "unknown": "z"}})
+	if err != nil || exchange != "e" || key != "own" || p.MessageId != "a" || p.ContentType != "text/plain" || p.Headers["h"] != "v" || len(p.Headers) != 1 ||
+		p.Expiration != "5" || p.AppId != "app" || p.DeliveryMode != 2 {
+		t.Errorf("%q %q %+v %v", exchange, key, p, err)
+	}
+	long := strings.Repeat("x", 256)
+	for _, m := range []connector.Message{
+		{Body: make([]byte, 11)},
+		{ID: long},
+		{Properties: map[string]string{"reply_to": long}},
+		{Properties: map[string]string{"header." + long: ""}},
+		{Properties: map[string]string{"expiration": "-1"}},
+	} {
+		if _, _, _, err := s.sending(m); !errors.Is(err, connector.ErrUnfit) {
+			t.Errorf("%.40v: %v", m, err)
+		}
+	}
+}
+
+func TestTheBrokersWordsChooseBehaviour(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want error
+	}{
+		{&amqp091.Error{Code: 403, Reason: "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use"}, connector.ErrHeld},
+		{&amqp091.Error{Code: 405, Reason: "RESOURCE_LOCKED"}, connector.ErrHeld},
+		{&amqp091.Error{Code: 403, Reason: "username or password not allowed"}, connector.ErrRefused},
+		{&amqp091.Error{Code: 404, Reason: "NOT_FOUND - no queue 'q'"}, connector.ErrRefused},
+		{&amqp091.Error{Code: 530, Reason: "NOT_ALLOWED - vhost x not found"}, connector.ErrRefused},
+		{&amqp091.Error{Code: 406, Reason: "PRECONDITION_FAILED - inequivalent arg"}, connector.ErrRefused},
+		{&amqp091.Error{Code: 406, Reason: "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out"}, connector.ErrNotConnected},
+		{&amqp091.Error{Code: 320, Reason: "CONNECTION_FORCED"}, connector.ErrNotConnected},
+		{amqp091.ErrClosed, connector.ErrNotConnected},
+		{errors.New("read: connection reset"), connector.ErrNotConnected},
+		{connector.ErrBackOff, connector.ErrBackOff},
+	} {
+		if got := classify(test.err); !errors.Is(got, test.want) {
+			t.Errorf("%v: %v, want %v", test.err, got, test.want)
+		}
+	}
+	if classify(nil) != nil {
+		t.Error("nothing is an error")
+	}
+}

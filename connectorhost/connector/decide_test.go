@@ -1,0 +1,95 @@
+package connector
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+var errSaysNo = errors.New("says no")
+
+func TestEveryEndOfAnAttemptHasItsStep(t *testing.T) {
+	unfit := fmt.Errorf("%w: too large", ErrUnfit)
+	unavailable := fmt.Errorf("%w: nobody there", ErrUnavailable)
+	fenced := fmt.Errorf("%w: epoch 8", ErrFenced)
+	redelivers := Capabilities{Redelivers: true}
+	inPlace := Capabilities{Redelivers: true, RetryInPlace: true}
+	for _, test := range []struct {
+		name string
+		a    attempt
+		want step
+	}{
+		{"a success", attempt{number: 3, can: redelivers}, step{settle: true, verdict: Accept}},
+		{"a success after the time", attempt{number: 9, can: redelivers, ended: true, draining: true}, step{settle: true, verdict: Accept}},
+		{"a fence", attempt{err: fenced, number: 3, ended: true}, step{fenced: true}},
+		{"unfit", attempt{err: unfit, number: 1, can: redelivers}, step{settle: true, verdict: Park, counted: true}},
+		{"a failure", attempt{err: errSaysNo, number: 2, can: redelivers}, step{settle: true, verdict: GiveBack, counted: true}},
+		{"a failure in place", attempt{err: errSaysNo, number: 2, can: inPlace}, step{verdict: GiveBack, counted: true}},
+		{"a failure in place while stopping", attempt{err: errSaysNo, number: 2, can: inPlace, draining: true}, step{settle: true, verdict: GiveBack, counted: true}},
+		{"the last failure", attempt{err: errSaysNo, number: 3, can: inPlace}, step{settle: true, verdict: Park, counted: true}},
+		{"one more than the last, after lost connections", attempt{err: errSaysNo, number: 7, can: redelivers}, step{settle: true, verdict: Park, counted: true}},
+		{"a failure that nobody delivers again", attempt{err: errSaysNo, number: 2, draining: true}, step{counted: true}},
+		{"not reached", attempt{err: unavailable, number: 9, can: redelivers}, step{verdict: GiveBack}},
+		{"not reached while stopping", attempt{err: unavailable, number: 1, can: redelivers, draining: true}, step{settle: true, verdict: GiveBack}},
+		{"not reached while stopping, and nobody delivers again", attempt{err: unavailable, number: 1, draining: true}, step{verdict: GiveBack}},
+		{"out of time", attempt{err: errSaysNo, number: 9, can: redelivers, ended: true}, step{settle: true, verdict: GiveBack}},
+		{"out of time, and nobody delivers again", attempt{err: unavailable, number: 1, ended: true}, step{settle: true, verdict: Park}},
+	} {
+		test.a.max = 3
+		if got := judge(test.a); got != test.want {
+			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)
+		}
+	}
+}
+
+func TestAMessageIsParkedOnlyByWhatBlamesIt(t *testing.T) {
+	ends := []error{nil, errSaysNo, ErrUnfit, ErrUnavailable, ErrFenced, ErrNotConnected}
+	rapid.Check(t, func(t *rapid.T) {
+		a := attempt{
+			err: rapid.SampledFrom(ends).Draw(t, "err"), number: rapid.IntRange(1, 9).Draw(t, "number"), max: rapid.IntRange(1, 9).Draw(t, "max"),
+			draining: rapid.Bool().Draw(t, "draining"), ended: rapid.Bool().Draw(t, "ended"),
+			can: Capabilities{Redelivers: true, RetryInPlace: rapid.Bool().Draw(t, "in place")},
+		}
+		s := judge(a)
+		blames := errors.Is(a.err, errSaysNo) || errors.Is(a.err, ErrUnfit) || errors.Is(a.err, ErrNotConnected)
+		if s.settle && s.verdict == Park && (!blames || !errors.Is(a.err, ErrUnfit) && a.number < a.max) {
+			t.Fatalf("%+v: parked", a)
+		}
+		if s.counted && !blames {
+			t.Fatalf("%+v: counted", a)
+		}
+		if (s.settle && s.verdict == Accept) != (a.err == nil) {
+			t.Fatalf("%+v: %+v", a, s)
+		}
+		if !s.settle && !s.fenced && a.ended {
+			t.Fatalf("%+v: goes on for ever", a)
+		}
+	})
+}
+
+func TestErrorsChooseWhatTheLoopDoes(t *testing.T) {
+	for err, want := range map[error]action{
+		errors.New("any"): reconnect, ErrNotConnected: reconnect, ErrBackOff: wait, ErrHeld: askAgain, ErrRefused: reconnectRarely,
+		ErrDefinition: giveUp, &DefinitionError{}: giveUp,
+		errors.Join(ErrNotConnected, ErrDefinition): giveUp, errors.Join(ErrNotConnected, ErrRefused): reconnectRarely,
+	} {
+		if got := react(fmt.Errorf("receive: %w", err)); got != want {
+			t.Errorf("%v: %v, want %v", err, got, want)
+		}
+	}
+}
+
+func TestPausesDoubleUpToABoundWithJitter(t *testing.T) {
+	p := pauses{100 * time.Millisecond, time.Second}
+	for n, most := range map[int]time.Duration{0: 100, 1: 100, 2: 200, 3: 400, 4: 800, 5: 1000, 31: 1000, 32: 1000, 1000: 1000} {
+		most *= time.Millisecond
+		for range 100 {
+			if got := p.after(n); got < most/2 || got > most {
+				t.Errorf("after %d: %v, want %v to %v", n, got, most/2, most)
+			}
+		}
+	}
+}
