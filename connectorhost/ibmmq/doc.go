@@ -50,6 +50,12 @@
 // unless set. With one, the order of the queue is kept and the hold is exclusive; with more, neither. With one, a lost
 // connection is noticed when the message in hand is settled, not before.
 //
+// # The exclusive hold
+//
+// MQOO_INPUT_EXCLUSIVE lasts until the queue manager knows that the connection is gone. When a process is killed it knows
+// at once. When a host is cut off it takes as long as the channel's HBINT lets it, 300 seconds by default: set HBINT(5).
+// Whoever waits for the hold keeps its connection, and says so in its state.
+//
 // # Sending
 //
 // MQPUT and MQCMIT. When MQCMIT fails because the connection is lost, nobody knows whether the message was sent, and the

@@ -22,6 +22,7 @@ const Available = true
 const (
 	connectTime = 15 * time.Second
 	callTime    = 10 * time.Second
+	byeTime     = 2 * time.Second
 )
 
 // maxApplication is how long the name of an application may be, in bytes.
@@ -66,7 +67,8 @@ func connect(ctx context.Context, s *Settings, env connector.Environment) (*sess
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(err, one.close(context.WithoutCancel(ctx)))
+		_ = one.close(ctx) // a call that hangs does it when it comes back
+		return nil, err
 	}
 	return one, nil
 }
@@ -174,13 +176,17 @@ func classified(doing string, err error) error {
 
 // close ends the session. What is not committed is backed out.
 func (s *session) close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	ctx, cancel := context.WithTimeout(ctx, byeTime)
 	defer cancel()
 	s.gone.Store(true)
 	select {
 	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return s.hung("disconnect", ctx) // the call that hangs will do it
+	default:
+		select {
+		case s.turn <- struct{}{}:
+		case <-ctx.Done():
+			return s.hung("disconnect", ctx) // the call that hangs will do it
+		}
 	}
 	done := newResult()
 	go func() {

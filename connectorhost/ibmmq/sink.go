@@ -77,12 +77,18 @@ func (s *sink) Send(ctx context.Context, m connector.Message) error {
 		err := l.put(context.WithoutCancel(ctx), one, s.settings.Queue, out)
 		l.free <- one
 		done <- err
+		l.look(err)
 	})
 	select {
 	case err := <-done:
 		return err
 	case <-l.closed:
-		return fmt.Errorf("%w under it: the outcome is unknown", errHungUp)
+		select {
+		case err := <-done: // which may be why
+			return err
+		default:
+			return fmt.Errorf("%w under it: the outcome is unknown", errHungUp)
+		}
 	case <-ctx.Done():
 		return fmt.Errorf("%w: it was not confirmed in time, and may have been sent: %w", connector.ErrBackOff, ctx.Err())
 	}
@@ -96,13 +102,17 @@ func (l *line) put(ctx context.Context, one *session, queue string, m *sending) 
 	} else if !lostBy(err) {
 		err = errors.Join(err, one.backOut(ctx))
 	}
+	return err
+}
+
+// look ends the connection if an error says that it is lost.
+func (l *line) look(err error) {
 	if err != nil && lostBy(err) {
 		select {
 		case l.lost <- err:
 		default:
 		}
 	}
-	return err
 }
 
 // Wait asks the queue manager now and then, because IBM's library tells nothing by itself.

