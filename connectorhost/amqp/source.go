@@ -191,6 +191,11 @@ func (s *source) merge() {
 }
 
 func (s *source) Receive(ctx context.Context) (connector.Delivery, error) {
+	select {
+	case <-s.link.lost: // what has arrived comes again
+		return connector.Delivery{}, s.link.reason()
+	default:
+	}
 	arrived := s.arrived
 	for {
 		select {
@@ -206,6 +211,9 @@ func (s *source) Receive(ctx context.Context) (connector.Delivery, error) {
 		}
 	}
 }
+
+// Lost makes it a [connector.Watched].
+func (s *source) Lost() <-chan struct{} { return s.link.lost }
 
 // deliver makes a delivery of what has arrived.
 func (s *source) deliver(d amqp091.Delivery) (connector.Delivery, error) {

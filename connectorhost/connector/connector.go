@@ -117,6 +117,13 @@ type Source interface {
 	Close(ctx context.Context) error
 }
 
+// Watched is a source that can tell that its connection is lost while nobody calls Receive: because it is only prepared, or
+// as much is in flight as may be. A source need not be one.
+type Watched interface {
+	// Lost is closed when the connection of the latest Connect is of no use any more. Receive then says why.
+	Lost() <-chan struct{}
+}
+
 // Sink is where an outgoing connector's messages go: the broker's side of a kind.
 type Sink interface {
 	// Connect makes ready to send. It is called by one goroutine, as Wait and Close are, when there is no connection.

@@ -139,6 +139,8 @@ func (p *pump) start(ctx context.Context) error {
 			p.status.enter(Prepared, "")
 			select {
 			case <-p.options.Begin:
+			case <-p.lost():
+				return p.whyLost(ctx)
 			case <-ctx.Done():
 				return ctx.Err()
 			}
@@ -166,6 +168,8 @@ func (p *pump) receive(ctx, connection context.Context) (received bool, err erro
 	for {
 		select {
 		case p.slots <- struct{}{}:
+		case <-p.lost():
+			return received, fmt.Errorf("receive: %w", p.whyLost(ctx))
 		case <-ctx.Done():
 			return received, nil
 		}
@@ -187,6 +191,22 @@ func (p *pump) receive(ctx, connection context.Context) (received bool, err erro
 			return received, nil
 		}
 	}
+}
+
+// lost is closed when the connection is lost, if the source can tell.
+func (p *pump) lost() <-chan struct{} {
+	if watched, can := p.source.(Watched); can {
+		return watched.Lost()
+	}
+	return nil
+}
+
+// whyLost asks the source. What it may still have received goes back to the broker.
+func (p *pump) whyLost(ctx context.Context) error {
+	if _, err := p.source.Receive(ctx); err != nil {
+		return err
+	}
+	return ErrNotConnected
 }
 
 // finish waits for what is in flight, as long as a stopped connector may take, and gives back what is not finished then.

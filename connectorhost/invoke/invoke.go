@@ -24,11 +24,13 @@
 //	504, and no answer       a failed attempt if at that moment the load balancer says, at /zato-lb-alive, that it has a
 //	within the time-out      server that can take traffic: then the service is too slow for this message, and would be
 //	                         the next time. Else [connector.ErrUnavailable]
-//	404, other 4xx, 5xx      a failed attempt, which counts: the service is at fault, or the message, or the definition
-//	                         that names a service that does not exist. Parked messages are not lost
+//	404 from the server      [connector.ErrUnavailable]: there is no such service, or servers take no invocations there.
+//	itself                   The definition is wrong, or a server older than it; were it the message's fault, a slip of the
+//	                         pen would park the whole queue. It is known by the details that servers give
+//	other 4xx, 5xx           a failed attempt, which counts: the service is at fault, or the message
 //
-// So a service tier that is away, however long, parks nothing, while a message that no service takes is parked after
-// max_attempts.
+// So a service tier that is away or set up wrongly, however long, parks nothing, while a message that its service does not
+// take is parked after max_attempts.
 package invoke
 
 import (
@@ -248,6 +250,10 @@ func (c *Client) judge(status int, header http.Header, answer []byte) error {
 		return fail(connector.ErrUnavailable)
 	}
 	switch status {
+	case http.StatusNotFound:
+		if noService(answer) {
+			return fail(connector.ErrUnavailable)
+		}
 	case http.StatusConflict:
 		if c.stale(header, answer) {
 			return fail(connector.ErrFenced)
@@ -260,6 +266,12 @@ func (c *Client) judge(status int, header http.Header, answer []byte) error {
 		return fail(connector.ErrUnavailable)
 	}
 	return fmt.Errorf("service %s answered %s", c.config.Service, describe(status, answer))
+}
+
+// noService says whether a 404 is the server's own, and not the service's. These are the server's words.
+func noService(answer []byte) bool {
+	text := details(answer)
+	return strings.HasPrefix(text, "there is no service ") || text == "nothing is at this path"
 }
 
 // stale says whether a 409 is about the epoch.

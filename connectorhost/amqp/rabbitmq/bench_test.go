@@ -52,6 +52,14 @@ func TestThroughput(t *testing.T) {
 			fill(t, queue)
 			return bareRate(t, queue, service.URL)
 		})
+		compare(t, kind+" channel with 1 % poison, against itself without", func() float64 {
+			fill(t, queue)
+			defer purge(t, queue+".dead-letter")
+			return poisonedRate(t, queue, kind, service.URL, 100)
+		}, func() float64 {
+			fill(t, queue)
+			return channelRate(t, queue, kind, service.URL)
+		})
 		compare(t, kind+" outgoing", func() float64 {
 			defer purge(t, queue)
 			return senderRate(t, queue)
@@ -88,7 +96,7 @@ var body = bytes.Repeat([]byte("x"), 256)
 func fill(t *testing.T, queue string) {
 	messages := make([]amqp091.Publishing, perRound)
 	for i := range messages {
-		messages[i] = amqp091.Publishing{MessageId: fmt.Sprint(i), ContentType: "application/json", Body: body}
+		messages[i] = amqp091.Publishing{MessageId: fmt.Sprintf("%05d", i), ContentType: "application/json", Body: body}
 	}
 	put(t, queue, messages...)
 }
@@ -102,19 +110,38 @@ func purge(t *testing.T, queue string) {
 
 // channelRate is messages per second of a channel, from the first to the last call.
 func channelRate(t *testing.T, queue, kind, url string) float64 {
+	return poisonedRate(t, queue, kind, url, 0)
+}
+
+// poisonedRate is channelRate with one message of so many poison, unless that is 0.
+func poisonedRate(t *testing.T, queue, kind, url string, poison int64) float64 {
 	client, err := invoke.New(invoke.Config{
 		LB: url, Connector: "test", Service: "service", MediaType: "application/json", Epoch: func() uint64 { return 1 },
 	})
 	must(t, err)
 	defer client.Close()
 	var m meter
+	var failed atomic.Int64
 	r := runChannel(t, map[string]any{"queue": queue, "queue_type": kind, "prefetch_count": inFlight},
 		func(ctx context.Context, message connector.Message) error {
 			m.begin()
-			defer m.end()
-			return client.Invoke(ctx, message)
+			err := client.Invoke(ctx, message)
+			if poison > 0 && message.ID[len(message.ID)-2:] == "00" {
+				if failed.Add(1)%3 == 0 { // attempts of three
+					m.end()
+				}
+				return errService
+			}
+			m.end()
+			return err
 		})
 	rate := m.rate(t)
+	if poison > 0 {
+		eventually(t, "parked messages", func() bool { return r.now().Counts.Parked == perRound/poison })
+		if counts := r.now().Counts; counts.Failed != 3*perRound/poison {
+			t.Errorf("%+v", counts)
+		}
+	}
 	r.stop(t)
 	return rate
 }
@@ -256,6 +283,49 @@ func barePublishRate(t *testing.T, queue string) float64 {
 	})
 	must(t, err)
 	return rate
+}
+
+// TestAHandoverIsShort measures the time between the last call of a channel that is stopped and the first of one that
+// stands ready, with messages waiting. It asserts nothing but a generous bound.
+func TestAHandoverIsShort(t *testing.T) {
+	const handovers = 30
+	queue := newQueue(t, "quorum", nil)
+	fields := map[string]any{"queue": queue, "queue_type": "quorum"}
+	var last atomic.Int64 // when the latest call ended
+	var messages []amqp091.Publishing
+	for i := range 2000 {
+		messages = append(messages, named(fmt.Sprint(i)))
+	}
+	var gaps []time.Duration
+	old := runChannel(t, fields, func(context.Context, connector.Message) error {
+		last.Store(time.Now().UnixNano())
+		return nil
+	})
+	for range handovers {
+		var first atomic.Int64
+		begin := make(chan struct{})
+		next := runChannelWith(t, fields, connector.Options{Begin: begin}, func(context.Context, connector.Message) error {
+			now := time.Now().UnixNano()
+			first.CompareAndSwap(0, now)
+			last.Store(now)
+			return nil
+		})
+		next.await(t, connector.Prepared)
+		put(t, queue, messages...)
+		eventually(t, "messages", func() bool { return ready(t, queue) < 2000 })
+		old.stop(t)
+		before := last.Load()
+		close(begin)
+		put(t, queue, named("more")) // should all be gone by now
+		eventually(t, "first call", func() bool { return first.Load() != 0 })
+		gaps = append(gaps, time.Duration(first.Load()-before))
+		old = next
+	}
+	slices.Sort(gaps)
+	t.Logf("n=%d, median %v, worst %v", handovers, gaps[handovers/2], gaps[handovers-1])
+	if gaps[handovers-1] > 10*time.Second {
+		t.Errorf("a handover took %v", gaps[handovers-1])
+	}
 }
 
 // TestAnIdleConnectorIsSmall says how much memory one takes. It asserts nothing.

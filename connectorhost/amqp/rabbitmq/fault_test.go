@@ -122,6 +122,30 @@ func TestNothingIsLostWhenTheBrokerIsKilled(t *testing.T) {
 	}
 }
 
+// TestALostConnectionIsNoticedWhileAllIsInFlight loses the connection while no message may be received.
+func TestALostConnectionIsNoticedWhileAllIsInFlight(t *testing.T) {
+	queue := newQueue(t, "quorum", nil)
+	p := newProxy(t, node.Address())
+	open := make(chan struct{})
+	var calls atomic.Int64
+	r := runChannel(t, map[string]any{"queue": queue, "queue_type": "quorum", "prefetch_count": 1, "url": through(p.address)},
+		func(context.Context, connector.Message) error {
+			calls.Add(1)
+			<-open
+			return nil
+		})
+	put(t, queue, named("1"))
+	eventually(t, "call", func() bool { return calls.Load() == 1 })
+	p.cut()
+	eventually(t, "new connection", func() bool { s := r.now(); return s.Counts.Connects == 2 && s.State == connector.Running })
+	close(open)
+	eventually(t, "end", func() bool { return ready(t, queue) == 0 && r.now().Counts.Duplicates == 1 })
+	r.stop(t)
+	if n := calls.Load(); n != 1 {
+		t.Errorf("%d calls", n)
+	}
+}
+
 // sendUntilConfirmed says how many sends were in vain, as far as is known.
 func sendUntilConfirmed(s *connector.Sender, id string) (again int64) {
 	for {

@@ -41,12 +41,18 @@ func define(t testing.TB, role string, fields map[string]any) *connector.Definit
 // runChannel runs a channel until it is stopped, or the test ends.
 func runChannel(t testing.TB, fields map[string]any, service connector.InvokerFunc) *running {
 	t.Helper()
+	return runChannelWith(t, fields, connector.Options{}, service)
+}
+
+func runChannelWith(t testing.TB, fields map[string]any, options connector.Options, service connector.InvokerFunc) *running {
+	t.Helper()
 	d := define(t, "channel", fields)
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{cancel: cancel, done: make(chan struct{}), seen: map[connector.State]bool{}}
 	go func() {
 		defer close(r.done)
-		r.err = connector.Run(ctx, d, service, connector.Options{Report: r.report})
+		options.Report = r.report
+		r.err = connector.Run(ctx, d, service, options)
 	}()
 	t.Cleanup(func() {
 		cancel()
