@@ -113,8 +113,8 @@ func remembered(t *testing.T, s *subject) {
 	}
 }
 
-// rememberedAlone is remembered for a channel that has only one message in flight, and so does not look at the
-// connection while the service has it.
+// rememberedAlone is remembered for a channel that may have only one message in flight, and so receives it again only
+// when its service is through with it.
 func rememberedAlone(t *testing.T, s *subject, d *connector.Definition) {
 	g := newGate()
 	r := s.run(t, d, g.answer, connector.Options{})
@@ -122,7 +122,9 @@ func rememberedAlone(t *testing.T, s *subject, d *connector.Definition) {
 	s.put(t, 1, 1)
 	g.await(t)
 	s.Stop(t)
+	eventually(t, "loss of the connection", func() bool { return r.now().State != connector.Running })
 	s.Start(t)
+	r.await(t, connector.Running)
 	close(g.open)
 	eventually(t, "redelivery", func() bool { return r.now().Counts.Received == 2 })
 	s.empty(t)

@@ -33,9 +33,11 @@ type sink struct {
 type line struct {
 	sessions []*session
 	free     chan *session
-	lost     chan error     // the first reason why it is of no use any more
-	closed   chan struct{}  // by us
-	sending  sync.WaitGroup // messages, also of senders that have given up
+	lost     chan error    // the first reason why it is of no use any more
+	closed   chan struct{} // by us
+
+	mu      sync.Mutex     // held while closed is closed, and while sending grows
+	sending sync.WaitGroup // messages, also of senders that have given up
 }
 
 func (s *sink) Connect(ctx context.Context) error {
@@ -73,12 +75,14 @@ func (s *sink) Send(ctx context.Context, m connector.Message) error {
 		return fmt.Errorf("%w: no connection is free: %w", connector.ErrBackOff, ctx.Err())
 	}
 	done := newResult()
-	l.sending.Go(func() {
+	if !l.begin(func() {
 		err := l.put(context.WithoutCancel(ctx), one, s.settings.Queue, out)
 		l.free <- one
 		done <- err
 		l.look(err)
-	})
+	}) {
+		return errHungUp
+	}
 	select {
 	case err := <-done:
 		return err
@@ -91,6 +95,19 @@ func (s *sink) Send(ctx context.Context, m connector.Message) error {
 		}
 	case <-ctx.Done():
 		return fmt.Errorf("%w: it was not confirmed in time, and may have been sent: %w", connector.ErrBackOff, ctx.Err())
+	}
+}
+
+// begin begins to send something, unless the connection is closed.
+func (l *line) begin(send func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.closed:
+		return false
+	default:
+		l.sending.Go(send)
+		return true
 	}
 }
 
@@ -130,11 +147,11 @@ func (s *sink) Wait(ctx context.Context) error {
 		}
 		select {
 		case one := <-l.free:
-			err := one.beat(context.WithoutCancel(ctx))
-			l.free <- one
-			if err != nil {
-				return err
-			}
+			l.begin(func() {
+				err := one.beat(context.WithoutCancel(ctx))
+				l.free <- one
+				l.look(err)
+			})
 		default: // those that send will notice
 		}
 	}
@@ -142,7 +159,9 @@ func (s *sink) Wait(ctx context.Context) error {
 
 func (s *sink) Close(ctx context.Context) error {
 	l := s.line
+	l.mu.Lock()
 	close(l.closed)
+	l.mu.Unlock()
 	err := closeAll(ctx, l.sessions)
 	ended := make(chan struct{})
 	go func() {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/ibm-messaging/mq-golang/v5/ibmmq"
 
@@ -29,23 +30,16 @@ type source struct {
 // link is what one connection of the source has. A delivery keeps the one that it came by.
 type link struct {
 	sessions []*session
-	idle     chan *session // those with nothing in hand
-	backout  string        // queue for parked messages
-	lost     chan struct{} // closed when the connection is of no use any more
-	once     sync.Once
-	why      error // set before lost is closed
-}
-
-// fail says that the connection is of no use any more. Only the first reason counts.
-func (l *link) fail(why error) {
-	l.once.Do(func() {
-		l.why = why
-		close(l.lost)
-	})
+	idle     chan *session   // those with nothing in hand
+	backout  string          // queue for parked messages
+	life     context.Context // ends, with the reason, when the connection is of no use any more
+	fail     context.CancelCauseFunc
+	watching sync.WaitGroup
 }
 
 func (s *source) Connect(ctx context.Context) error {
-	s.link = &link{idle: make(chan *session, s.settings.PoolSize), lost: make(chan struct{}), backout: s.settings.BackoutQueue}
+	life, fail := context.WithCancelCause(context.WithoutCancel(ctx))
+	s.link = &link{idle: make(chan *session, s.settings.PoolSize), backout: s.settings.BackoutQueue, life: life, fail: fail}
 	for i := range s.settings.PoolSize {
 		one, err := connect(ctx, s.settings, s.env)
 		if err != nil {
@@ -60,9 +54,34 @@ func (s *source) Connect(ctx context.Context) error {
 		if one.output, err = one.open(ctx, s.link.backout, "backout queue", ibmmq.MQOO_OUTPUT); err != nil {
 			return err
 		}
+		if err := one.watch(ctx); err != nil {
+			return err
+		}
 	}
+	s.link.watching.Go(s.link.watch)
 	return nil
 }
+
+// watch asks the queue manager now and then whether it is still there, because IBM's library tells nothing by itself, and
+// while all sessions have messages in hand, or none consumes yet, nobody else would notice.
+func (l *link) watch() {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-l.life.Done():
+			return
+		case <-tick.C:
+		}
+		if err := l.sessions[i%len(l.sessions)].beat(l.life); err != nil {
+			l.fail(err)
+			return
+		}
+	}
+}
+
+// Lost is closed when the connection is of no use any more.
+func (s *source) Lost() <-chan struct{} { return s.link.life.Done() }
 
 // inquire sees that the queue is there, and finds out its backout queue if the definition names none.
 func (s *source) inquire(ctx context.Context, one *session) error {
@@ -116,8 +135,8 @@ func (s *source) Start(ctx context.Context) error {
 func (s *source) Receive(ctx context.Context) (connector.Delivery, error) {
 	var one *session
 	select {
-	case <-s.link.lost:
-		return connector.Delivery{}, s.link.why
+	case <-s.link.life.Done():
+		return connector.Delivery{}, context.Cause(s.link.life)
 	case <-ctx.Done():
 		return connector.Delivery{}, ctx.Err()
 	case one = <-s.link.idle:
@@ -138,10 +157,8 @@ func (s *source) Receive(ctx context.Context) (connector.Delivery, error) {
 			return connector.Delivery{}, ctx.Err()
 		}
 		s.hold(nil)
-		select {
-		case <-s.link.lost:
-			return connector.Delivery{}, s.link.why
-		default:
+		if s.link.life.Err() != nil {
+			return connector.Delivery{}, context.Cause(s.link.life)
 		}
 	}
 }
@@ -161,10 +178,8 @@ func (s *source) hold(err error) {
 func (s *source) deliver(one *session, md *ibmmq.MQMD, body []byte) connector.Delivery {
 	l := s.link
 	settle := func(ctx context.Context, verdict connector.Verdict, outcome connector.Outcome) error {
-		select {
-		case <-l.lost:
-			return l.why
-		default:
+		if l.life.Err() != nil {
+			return context.Cause(l.life)
 		}
 		err := s.settle(ctx, l, one, md, body, verdict, outcome)
 		if err != nil && lostBy(err) {
@@ -219,7 +234,9 @@ func (s *source) Close(ctx context.Context) error {
 	s.link = nil
 	l.fail(errHungUp)
 	s.hold(nil)
-	return closeAll(ctx, l.sessions)
+	err := closeAll(ctx, l.sessions)
+	l.watching.Wait() // its call has ended with the connection
+	return err
 }
 
 // closeAll ends sessions, all at the same time.
