@@ -142,6 +142,10 @@ func (s *source) Receive(ctx context.Context) (connector.Delivery, error) {
 	case one = <-s.link.idle:
 	}
 	for {
+		if s.link.life.Err() != nil {
+			s.link.idle <- one
+			return connector.Delivery{}, context.Cause(s.link.life)
+		}
 		// An MQGET under way cannot be called back; what it gets although ctx has ended meanwhile is delivered.
 		md, body, err := one.get(context.WithoutCancel(ctx), s.settings)
 		switch {
@@ -157,9 +161,6 @@ func (s *source) Receive(ctx context.Context) (connector.Delivery, error) {
 			return connector.Delivery{}, ctx.Err()
 		}
 		s.hold(nil)
-		if s.link.life.Err() != nil {
-			return connector.Delivery{}, context.Cause(s.link.life)
-		}
 	}
 }
 

@@ -134,6 +134,32 @@ func fetchHeaders(t *testing.T) string {
 	return filepath.Join(dir, "package", "src")
 }
 
+// TestTheQueueManagerKnowsTheConstants compares the constants that it has, each with its name in the MQI behind it.
+func TestTheQueueManagerKnowsTheConstants(t *testing.T) {
+	need(t, "go")
+	constants, err := constantsOfModule()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]string{}
+	for _, one := range constants {
+		values[one.name] = one.value
+	}
+	text, err := os.ReadFile("../testqm/constants.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`= (\S+) +// (MQ\w+)\n`).FindAllStringSubmatch(string(text), -1)
+	for _, constant := range found {
+		if want := values[constant[2]]; constant[1] != want {
+			t.Errorf("%s is %s, want %s", constant[2], constant[1], want)
+		}
+	}
+	if len(found) < 60 {
+		t.Errorf("only %d constants were found", len(found))
+	}
+}
+
 func TestABadFolderIsRefused(t *testing.T) {
 	if _, err := build(filepath.Join(t.TempDir(), "with space")); err == nil || !strings.Contains(err.Error(), "spaces") {
 		t.Errorf("%v", err)
