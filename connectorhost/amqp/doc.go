@@ -8,6 +8,42 @@
 // x-zatoha-reason, and only when the broker has confirmed that, acknowledged. If we die in between it is in both places;
 // it is never in none.
 //
+// # Fields
+//
+// Of both roles:
+//
+//	url                  amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps:// with ?cacertfile=…&certfile=…&keyfile=… and
+//	                     &server_name_indication=… if need be. References such as ${env:NAME} are escaped when put in
+//	heartbeat            5; seconds, 1 to 60. The broker is given up after three
+//	pool_size            1; AMQP channels, each with a consumer or a publisher
+//	max_message_bytes    16 MiB; a larger message is parked at once, or not sent
+//
+// Of channels:
+//
+//	queue                must be there
+//	queue_type           classic, or quorum, which counts attempts durably (below)
+//	prefetch_count       20; messages in flight for each of the pool. Order is kept if there is only one in all
+//	exclusive            false; only one consumer, by the broker (below)
+//	single_active        false; as the queue was declared (below)
+//	consumer_tag_prefix  zatoha-NAME; the tag goes on with host and process
+//	dead_letter          QUEUE.dead-letter; a queue, which is declared if it is missing, or exchange:NAME, to which
+//	                     messages go with their own routing key
+//
+// Of outgoing connectors:
+//
+//	exchange             the default one, for which routing_key is the queue's name
+//	routing_key          unless a message has one of its own
+//	delivery_mode        2, persistent, or 1
+//	confirm              true; without it nobody knows whether the broker has a message
+//	mandatory            true; a message that no queue takes is refused to its sender
+//	priority, content_type, content_encoding, expiration (milliseconds, as a text), user_id, app_id
+//
+// A message that is sent may have properties of its own: routing_key, correlation_id, reply_to, type, expiration,
+// content_type, content_encoding, app_id, message_id, and header.NAME.
+//
+// A parked message has, beside its own headers, x-zatoha-reason, -attempts, -connector, -service, -queue, -exchange,
+// -routing-key and -parked; its expiration and user-id, which it cannot keep, are in x-zatoha-expiration and -user-id.
+//
 // # How attempts are counted
 //
 // On a quorum queue (queue_type "quorum") with more than one message in flight, a failed message goes back to the broker,

@@ -65,13 +65,16 @@ func deliveries(headers amqp091.Table) (before int, counted bool) {
 
 func properties(d *amqp091.Delivery) map[string]string {
 	all := map[string]string{"exchange": d.Exchange, "routing_key": d.RoutingKey}
-	for name, value := range map[string]string{
-		"correlation_id": d.CorrelationId, "reply_to": d.ReplyTo, "type": d.Type, "app_id": d.AppId, "content_encoding": d.ContentEncoding,
-	} {
+	add := func(name, value string) {
 		if value != "" {
 			all[name] = value
 		}
 	}
+	add("correlation_id", d.CorrelationId)
+	add("reply_to", d.ReplyTo)
+	add("type", d.Type)
+	add("app_id", d.AppId)
+	add("content_encoding", d.ContentEncoding)
 	return all
 }
 

@@ -243,17 +243,17 @@ type Status struct {
 
 // Counts are how often things happened since the connector's process began. They only grow.
 type Counts struct {
-	Received     int64 `json:"received"`     // deliveries
-	Redelivered  int64 `json:"redelivered"`  // those of them that were marked so
-	Accepted     int64 `json:"accepted"`     // settled after a success
-	Duplicates   int64 `json:"duplicates"`   // accepted without calling the service, which had already succeeded
-	Failed       int64 `json:"failed"`       // attempts that the service failed
-	Unavailable  int64 `json:"unavailable"`  // attempts that reached no service
-	GivenBack    int64 `json:"given_back"`   // to be delivered again
-	Parked       int64 `json:"parked"`       // put aside for good
-	Unsettled    int64 `json:"unsettled"`    // whose verdict the broker did not take; they come again
-	Sent         int64 `json:"sent"`         // by an outgoing connector, confirmed
-	SendFailures int64 `json:"send_failure"` // by an outgoing connector
-	Connects     int64 `json:"connects"`     // connections made
-	Disconnects  int64 `json:"disconnects"`  // connections lost, and tries that made none
+	Received     int64 `json:"received"`      // deliveries
+	Redelivered  int64 `json:"redelivered"`   // those of them that were marked so
+	Accepted     int64 `json:"accepted"`      // settled after a success
+	Duplicates   int64 `json:"duplicates"`    // accepted without calling the service, which had already succeeded
+	Failed       int64 `json:"failed"`        // attempts that the service failed
+	Unavailable  int64 `json:"unavailable"`   // attempts that reached no service
+	GivenBack    int64 `json:"given_back"`    // to be delivered again
+	Parked       int64 `json:"parked"`        // put aside for good
+	Unsettled    int64 `json:"unsettled"`     // whose verdict the broker did not take; they come again
+	Sent         int64 `json:"sent"`          // by an outgoing connector, confirmed
+	SendFailures int64 `json:"send_failures"` // by an outgoing connector
+	Connects     int64 `json:"connects"`      // connections made
+	Disconnects  int64 `json:"disconnects"`   // connections lost, and tries that made none
 }

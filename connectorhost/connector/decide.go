@@ -77,23 +77,29 @@ func judge(a attempt) step {
 }
 
 // pauses are growing delays with jitter.
-type pauses struct{ least, most time.Duration }
+type pauses struct {
+	least, most time.Duration
+	factor      int // by which they grow
+}
 
+// Between attempts it is short at first, because the message keeps its place in flight from others, and long soon, because
+// what ails a service takes its time.
 var (
-	betweenAttempts  = pauses{10 * time.Millisecond, 5 * time.Second}
-	whileUnavailable = pauses{50 * time.Millisecond, 2 * time.Second}
-	whileHeld        = pauses{50 * time.Millisecond, 500 * time.Millisecond}
-	whileBackingOff  = pauses{50 * time.Millisecond, 2 * time.Second}
-	toReconnect      = pauses{100 * time.Millisecond, 2 * time.Second}
-	afterRefusal     = pauses{time.Second, 30 * time.Second}
+	betweenAttempts  = pauses{2 * time.Millisecond, 5 * time.Second, 5}
+	whileUnavailable = pauses{50 * time.Millisecond, 2 * time.Second, 2}
+	whileHeld        = pauses{50 * time.Millisecond, 500 * time.Millisecond, 2}
+	whileBackingOff  = pauses{50 * time.Millisecond, 2 * time.Second, 2}
+	toReconnect      = pauses{100 * time.Millisecond, 2 * time.Second, 2}
+	afterRefusal     = pauses{time.Second, 30 * time.Second, 2}
 )
 
-// after returns the pause behind the n-th failure in a row, from 1: a random time in the upper half of one that doubles,
+// after returns the pause behind the n-th failure in a row, from 1: a random time in the upper half of one that grows,
 // so that many connectors do not return in step.
 func (p pauses) after(n int) time.Duration {
-	delay := p.most
-	if n < 32 {
-		delay = min(p.least<<max(n-1, 0), p.most)
+	delay := p.least
+	for i := 1; i < n && delay < p.most; i++ {
+		delay *= time.Duration(p.factor)
 	}
+	delay = min(delay, p.most)
 	return delay/2 + rand.N(delay/2+1)
 }

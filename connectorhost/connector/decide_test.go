@@ -82,8 +82,8 @@ func TestErrorsChooseWhatTheLoopDoes(t *testing.T) {
 	}
 }
 
-func TestPausesDoubleUpToABoundWithJitter(t *testing.T) {
-	p := pauses{100 * time.Millisecond, time.Second}
+func TestPausesGrowUpToABoundWithJitter(t *testing.T) {
+	p := pauses{100 * time.Millisecond, time.Second, 2}
 	for n, most := range map[int]time.Duration{0: 100, 1: 100, 2: 200, 3: 400, 4: 800, 5: 1000, 31: 1000, 32: 1000, 1000: 1000} {
 		most *= time.Millisecond
 		for range 100 {

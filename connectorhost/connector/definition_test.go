@@ -147,3 +147,18 @@ func TestAPasswordInAnAddressMayHaveAnyCharacters(t *testing.T) {
 		t.Error(shape)
 	}
 }
+
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{"{}", good + "}", good + `, "password": "${env:A}${file:/b}", "sheets": 1e2}`, `{"a": {"b": [1, "\u0000"]}}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		d, err := Decode(text)
+		if (d == nil) == (err == nil) {
+			t.Fatalf("%v, %v", d, err)
+		}
+		if err != nil && (!errors.Is(err, ErrDefinition) || strings.Contains(err.Error(), "\n")) {
+			t.Fatalf("%q", err)
+		}
+	})
+}

@@ -6,11 +6,19 @@ import (
 	"time"
 )
 
+// perform handles one delivery and then frees its slot.
+func (p *pump) perform(t task, free func()) {
+	p.enter(t.delivery)
+	p.handle(t.connection, t.delivery)
+	p.status.inFlight.Add(-1)
+	free()
+	<-p.slots
+	p.handlers.Done()
+}
+
 // handle takes one delivery from its receipt to its verdict. connection ends when the delivery's connection does; its
 // message is then delivered again, and trying it further is of no use.
 func (p *pump) handle(connection context.Context, d Delivery) {
-	p.enter(d)
-	defer p.leave()
 	if d.Unfit != "" {
 		p.settle(connection, d, Park, Outcome{Reason: d.Unfit, Attempts: d.Attempt - 1})
 		return
@@ -35,11 +43,6 @@ func (p *pump) enter(d Delivery) {
 		p.status.counts.redelivered.Add(1)
 	}
 	p.status.lastMessage.Store(time.Now().UnixNano())
-}
-
-func (p *pump) leave() {
-	p.status.inFlight.Add(-1)
-	<-p.slots
 }
 
 // attempts calls the service until there is a verdict. There is none after a fence, nor if the connection is lost

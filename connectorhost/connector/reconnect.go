@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// goodFor is how long a connection must last to count as a good one, if nothing came over it.
+// goodFor is how long a connection must last to count as a good one, if nothing was settled over it.
 const goodFor = 5 * time.Second
 
 // reconnecting calls serve, which serves one connection, again and again, until ctx ends or an error says that it is of

@@ -59,6 +59,7 @@ func Run(ctx context.Context, d *Definition, invoker Invoker, options Options) e
 	p := &pump{
 		definition: d, can: d.Settings.Capabilities(), invoker: invoker, options: options, log: options.Log,
 		status: newTracker(d, options.Report), memory: newMemory(), slots: make(chan struct{}, max(d.Settings.InFlight(), 1)),
+		crew: newCrew(),
 	}
 	p.source = d.Settings.Source(Environment{Name: d.Name, Blocked: p.status.blocked})
 	return p.run(ctx)
@@ -75,8 +76,9 @@ type pump struct {
 	status     *tracker
 	memory     *memory
 
-	slots    chan struct{} // one for each delivery in flight
-	handlers sync.WaitGroup
+	slots    chan struct{}  // one for each delivery in flight
+	handlers sync.WaitGroup // of the deliveries in flight
+	crew     crew           // who handles them
 
 	// Set by run. Deliveries may outlive the connection that they came by, and finish after the stop.
 	stopping <-chan struct{}   // closed when the connector is to stop
@@ -99,6 +101,7 @@ func (p *pump) run(ctx context.Context) error {
 	err := reconnecting(ctx, p.status, p.log, p.serve)
 	p.finish()
 	p.handlers.Wait()
+	p.crew.dismiss()
 	return p.status.end(p.definition.Name, err)
 }
 
@@ -115,11 +118,11 @@ func (p *pump) serve(ctx context.Context) (worked bool, err error) {
 		return false, fmt.Errorf("connect: %w", err)
 	}
 	p.status.counts.connects.Add(1)
-	since := time.Now()
+	since, settled := time.Now(), p.status.counts.settled()
 	if err := p.start(ctx); err != nil {
 		return false, fmt.Errorf("start to consume: %w", err)
 	}
-	received, err := p.receive(ctx, connection)
+	err = p.receive(ctx, connection)
 	if ctx.Err() != nil && !p.fenced() {
 		p.status.enter(Draining, "")
 		if err := bounded(p.life, stopTime, p.source.Stop); err != nil {
@@ -127,7 +130,7 @@ func (p *pump) serve(ctx context.Context) (worked bool, err error) {
 		}
 		p.finish()
 	}
-	return received || time.Since(since) > goodFor, err
+	return p.status.counts.settled() > settled || time.Since(since) > goodFor, err
 }
 
 // start waits for the word to begin, and then for the exclusive hold, if somebody else has it.
@@ -163,32 +166,33 @@ func (p *pump) start(ctx context.Context) error {
 }
 
 // receive takes messages, and hands each to a goroutine of its own, until ctx ends or the source fails.
-func (p *pump) receive(ctx, connection context.Context) (received bool, err error) {
+func (p *pump) receive(ctx, connection context.Context) error {
 	failures := 0
 	for {
 		select {
 		case p.slots <- struct{}{}:
 		case <-p.lost():
-			return received, fmt.Errorf("receive: %w", p.whyLost(ctx))
+			return fmt.Errorf("receive: %w", p.whyLost(ctx))
 		case <-ctx.Done():
-			return received, nil
+			return nil
 		}
 		delivery, err := p.source.Receive(ctx)
 		if err == nil {
-			received, failures = true, 0
-			p.handlers.Go(func() { p.handle(connection, delivery) })
+			failures = 0
+			p.handlers.Add(1)
+			p.crew.do(task{connection, delivery}, p.perform)
 			continue
 		}
 		<-p.slots
 		if ctx.Err() != nil {
-			return received, nil
+			return nil
 		}
 		if react(err) != wait {
-			return received, fmt.Errorf("receive: %w", err)
+			return fmt.Errorf("receive: %w", err)
 		}
 		failures++
 		if !pause(ctx, whileBackingOff.after(failures)) {
-			return received, nil
+			return nil
 		}
 	}
 }

@@ -179,6 +179,34 @@ func TestABrokerThatIsAwayIsTriedEverMoreRarely(t *testing.T) {
 	})
 }
 
+// TestAConnectionThatIsLostOverEachMessageIsNoHotLoop has a message over which every connection breaks.
+func TestAConnectionThatIsLostOverEachMessageIsNoHotLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newFake(nil)
+		h.Put(t, "a", nil)
+		var tr trace
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		d := define(t, h, connector.Channel, nil)
+		go func() {
+			done <- connector.Run(ctx, d, connector.InvokerFunc(func(context.Context, connector.Message) error {
+				h.Stop(t)
+				h.Start(t)
+				return errors.New("fails")
+			}), connector.Options{Report: tr.report})
+		}()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if c := tr.latest.Counts; c.Connects > 100 || c.Connects < 20 {
+			t.Errorf("%+v", c)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestReportsOfCountsAreNotMoreThanAFewASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newFake(nil)

@@ -38,6 +38,9 @@ func (c *counters) read() Counts {
 	}
 }
 
+// settled only grows while the connector gets on with its work.
+func (c *counters) settled() int64 { return c.accepted.Load() + c.parked.Load() + c.givenBack.Load() }
+
 func newTracker(d *Definition, report func(Status)) *tracker {
 	if report == nil {
 		report = func(Status) {}
