@@ -25,6 +25,16 @@
 // it is put to the backout queue, as it was, with the reason in the property zatoha_reason, and that and its MQGET are
 // committed together: it is never in both queues, and never in none.
 //
+// # Fields
+//
+// All: queue_manager, channel (of type SVRCONN), host (several with commas between them, for a multi-instance queue
+// manager), port (1414), queue, user, password, max_message_bytes (4 MiB), pool_size (1), and for TLS cipher_spec,
+// key_repository, key_repository_password, certificate_label, peer_name. Channels: wait_ms (100), exclusive (true if
+// pool_size is 1), backout_queue or dead_letter (BOQNAME), backout_threshold or max_attempts (5). Outgoing connectors:
+// delivery_mode (2, persistent, or 1), priority (the queue's), expiration (in milliseconds, as a text), reply_to (QUEUE
+// or QUEUE@QUEUE.MANAGER). A message that is sent may have its own format, correlation_id, reply_to and expiration, as
+// properties. Bodies of a text's media type are sent as MQSTR in UTF-8; what comes as text is converted to UTF-8.
+//
 // # What has to be there
 //
 // The user needs, on the queue manager, connect (and inq: without it an idle outgoing connector does not notice that the
@@ -65,5 +75,7 @@
 //
 // No call into IBM's library can be cancelled. Each is bounded; one that takes longer is left alone, with its connection,
 // and a new connection is made. When it comes back after all, its unit of work is backed out, and the connection ended.
-// MQBACK always comes before MQDISC, which alone would commit. The library's own reconnection is not used.
+// MQBACK always comes before MQDISC, which alone would commit; while MQBACK fails on a connection that is not broken, there
+// is no MQDISC. After an MQCMIT or MQBACK that failed, nothing else is done on that connection. The library's own
+// reconnection is not used.
 package ibmmq

@@ -37,6 +37,8 @@ func (s *session) get(ctx context.Context, settings *Settings) (*ibmmq.MQMD, []b
 		return md, body, nil
 	case errors.As(err, &known) && known.code == rcNoMsgAvailable:
 		return nil, nil, nil
+	case errors.As(err, &known) && known.code == rcBackedOut:
+		return nil, nil, errors.Join(err, s.backOut(ctx))
 	}
 	return nil, nil, err
 }

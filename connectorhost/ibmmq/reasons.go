@@ -18,6 +18,7 @@ const (
 	rcNone             = 0
 	rcBackedOut        = 2003
 	rcConnectionBroken = 2009
+	rcBadConnection    = 2018
 	rcNoMsgAvailable   = 2033
 	rcNotAuthorized    = 2035
 	rcTruncatedFailed  = 2080
@@ -31,7 +32,7 @@ const (
 // connection, a little later. held: ask again soon. unfit: this message never. definition: this connector never.
 var reasons = map[int32]reason{
 	rcConnectionBroken: {"MQRC_CONNECTION_BROKEN", connector.ErrNotConnected, ""},
-	2018:               {"MQRC_HCONN_ERROR", connector.ErrNotConnected, ""},
+	rcBadConnection:    {"MQRC_HCONN_ERROR", connector.ErrNotConnected, ""},
 	2019:               {"MQRC_HOBJ_ERROR", connector.ErrNotConnected, ""},
 	2025:               {"MQRC_MAX_CONNS_LIMIT_REACHED", connector.ErrNotConnected, "raise the limit of connections, or look who holds them"},
 	2041:               {"MQRC_OBJECT_CHANGED", connector.ErrNotConnected, ""},
@@ -112,19 +113,29 @@ func classify(doing string, code int32) error {
 	return fmt.Errorf("%s: %w: %s (%d): %s", doing, known.class, known.name, code, known.hint)
 }
 
-// commitFailed is classify for MQCMIT, after which it may be unknown whether the unit of work counts.
+// commitFailed is classify for MQCMIT, after which it may be unknown whether the unit of work counts. Unless the queue
+// manager has backed it out, the connection is given up, because the unit of work may still be open, and what came next
+// would be committed or backed out together with it.
 func commitFailed(code int32) error {
 	err := classify("MQCMIT", code)
+	if code != rcBackedOut {
+		err = fmt.Errorf("%w: %w", connector.ErrNotConnected, err)
+	}
 	if outcomeUnknown(code) {
 		return fmt.Errorf("%w: the outcome is unknown: the queue manager may have committed, or not", err)
 	}
 	return err
 }
 
+// backOutFailed is classify for MQBACK: the connection is given up, for the same reason.
+func backOutFailed(code int32) error {
+	return fmt.Errorf("%w: %w", connector.ErrNotConnected, classify("MQBACK", code))
+}
+
 // outcomeUnknown says whether a failed MQCMIT may have committed. Only a few reasons say that it has not.
 func outcomeUnknown(code int32) bool {
 	switch code {
-	case rcBackedOut, 2018, 2219:
+	case rcBackedOut, rcBadConnection, 2219:
 		return false
 	}
 	return true

@@ -63,8 +63,19 @@ func TestOnlySomeCommitsHaveAnUnknownOutcome(t *testing.T) {
 		rcBackedOut: false, 2018: false,
 	} {
 		err := commitFailed(code)
+		if errors.Is(err, connector.ErrNotConnected) != (code != rcBackedOut) {
+			t.Errorf("%v: only a unit of work that was backed out leaves the connection as it was", err)
+		}
 		if got := strings.Contains(err.Error(), "outcome is unknown"); got != unknown || outcomeUnknown(code) != unknown {
 			t.Errorf("%v, want unknown %v", err, unknown)
+		}
+	}
+}
+
+func TestAFailedMQBACKEndsTheConnection(t *testing.T) {
+	for code := range reasons {
+		if err := backOutFailed(code); !errors.Is(err, connector.ErrNotConnected) {
+			t.Errorf("%v", err)
 		}
 	}
 }

@@ -202,14 +202,25 @@ func (s *session) close(ctx context.Context) error {
 	}
 }
 
-// hangUp backs out, because MQDISC alone would commit, and disconnects.
+// The pauses between tries of a last MQBACK.
+const (
+	firstPause = 10 * time.Millisecond
+	lastPause  = 10 * time.Second
+)
+
+// hangUp backs out, because MQDISC alone would commit, and disconnects. When the unit of work cannot be backed out although
+// the connection is there, it tries again, for some time, and at last leaves the connection as it is: one that stays until
+// this process ends is better than a message that is committed although nobody has it.
 func (s *session) hangUp() {
 	s.once.Do(func() {
-		if !s.connected {
-			return
+		for pause := firstPause; s.connected && pause <= lastPause; pause *= 2 {
+			switch codeOf(s.manager.Back()) {
+			case rcNone, rcConnectionBroken, rcBadConnection: // when it is broken, the queue manager backs out
+				_ = s.manager.Disc()
+				return
+			}
+			<-time.After(pause)
 		}
-		_ = s.manager.Back() // it fails if the connection is lost: then the queue manager backs out
-		_ = s.manager.Disc()
 	})
 }
 
@@ -261,6 +272,8 @@ func (s *session) commit(ctx context.Context) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &known) && known.code == rcBackedOut:
+		return errors.Join(commitFailed(known.code), s.backOut(ctx))
 	case errors.As(err, &known):
 		return commitFailed(known.code)
 	case errors.Is(err, errNoAnswer):
@@ -271,5 +284,10 @@ func (s *session) commit(ctx context.Context) error {
 
 // backOut undoes the unit of work.
 func (s *session) backOut(ctx context.Context) error {
-	return s.call(ctx, callTime, "MQBACK", s.manager.Back)
+	err := s.call(ctx, callTime, "MQBACK", s.manager.Back)
+	var known *failed
+	if errors.As(err, &known) {
+		return backOutFailed(known.code)
+	}
+	return err
 }

@@ -42,7 +42,7 @@ func TestReasonsHaveTheirNames(t *testing.T) {
 		t.Errorf("only %d reasons were found", names)
 	}
 	for code, name := range map[int32]string{
-		2003: "MQRC_BACKED_OUT", 2009: "MQRC_CONNECTION_BROKEN", 2033: "MQRC_NO_MSG_AVAILABLE", 2035: "MQRC_NOT_AUTHORIZED",
+		2003: "MQRC_BACKED_OUT", 2009: "MQRC_CONNECTION_BROKEN", 2018: "MQRC_HCONN_ERROR", 2033: "MQRC_NO_MSG_AVAILABLE", 2035: "MQRC_NOT_AUTHORIZED",
 		2080: "MQRC_TRUNCATED_MSG_FAILED", 2123: "MQRC_OUTCOME_MIXED", 2124: "MQRC_OUTCOME_PENDING",
 	} {
 		if known := ibmmq.MQItoString("RC", int(code)); known != name {

@@ -133,6 +133,36 @@ func TestEveryMQDISCComesAfterAnMQBACK(t *testing.T) {
 	}
 }
 
+func TestWhatCannotBeBackedOutIsNotCommitted(t *testing.T) {
+	for name, fault := range map[string]testqm.Fault{
+		"it fails once":                {Reason: 2102, Times: 1},
+		"it always fails":              {Reason: 2102, Times: 100},
+		"it fails as if all were lost": {Reason: 2195, Times: 100},
+		"the connection breaks":        {Reason: 2009},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := start(t, testqm.Config{})
+			source, err := connectSource(t, fieldsOf(m))
+			must(t, err)
+			must(t, source.Start(limited(t)))
+			m.Put(queueName, idOf(1), []byte("one"))
+			d, err := source.Receive(limited(t))
+			must(t, err)
+			fault.Call = "MQBACK"
+			m.Inject(fault)
+			if err := d.Settle(limited(t), connector.GiveBack, connector.Outcome{}); !errors.Is(err, connector.ErrNotConnected) {
+				t.Errorf("%v", err)
+			}
+			if err := source.Close(limited(t)); fault.Times > 1 && err == nil {
+				t.Error("closed well")
+			}
+			m.Break() // as the end of our process would
+			eventually(t, "message at its place", func() bool { return m.Connections() == 0 && len(m.Take(queueName)) == 1 })
+		})
+	}
+}
+
 func TestAQueueThatGivesNothingIsWaitedFor(t *testing.T) {
 	m := start(t, testqm.Config{})
 	m.Define(queueName, testqm.Queue{BackoutQueue: backoutName, GetInhibited: true})

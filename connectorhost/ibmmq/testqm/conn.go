@@ -97,6 +97,9 @@ func (c *conn) make(one call, r *request, a *answer) int32 {
 		c.hold(f.Hold)
 		if f.Reason != rcNone {
 			m.note(one.name, "injected", f.Reason)
+			if f.Reason == rcBackedOut {
+				m.endWork(c, false)
+			}
 			return f.Reason
 		}
 	}

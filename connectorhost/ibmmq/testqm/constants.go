@@ -44,6 +44,7 @@ const (
 	ccFailed  = 2 // MQCC_FAILED
 
 	rcNone                 = 0    // MQRC_NONE
+	rcBackedOut            = 2003 // MQRC_BACKED_OUT
 	rcConnectionBroken     = 2009 // MQRC_CONNECTION_BROKEN
 	rcExpiryError          = 2013 // MQRC_EXPIRY_ERROR
 	rcGetInhibited         = 2016 // MQRC_GET_INHIBITED
