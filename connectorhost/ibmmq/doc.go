@@ -29,7 +29,7 @@
 //
 // All: queue_manager, channel (of type SVRCONN), host (several with commas between them, for a multi-instance queue
 // manager), port (1414), queue, user, password, max_message_bytes (4 MiB), pool_size (1), and for TLS cipher_spec,
-// key_repository, key_repository_password, certificate_label, peer_name. Channels: wait_ms (100), exclusive (true if
+// key_repository, key_repository_password, certificate_label, peer_name. Channels: wait_ms (50), exclusive (true if
 // pool_size is 1), backout_queue or dead_letter (BOQNAME), backout_threshold or max_attempts (5). Outgoing connectors:
 // delivery_mode (2, persistent, or 1), priority (the queue's), expiration (in milliseconds, as a text), reply_to (QUEUE
 // or QUEUE@QUEUE.MANAGER). A message that is sent may have its own format, correlation_id, reply_to and expiration, as

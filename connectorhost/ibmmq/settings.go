@@ -52,7 +52,7 @@ const (
 	defaultMaxBytes = 4 << 20   // as MQ's own
 	mostMaxBytes    = 100 << 20 // the MQI's limit
 	maxPool         = 100
-	defaultWait     = 100 // milliseconds
+	defaultWait     = 50 // milliseconds: so long may a stop take, and so long nobody has the exclusive hold
 	leastWait       = 10
 	mostWait        = 3000 // so that a stop is heard within the time for it
 	maxPriority     = 9

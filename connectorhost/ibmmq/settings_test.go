@@ -45,7 +45,7 @@ func TestAnExclusiveHoldIsTheDefault(t *testing.T) {
 	if !can.Exclusive || !can.Ordered || !can.Counts || !can.Transacted || can.RetryInPlace || s.InFlight() != 1 {
 		t.Errorf("%+v, %d in flight", can, s.InFlight())
 	}
-	if s.Port != 1414 || s.Wait != 100*time.Millisecond || s.MaxMessageBytes != 4<<20 || d.MaxAttempts != connector.DefaultMaxAttempts {
+	if s.Port != 1414 || s.Wait != 50*time.Millisecond || s.MaxMessageBytes != 4<<20 || d.MaxAttempts != connector.DefaultMaxAttempts {
 		t.Errorf("%+v", s)
 	}
 	_, s = settingsOf(t, connector.Channel, map[string]string{"pool_size": "4"})
