@@ -83,7 +83,7 @@ endif
 test-ibmmq: ## Test IBM MQ connectors through mq-golang, with a stand-in for IBM's library (or IBMMQ_HOST=mq1 …).
 ifeq ($(c_works),yes)
 	@echo "== test-ibmmq: through the real mq-golang, $(if $(IBMMQ_HOST),against $(IBMMQ_HOST),against a stand-in for IBM's library)"
-	@$(standin) && go test -race -tags ibmmq ./connectorhost/ibmmq/...
+	@$(standin) && go test -race -parallel 16 -tags ibmmq ./connectorhost/ibmmq/...
 else
 	@echo "== test-ibmmq: NOT RUN, for want of a C compiler (apt-get install gcc libc6-dev)"
 endif

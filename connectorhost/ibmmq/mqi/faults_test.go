@@ -141,7 +141,6 @@ func TestWhatCannotBeBackedOutIsNotCommitted(t *testing.T) {
 		"the connection breaks":        {Reason: 2009},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			m := start(t, testqm.Config{})
 			source, err := connectSource(t, fieldsOf(m))
 			must(t, err)
@@ -203,7 +202,6 @@ func TestAMessageThatCannotBeParkedComesAgain(t *testing.T) {
 		"its put breaks the connection":   {fault: testqm.Fault{Call: "MQPUT", Reason: 2009}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			m := start(t, testqm.Config{})
 			m.Define(backoutName, test.backout)
 			m.Put(backoutName, idOf(9), []byte("other"))

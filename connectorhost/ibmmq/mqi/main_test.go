@@ -69,9 +69,10 @@ func real(t *testing.T) map[string]any {
 	return fields
 }
 
-// start starts a test queue manager with the two queues.
-func start(t testing.TB, config testqm.Config) *testqm.Manager {
+// start starts a test queue manager with the two queues. The test goes on beside others that do so.
+func start(t *testing.T, config testqm.Config) *testqm.Manager {
 	t.Helper()
+	t.Parallel()
 	if os.Getenv("IBMMQ_HOST") != "" {
 		t.Skip("SKIPPED: a real queue manager cannot be told to fail")
 	}

@@ -21,7 +21,6 @@ import (
 func TestNothingIsLostInAStorm(t *testing.T) {
 	for _, pool := range []int{1, 4} {
 		t.Run(fmt.Sprint("pool of ", pool), func(t *testing.T) {
-			t.Parallel()
 			storm(t, pool)
 		})
 	}
