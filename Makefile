@@ -24,9 +24,12 @@ endif
 c_works := $(shell printf '\043include <stdlib.h>\nint main(void) { return 0; }' | \
 	$$(go env CC) -x c -o /dev/null - >/dev/null 2>&1 && test "$$(go env CGO_ENABLED)" = 1 && echo yes)
 
+# What a build with IBM MQ needs: our stand-in for IBM's library, unless there is a real queue manager to test with.
+standin := $(if $(IBMMQ_HOST),:,flags=$$(go run ./connectorhost/ibmmq/standin bin/mqi) && eval "$$flags")
+
 .PHONY: help
 help: ## Show this.
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 .PHONY: run
 run: tools build ## Start a cluster here until Ctrl-C: Consul, the load balancer, three servers (SERVERS=5 make run).
@@ -44,8 +47,8 @@ tools: ## Get HAProxy and Consul if they are missing.
 
 .PHONY: test
 test: TOOLS = haproxy consul chromium
-test: tools ## Everything that must pass: lint, unit, integration.
-	@start=$$(date +%s) && $(MAKE) --no-print-directory lint unit integration && \
+test: tools ## Everything that must pass: lint, unit, test-ibmmq, integration.
+	@start=$$(date +%s) && $(MAKE) --no-print-directory lint unit test-ibmmq integration && \
 		echo "== test: all passed in $$(($$(date +%s) - start)) s"
 
 .PHONY: lint
@@ -55,6 +58,11 @@ lint: ## Check the format, go vet, staticcheck, and that go.mod is tidy.
 		echo "run \"make format\" for:" $$files; exit 1; fi
 	@go vet ./...
 	@$(lint_tool) staticcheck ./...
+ifeq ($(c_works),yes)
+	@$(standin) && go vet -tags ibmmq ./connectorhost/... && $(lint_tool) staticcheck -tags ibmmq ./connectorhost/...
+else
+	@echo "== lint: WITHOUT THE FILES THAT NEED IBM MQ, for want of a C compiler (apt-get install gcc libc6-dev)"
+endif
 	@go mod tidy -diff
 	@go -C server/example vet ./...
 	@go -C server/example mod tidy -diff
@@ -73,6 +81,15 @@ else
 	@echo "== unit: WITHOUT THE RACE DETECTOR, for want of a C compiler (apt-get install gcc libc6-dev)"
 	@CGO_ENABLED=0 go test $(unit_packages)
 	@CGO_ENABLED=0 go -C server/example test ./...
+endif
+
+.PHONY: test-ibmmq
+test-ibmmq: ## Test IBM MQ connectors through mq-golang, with a stand-in for IBM's library (or IBMMQ_HOST=mq1 …).
+ifeq ($(c_works),yes)
+	@echo "== test-ibmmq: through the real mq-golang, $(if $(IBMMQ_HOST),against $(IBMMQ_HOST),against a stand-in for IBM's library)"
+	@$(standin) && go test -race -parallel 16 -tags ibmmq ./connectorhost/ibmmq/...
+else
+	@echo "== test-ibmmq: NOT RUN, for want of a C compiler (apt-get install gcc libc6-dev)"
 endif
 
 .PHONY: integration

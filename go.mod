@@ -11,6 +11,7 @@ require (
 	github.com/goccy/go-yaml v1.19.2
 	github.com/haproxytech/client-native/v5 v5.1.15
 	github.com/hashicorp/consul/api v1.34.5
+	github.com/ibm-messaging/mq-golang/v5 v5.7.1
 	github.com/mattn/go-isatty v0.0.22
 	github.com/pmezard/go-difflib v1.0.1-0.20181226105442-5d4384ee4fb2
 	github.com/prometheus/client_golang v1.25.0

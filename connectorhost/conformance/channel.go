@@ -61,7 +61,7 @@ func intact(t *testing.T, s *subject) {
 	r.end(t)
 	for i, body := range bodies {
 		m := r.calls.of(body)[0]
-		if m.ID == "" || m.Stable && m.ID != fmt.Sprintf("name-%d", i) || m.Redelivered || m.Attempt != 1 {
+		if m.ID == "" || m.Stable && m.ID != s.named(fmt.Sprintf("name-%d", i)) || m.Redelivered || m.Attempt != 1 {
 			t.Errorf("%d bytes: ID %q (stable: %v), redelivered %v, attempt %d", len(body), m.ID, m.Stable, m.Redelivered, m.Attempt)
 		}
 	}

@@ -60,6 +60,12 @@ type Harness interface {
 	Outgoing(t *testing.T) map[string]any
 }
 
+// Namer is a [Harness] whose broker cannot take any text as a message's name.
+type Namer interface {
+	// Name is the ID with which a message comes that was put, or sent, with one.
+	Name(id string) string
+}
+
 // Parked is a message that was put aside.
 type Parked struct {
 	ID     string
@@ -127,6 +133,14 @@ func decode(t *testing.T, fields map[string]any, more ...map[string]any) *connec
 	d, err := connector.Decode(text)
 	must(t, err)
 	return d
+}
+
+// named is the ID with which a message comes.
+func (s *subject) named(id string) string {
+	if n, renames := s.Harness.(Namer); renames {
+		return n.Name(id)
+	}
+	return id
 }
 
 // can are the capabilities.

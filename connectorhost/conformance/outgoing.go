@@ -67,7 +67,7 @@ func sent(t *testing.T, s *subject) {
 	r.all(t, []string{"one", "two"})
 	r.end(t)
 	o.end()
-	if m := r.calls.of("one")[0]; m.Stable && m.ID != "sent-one" {
+	if m := r.calls.of("one")[0]; m.Stable && m.ID != s.named("sent-one") {
 		t.Errorf("came with the name %q", m.ID)
 	}
 	if counts := o.now().Counts; counts.Sent != 2 || counts.SendFailures != 0 {

@@ -77,8 +77,8 @@ func (s *Sender) serve(ctx context.Context) (worked bool, err error) {
 	}
 	s.status.counts.connects.Add(1)
 	since := time.Now()
-	s.status.enter(Running, "")
 	s.refuse(nil)
+	s.status.enter(Running, "")
 	err = s.sink.Wait(ctx)
 	return time.Since(since) > goodFor, err
 }

@@ -23,6 +23,7 @@ var rules = []rule{
 	{"only server/front knows fasthttp", onlyBelow("github.com/valyala/fasthttp", "server/front")},
 	{"only haproxy/ knows client-native", onlyBelow("github.com/haproxytech/client-native", "haproxy")},
 	{"only connectorhost/zmtp knows the ZeroMQ library", onlyBelow("github.com/go-zeromq/zmq4", "connectorhost/zmtp")},
+	{"only connectorhost/ibmmq knows IBM's client", onlyBelow("github.com/ibm-messaging/mq-golang", "connectorhost/ibmmq")},
 	{"imports run one way", oneWay},
 	{"the root has the agreed folders and files", agreedRoot},
 	{"a folder is named for what it is about", noMiscellany},

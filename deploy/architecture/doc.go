@@ -11,6 +11,7 @@
 //	consul         -> consul/api, which nobody else sees
 //	server/front   -> fasthttp, which nobody else sees
 //	connectorhost/zmtp -> go-zeromq/zmq4, which nobody else sees
+//	connectorhost/ibmmq -> mq-golang, which nobody else sees
 //	deploy, bench  -> each other; they run the programs, they do not import them
 //	deploy/program -> nothing of ours
 //

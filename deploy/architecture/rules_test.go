@@ -33,6 +33,9 @@ func TestEachRuleCatches(t *testing.T) {
 		{"connectorhost/zmtp/a.go", `import "github.com/go-zeromq/zmq4/security/null"`, "", ""},
 		{"connectorhost/zmq/a.go", `import "github.com/go-zeromq/zmq4"`, "only connectorhost/zmtp knows the ZeroMQ library", "connectorhost/zmq/a.go imports github.com/go-zeromq/zmq4"},
 
+		{"connectorhost/ibmmq/mqi/a_test.go", `import "github.com/ibm-messaging/mq-golang/v5/ibmmq"`, "", ""},
+		{"connectorhost/a.go", `import "github.com/ibm-messaging/mq-golang/v5/ibmmq"`, "only connectorhost/ibmmq knows IBM's client", "connectorhost/a.go imports github.com/ibm-messaging/mq-golang/v5/ibmmq"},
+
 		{"lb/a.go", `import ("zatoha/consul"; "zatoha/haproxy/edit"; "zatoha/lb/state"; "zatoha/deploy/program")`, "", ""},
 		{"consul/a_test.go", `import "zatoha/deploy/consultest"`, "", ""},
 		{"connectorhost/zmtp/a_test.go", `import "zatoha/deploy/tools/find"`, "", ""},
