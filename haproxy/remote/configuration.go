@@ -101,12 +101,22 @@ const attempts = 5
 
 // change reads the document, has it edited and posts what came of it.
 func (d *DataPlane) change(ctx context.Context, edited func(document) (post, error)) error {
+	return d.inTurn(ctx, func() error { return d.try(ctx, edited) })
+}
+
+// inTurn waits until nobody else changes the document.
+func (d *DataPlane) inTurn(ctx context.Context, do func() error) error {
 	select {
 	case d.turn <- struct{}{}:
 		defer func() { <-d.turn }()
+		return do()
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for another change of haproxy's configuration: %w", ctx.Err())
 	}
+}
+
+// try makes a change, again if somebody else has changed the document meanwhile.
+func (d *DataPlane) try(ctx context.Context, edited func(document) (post, error)) error {
 	var err error
 	for range attempts {
 		have, readErr := d.read(ctx)

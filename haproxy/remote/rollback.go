@@ -41,8 +41,13 @@ func unversioned(text string) string {
 // Rollback gives our sections the design back that they had before its last change, checked by haproxy on its machine,
 // and reloads HAProxy if it runs. The servers stay as they are now.
 func (d *DataPlane) Rollback(ctx context.Context) error {
+	return d.inTurn(ctx, func() error { return d.rollBack(ctx) })
+}
+
+// rollBack notes what is given up before anybody else may change the document: it could bring it again.
+func (d *DataPlane) rollBack(ctx context.Context) error {
 	var left []edit.Section
-	err := d.change(ctx, func(have document) (post, error) {
+	err := d.try(ctx, func(have document) (post, error) {
 		before, err := d.memory.Before(have.sections)
 		if err != nil {
 			return post{}, err
