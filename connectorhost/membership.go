@@ -132,7 +132,7 @@ func (m *membership) checks(ctx context.Context) {
 	})
 }
 
-// health is a connector's state in Consul's words, and in its own for whoever looks.
+// health is a connector's state in Consul's words, and in its own for whoever looks. One that runs has a reason if it is held up.
 func health(c supervise.Status) (consul.Status, string) {
 	output := string(c.State)
 	if c.Why != "" {
@@ -140,6 +140,9 @@ func health(c supervise.Status) (consul.Status, string) {
 	}
 	switch c.State {
 	case supervise.Running:
+		if c.Why != "" {
+			return consul.Warning, output
+		}
 		return consul.Passing, output
 	case supervise.Failed:
 		return consul.Critical, output
