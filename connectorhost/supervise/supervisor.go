@@ -165,6 +165,7 @@ func (r *run) start(action Action) {
 	}
 	r.children[id] = p
 	r.desk.Started(id, p.cmd.Process.Pid)
+	r.Log.Info().Str("connector", definition.Name).Int("child", id).Int("pid", p.cmd.Process.Pid).Uint64("epoch", r.epoch).Msg("a child has started")
 	first := Order{Definition: &definition, Shared: r.Shared, Epoch: r.epoch, ValidUntil: r.until.Load()}
 	r.lives.Go(func() { p.write(first, r.until.Load) })
 	r.lives.Go(func() {
