@@ -104,7 +104,7 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 	if runErr == nil && takeover.Matches(f.Only) {
 		var outcome takeover.Outcome
 		outcome, runErr = takeover.Run(ctx, takeover.Options{
-			Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, Short: f.Short, Only: f.Only, Progress: os.Stdout,
+			Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, RabbitMQ: findRabbitMQ(), Short: f.Short, Only: f.Only, Progress: os.Stdout,
 		})
 		results = append(results, outcome.Results...)
 	}

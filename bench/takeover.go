@@ -9,7 +9,17 @@ import (
 	"github.com/rs/zerolog"
 
 	"zatoha/bench/takeover"
+	"zatoha/deploy/tools/find"
 )
+
+// findRabbitMQ is the path of RabbitMQ's start script, or "", said aloud.
+func findRabbitMQ() string {
+	path, err := find.FindRabbitMQ()
+	if err != nil {
+		fmt.Println("the storm of AMQP messages is left out:", err)
+	}
+	return path
+}
 
 type takeoverCommand struct {
 	Trials int    `short:"n" help:"Trials of each scenario; 0 for each scenario's own number, 30 for most."`
@@ -27,7 +37,7 @@ func (t *takeoverCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar)
 		return err
 	}
 	outcome, runErr := takeover.Run(ctx, takeover.Options{
-		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, Trials: t.Trials, Short: t.Short, Only: t.Only, Progress: os.Stdout,
+		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, RabbitMQ: findRabbitMQ(), Trials: t.Trials, Short: t.Short, Only: t.Only, Progress: os.Stdout,
 	})
 	if len(outcome.Results) > 0 {
 		path, err := takeover.Report(outcome, circumstances(ctx, found)).Write(g.Out, "takeover")
@@ -40,6 +50,9 @@ func (t *takeoverCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar)
 		return runErr
 	}
 	passed, text := takeover.Summary(outcome)
+	for _, storm := range outcome.Totals.Storms {
+		fmt.Println("the storm:", storm)
+	}
 	g.verdict(passed, "takeover: %s", text)
 	return nil
 }

@@ -143,6 +143,7 @@ func (t *Totals) add(s *scene) {
 	for _, r := range runs {
 		epochs[r.Epoch] = true
 	}
+	t.Storms = append(t.Storms, s.storms...)
 	t.Runs += len(runs)
 	t.Tenures += len(epochs)
 	t.Messages += len(s.effects)

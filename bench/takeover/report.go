@@ -52,6 +52,9 @@ func Report(o Outcome, circumstances string) *report.Page {
 	page.Paragraph(fmt.Sprintf("%s. A run is a process that was told to receive, from then until it was gone, to the millisecond; a "+
 		"fault is two runs of a connector at once, an epoch that sinks or that two hosts share, or a message that came under an "+
 		"epoch when a later one had come already.", o.Totals))
+	for _, storm := range o.Totals.Storms {
+		page.Paragraph("The storm: " + storm + ".")
+	}
 	lines := slices.Concat(faults.Shortfalls(o.Results), o.Totals.Faults)
 	page.Section("What fell short")
 	for _, line := range lines {

@@ -40,9 +40,9 @@ func (s scenario) passLine() string {
 
 // chosen are the scenarios that the options ask for.
 func chosen(o Options) []scenario {
-	n, spell, outage := 30, 30*time.Second, 60*time.Second
+	n, spell, outage, messages := 30, 30*time.Second, 60*time.Second, 100_000
 	if o.Short {
-		n, spell, outage = 2, 3*time.Second, 3*time.Second
+		n, spell, outage, messages = 2, 3*time.Second, 3*time.Second, 10_000
 	}
 	few := max(n/5, 1)
 	if o.Trials > 0 {
@@ -82,6 +82,13 @@ func chosen(o Options) []scenario {
 			name: "connector-consul-pause", does: fmt.Sprintf("SIGSTOP Consul for %v, then SIGCONT", outage), trials: few, takes: outage + 6*second,
 			fault: pauseConsul(outage), more: "all stop ≤ 1 s, all consume ≤ 5 s after it goes on",
 		},
+	}
+	if o.RabbitMQ != "" {
+		all = append(all, scenario{
+			name: "connector-storm", trials: 1, takes: time.Duration(messages)*batchEvery/batch + 20*second, fault: storm(o.RabbitMQ, messages),
+			does: fmt.Sprintf("%d messages by AMQP, while hosts, the connector's process and servers are killed and RabbitMQ is restarted by turns", messages),
+			more: "0 lost; no more run twice than were in flight at the faults",
+		})
 	}
 	return slices.DeleteFunc(all, func(s scenario) bool { return !strings.Contains(s.name, o.Only) })
 }

@@ -32,7 +32,8 @@ type scene struct {
 	dir     string
 	keep    bool // the folder, with the logs
 	names   []string
-	sources []int // ports of the feed
+	sources []int    // ports of the feed
+	places  []string // of the servers
 	servers []*cluster.Process
 	notes   []*tail
 	hosts   []*connectorHost
@@ -41,6 +42,7 @@ type scene struct {
 	unwatch context.CancelFunc
 	effects []history.Effect // that have been read
 	version int              // of the definitions
+	storms  []string         // what became of them
 }
 
 // connectorHost is one of the hosts, whether it runs or not.
@@ -93,14 +95,17 @@ func build(ctx context.Context, o Options) (_ *scene, err error) {
 
 // startServer starts a server that notes what it is called with.
 func (s *scene) startServer(i int, address string) error {
-	name := fmt.Sprintf("server-%d", i+1)
-	file := filepath.Join(s.dir, name+".notes")
-	p, err := s.Launch(name, filepath.Join(s.options.Bin, "recorder"), file, "--listen="+address, "--invoke-token="+token)
-	if err != nil {
-		return err
-	}
-	s.servers, s.notes = append(s.servers, p), append(s.notes, &tail{path: file})
-	return nil
+	s.places, s.servers = append(s.places, address), append(s.servers, nil)
+	s.notes = append(s.notes, &tail{path: filepath.Join(s.dir, fmt.Sprintf("server-%d.notes", i+1))})
+	return s.launchServer(i)
+}
+
+// launchServer starts a server that does not run.
+func (s *scene) launchServer(i int) (err error) {
+	s.servers[i], err = s.Launch(
+		fmt.Sprintf("server-%d", i+1), filepath.Join(s.options.Bin, "recorder"), s.notes[i].path, "--listen="+s.places[i], "--invoke-token="+token,
+	)
+	return err
 }
 
 // connect defines the connectors and begins to send to them.
@@ -294,7 +299,9 @@ func (s *scene) close(ctx context.Context) error {
 		errs = append(errs, s.witness.close())
 	}
 	for _, p := range s.servers {
-		p.Kill()
+		if p != nil {
+			p.Kill()
+		}
 	}
 	for _, h := range s.hosts {
 		if h.wire != nil {

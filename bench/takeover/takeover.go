@@ -25,6 +25,7 @@ type Options struct {
 	Bin      string // folder with our programs, and the recorder
 	Consul   string // path of Consul
 	HAProxy  string // path of HAProxy
+	RabbitMQ string // path of its own start script; "": the storm is left out
 	Trials   int    // of each scenario; 0 for its own number
 	Short    bool   // two trials, and shorter faults
 	Only     string // the scenarios whose names contain it; "" for all
@@ -41,14 +42,15 @@ type Outcome struct {
 type Totals struct {
 	Runs, Messages, Repeated, Tenures int
 	Faults                            []string // of the histories, of which there should be none
+	Storms                            []string // what became of each
 }
 
 // Matches says whether there is a scenario with that in its name.
-func Matches(only string) bool { return len(chosen(Options{Only: only})) > 0 }
+func Matches(only string) bool { return len(chosen(Options{Only: only, RabbitMQ: "there"})) > 0 }
 
 // Names are those of the scenarios.
 func Names() (names []string) {
-	for _, s := range chosen(Options{}) {
+	for _, s := range chosen(Options{RabbitMQ: "there"}) {
 		names = append(names, s.name)
 	}
 	return names

@@ -132,12 +132,43 @@ func TestANoteIsReadOrRefused(t *testing.T) {
 	}
 }
 
+func TestAStormThatLosesOrRepeatsMessagesFallsShort(t *testing.T) {
+	for _, c := range []struct {
+		arrived, repeated int
+		want              string
+	}{
+		{1000, 40, ""},
+		{998, 0, "2 of 1000 messages are lost"},
+		{1000, 41, "41 messages ran twice, with 40 in flight at the faults"},
+	} {
+		p := &play{scene: &scene{}}
+		p.weigh(&publisher{messages: 1000}, 2, c.arrived, c.repeated)
+		if got := strings.Join(p.trial.Failures, "; "); got != c.want || len(p.storms) != 1 {
+			t.Errorf("%d arrived, %d repeated: %q, %q", c.arrived, c.repeated, got, p.storms)
+		}
+	}
+}
+
+func TestAStormIsCountedByItsMessages(t *testing.T) {
+	p := &play{scene: &scene{effects: []history.Effect{
+		{Connector: stormy, Message: "storm-0"},
+		{Connector: "c-1", Message: "storm-0"},
+		{Connector: stormy, Message: "storm-0"},
+		{Connector: stormy, Message: "storm-1"},
+		{Connector: stormy, Message: "storm-1"},
+	}}}
+	arrived, repeated, err := p.calm(t.Context(), &publisher{messages: 2, resent: map[string]bool{"storm-1": true}})
+	if err != nil || arrived != 2 || repeated != 1 {
+		t.Errorf("%d arrived, %d repeated, %v", arrived, repeated, err)
+	}
+}
+
 func TestScenariosAreChosenByName(t *testing.T) {
 	if !Matches("") || !Matches("connector") || !Matches("kill-child") || Matches("kill-get") {
 		t.Errorf("%q", Names())
 	}
-	for _, s := range chosen(Options{Short: true}) {
-		if s.trials > 2 || s.takes > 10*time.Second {
+	for _, s := range chosen(Options{Short: true, RabbitMQ: "there"}) {
+		if s.trials > 2 || s.takes > 40*time.Second {
 			t.Errorf("%s is not short", s.name)
 		}
 	}
