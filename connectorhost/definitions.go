@@ -85,14 +85,15 @@ type refusal struct {
 
 // catalog is what the definitions under the cluster's prefix come to.
 type catalog struct {
+	read    bool              // at least once
 	good    map[string]parsed // by name, the last good one of each key that is there
 	refused []refusal
 }
 
-// read makes the next catalog of the pairs that there are now. A definition that is refused leaves the last good one in
+// reread makes the next catalog of the pairs that there are now. A definition that is refused leaves the last good one in
 // force.
-func (c catalog) read(prefix string, pairs []consul.Pair) catalog {
-	next := catalog{good: map[string]parsed{}}
+func (c catalog) reread(prefix string, pairs []consul.Pair) catalog {
+	next := catalog{read: true, good: map[string]parsed{}}
 	for _, pair := range pairs {
 		name := strings.TrimPrefix(pair.Key, prefix)
 		if name == "" || strings.HasSuffix(name, "/") {

@@ -87,6 +87,7 @@ func (h *host) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /connectors", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, h.report()) })
 	mux.HandleFunc("POST /move", h.move)
+	mux.Handle("POST /outgoing/{name}", h.sends)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(h.metrics(), promhttp.HandlerOpts{}))
 	return mux
 }

@@ -20,12 +20,15 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"zatoha/connectorhost/connector"
 	"zatoha/connectorhost/supervise"
 )
 
 // TestMain lets the test binary play the connector host, and its children, with a kind of the tests' own.
 func TestMain(m *testing.M) {
 	kinds["test"] = kind{Read: readTest, Work: workTest}
+	connector.Register("file", decodeFile)
+	kinds["file"] = kind{Read: readConnector, Work: workConnector}
 	if os.Getenv("CONNECTORHOST_TEST_PROCESS") != "" {
 		main()
 	}

@@ -19,11 +19,7 @@ const (
 )
 
 // shared is what children get besides their definitions. A token that has changed in its file counts without a restart.
-func (s *settings) shared() (json.RawMessage, error) {
-	token, err := s.token()
-	if err != nil {
-		return nil, err
-	}
+func (s *settings) shared(token string) (json.RawMessage, error) {
 	// A child gives back what is unfinished before its parent loses patience with it.
 	return json.Marshal(shared{InvokeURL: s.InvokeURL, Token: token, Drain: s.DrainTimeout / 4 * 3})
 }

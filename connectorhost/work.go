@@ -52,7 +52,7 @@ func workConnector(ctx context.Context, job *supervise.Job, log zerolog.Logger) 
 	if d.Role == connector.Channel {
 		err = runChannel(ctx, job, d, common, options)
 	} else {
-		err = runOutgoing(ctx, d, options)
+		err = runOutgoing(ctx, job, d, options)
 	}
 	stop()
 	listening.Wait()
@@ -80,13 +80,13 @@ func runChannel(ctx context.Context, job *supervise.Job, d *connector.Definition
 	}), options)
 }
 
-// runOutgoing keeps the connector connected.
-func runOutgoing(ctx context.Context, d *connector.Definition, options connector.Options) error {
+// runOutgoing keeps the connector connected, and sends what the host hands it.
+func runOutgoing(ctx context.Context, job *supervise.Job, d *connector.Definition, options connector.Options) error {
 	sender, err := connector.NewSender(d, options)
 	if err != nil {
 		return err
 	}
-	return sender.Run(ctx)
+	return serveSends(ctx, job, sender)
 }
 
 // reporter tells the parent what a connector does, in the parent's words.

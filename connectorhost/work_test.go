@@ -181,7 +181,7 @@ func TestAChannelThatIsToldOfALaterEpochStops(t *testing.T) {
 
 func TestTheTokenIsNowhereInWhatAHostShows(t *testing.T) {
 	s := settings{InvokeURL: "http://127.0.0.1:1", InvokeToken: "0123456789abcdef-secret", DrainTimeout: 4 * time.Second}
-	text, err := s.shared()
+	text, err := s.shared(s.InvokeToken)
 	if err != nil {
 		t.Fatal(err)
 	}
