@@ -29,7 +29,7 @@ help: ## Show this.
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 .PHONY: run
-run: tools build ## Start a cluster here until Ctrl-C: Consul, the load balancer, three servers (SERVERS=5 make run).
+run: tools build ## Start a cluster here until Ctrl-C: Consul, the load balancer, servers, connector hosts (SERVERS=5 make run).
 	@go build -o bin/ ./deploy/local
 	@exec bin/local
 

@@ -126,7 +126,7 @@ func (m *membership) checks(ctx context.Context) {
 				continue
 			}
 			delete(told, c.Name) // most likely it is just being registered
-			if !failing && time.Since(c.Since) > connectorTTL {
+			if !failing && ctx.Err() == nil && time.Since(c.Since) > connectorTTL {
 				m.host.log.Warn().Err(err).Msg("Consul cannot be told how the connectors do")
 				failing = true
 			}

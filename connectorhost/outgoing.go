@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,13 +9,11 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
-	"zatoha/connectorhost/connector"
 	"zatoha/connectorhost/supervise"
 )
 
@@ -294,32 +290,4 @@ func (o *outgoing) send(ctx context.Context, m message) reply {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTime)
 	defer cancel()
 	return l.send(ctx, m.header, m.body)
-}
-
-// tokenGuard compares tokens. One that has changed in its file counts after a second.
-type tokenGuard struct {
-	secret connector.Secret
-
-	mu    sync.Mutex
-	until time.Time
-	sum   [sha256.Size]byte
-}
-
-// check says whether there is a token, and whether a header has the same one.
-func (g *tokenGuard) check(authorization string) (set, same bool, err error) {
-	if g.secret.IsZero() {
-		return false, false, nil
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if now := time.Now(); now.After(g.until) {
-		token, err := g.secret.Reveal()
-		if err != nil {
-			return true, false, err
-		}
-		g.sum, g.until = sha256.Sum256([]byte(token)), now.Add(time.Second)
-	}
-	scheme, token, _ := strings.Cut(authorization, " ")
-	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	return true, strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], g.sum[:]) == 1, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -171,8 +172,10 @@ func TestServicesSendByTheActiveHost(t *testing.T) {
 	}
 
 	t.Log("another host takes over")
+	begun := time.Now()
 	active.stop()
 	next, _ := w.active(r.Epoch, 1)
+	t.Logf("another host sends %v after this one was asked to stop", time.Since(begun).Round(time.Millisecond))
 	expect(next.address, "orders", nil, "four", "200   {")
 }
 

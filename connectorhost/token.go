@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"time"
 
 	"zatoha/connectorhost/connector"
 	"zatoha/deploy/program"
@@ -77,4 +81,32 @@ func readToken(path string) (string, error) {
 		err = fmt.Errorf("%s has more than %d bytes", path, longestToken)
 	}
 	return strings.TrimRight(string(text), "\r\n"), err
+}
+
+// tokenGuard compares tokens. One that has changed in its file counts after a second.
+type tokenGuard struct {
+	secret connector.Secret
+
+	mu    sync.Mutex
+	until time.Time
+	sum   [sha256.Size]byte
+}
+
+// check says whether there is a token, and whether a header has the same one.
+func (g *tokenGuard) check(authorization string) (set, same bool, err error) {
+	if g.secret.IsZero() {
+		return false, false, nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if now := time.Now(); now.After(g.until) {
+		token, err := g.secret.Reveal()
+		if err != nil {
+			return true, false, err
+		}
+		g.sum, g.until = sha256.Sum256([]byte(token)), now.Add(time.Second)
+	}
+	scheme, token, _ := strings.Cut(authorization, " ")
+	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	return true, strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], g.sum[:]) == 1, nil
 }
