@@ -32,7 +32,7 @@ help: ## Show this.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 .PHONY: run
-run: tools build ## Start a cluster here until Ctrl-C: Consul, the load balancer, three servers (SERVERS=5 make run).
+run: tools build ## Start a cluster here until Ctrl-C: Consul, the load balancer, servers, connector hosts (SERVERS=5 make run).
 	@go build -o bin/ ./deploy/local
 	@exec bin/local
 
@@ -112,13 +112,13 @@ fuzz: ## Fuzz each fuzz target for 20 seconds.
 .PHONY: faults
 faults: tools build ## Break the cluster under load and count what clients notice (SHORT=1 for 2.5 minutes, ONLY=kill for some).
 	@bin/tools consul-template || echo "== faults: WITHOUT THE PEER, for want of consul-template"
-	@go build -o bin/ ./bench
+	@go build -o bin/ ./bench ./bench/takeover/recorder
 	@exec bin/bench faults $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: bench
-bench: tools build ## Measure propagation, throughput, latency and scale; the reports go to bin/reports.
-	@go build -o bin/ ./bench
-	@failed=0; for figures in propagation throughput latency scale; do bin/bench $$figures || failed=1; done; exit $$failed
+bench: tools build ## Measure propagation, throughput, latency, scale and takeover; the reports go to bin/reports.
+	@go build -o bin/ ./bench ./bench/takeover/recorder
+	@failed=0; for figures in propagation throughput latency scale takeover; do bin/bench $$figures || failed=1; done; exit $$failed
 
 .PHONY: cover
 cover: ## Say how much of the code the unit tests run.

@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"zatoha/bench/faults"
+	"zatoha/bench/takeover"
 	"zatoha/deploy/program"
 	"zatoha/deploy/tools/find"
 )
@@ -36,6 +37,7 @@ type grammar struct {
 	Propagation propagationCommand `cmd:"" help:"How fast a change in Consul reaches clients."`
 	Throughput  throughputCommand  `cmd:"" help:"What it carries, beside a static HAProxy."`
 	Latency     latencyCommand     `cmd:"" help:"How long an answer takes at fixed rates, beside a static HAProxy."`
+	Takeover    takeoverCommand    `cmd:"" help:"For how long connectors receive nothing when hosts fail, and whether ever two do."`
 	Scale       scaleCommand       `cmd:"" help:"Changes and memory with thousands of instances."`
 	Upstream    upstreamCommand    `cmd:"" hidden:"" help:"An HTTP server that records what it executes; the faults are played with it."`
 
@@ -91,10 +93,21 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 	if err != nil && !f.Short {
 		fmt.Println("slow clients are our own alone: there is no slowhttptest in PATH (apt-get install slowhttptest)")
 	}
-	results, runErr := faults.Run(ctx, faults.Options{
-		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, ConsulTemplate: found.consulTemplate, SlowHTTPTest: slowHTTPTest,
-		Upstream: []string{self, "upstream"}, Short: f.Short, Only: f.Only, LBArgs: f.LBArg, Progress: os.Stdout,
-	})
+	var results []faults.Result
+	var runErr error
+	if faults.Matches(f.Only) || !takeover.Matches(f.Only) {
+		results, runErr = faults.Run(ctx, faults.Options{
+			Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, ConsulTemplate: found.consulTemplate, SlowHTTPTest: slowHTTPTest,
+			Upstream: []string{self, "upstream"}, Short: f.Short, Only: f.Only, LBArgs: f.LBArg, Progress: os.Stdout,
+		})
+	}
+	if runErr == nil && takeover.Matches(f.Only) {
+		var outcome takeover.Outcome
+		outcome, runErr = takeover.Run(ctx, takeover.Options{
+			Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, RabbitMQ: findRabbitMQ(), Short: f.Short, Only: f.Only, Progress: os.Stdout,
+		})
+		results = append(results, outcome.Results...)
+	}
 	if len(results) > 0 {
 		path, err := faults.Report(results, circumstances(ctx, found)).Write(g.Out, "faults")
 		if err != nil {

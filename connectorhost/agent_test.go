@@ -284,20 +284,25 @@ func TestWhatAHostSaysOfItsConnectors(t *testing.T) {
 	shown := ""
 	eventually(t, "checks", func() bool {
 		var entries []struct {
-			Service struct{ Tags []string }
-			Checks  []struct{ CheckID, Status, Output string }
+			Service struct {
+				Tags []string
+				Meta map[string]string
+			}
+			Checks []struct{ CheckID, Status, Output string }
 		}
 		w.agent.Call(http.MethodGet, "/v1/health/service/zato-connectorhost", nil, &entries)
 		tags, checks := map[string]int{}, map[string]string{}
+		epochs := ""
 		for _, e := range entries {
 			tags[strings.Join(e.Service.Tags, ",")]++
+			epochs += e.Service.Meta["epoch"]
 			for _, c := range e.Checks {
 				checks[c.CheckID] = c.Status + " " + c.Output
 			}
 		}
-		shown = fmt.Sprint(tags, checks)
+		shown = fmt.Sprint(tags, epochs, checks)
 		prefix := "service:" + active.id + ":connector:"
-		return tags["active"] == 1 && tags["standby"] == 2 && checks[prefix+"orders"] == "passing running" &&
+		return tags["active"] == 1 && epochs == fmt.Sprint(r.Epoch) && tags["standby"] == 2 && checks[prefix+"orders"] == "passing running" &&
 			checks[prefix+"sad"] == "critical failed: no such queue: declare it"
 	}, func() string { return shown })
 

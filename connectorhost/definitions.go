@@ -21,6 +21,7 @@ const maxDefinition = 1 << 20
 // parsed is a definition that was accepted.
 type parsed struct {
 	supervise.Definition
+	about  traits
 	active bool
 }
 
@@ -51,8 +52,10 @@ func parse(text []byte, name string) (parsed, error) {
 	refuse(name != "" && common.Name != name, "name: %q: the key says %q, and both must be the same", common.Name, name)
 	kind, known := kinds[common.Kind]
 	refuse(!known, "kind: %q: must be one of those that this program was built with: %s", common.Kind, kindNames())
+	var about traits
 	if known {
-		if err := kind.Validate(text); err != nil {
+		var err error
+		if about, err = kind.Read(text); err != nil {
 			faults = append(faults, err)
 		}
 	}
@@ -66,8 +69,9 @@ func parse(text []byte, name string) (parsed, error) {
 	sum := sha256.Sum256(compact.Bytes())
 	return parsed{
 		Definition: supervise.Definition{
-			Name: common.Name, Kind: common.Kind, JSON: compact.Bytes(), Hash: hex.EncodeToString(sum[:8]), Beside: kind.Beside,
+			Name: common.Name, Kind: common.Kind, JSON: compact.Bytes(), Hash: hex.EncodeToString(sum[:8]), Beside: about.Beside,
 		},
+		about:  about,
 		active: common.IsActive == nil || *common.IsActive,
 	}, nil
 }
@@ -81,14 +85,15 @@ type refusal struct {
 
 // catalog is what the definitions under the cluster's prefix come to.
 type catalog struct {
+	read    bool              // at least once
 	good    map[string]parsed // by name, the last good one of each key that is there
 	refused []refusal
 }
 
-// read makes the next catalog of the pairs that there are now. A definition that is refused leaves the last good one in
+// reread makes the next catalog of the pairs that there are now. A definition that is refused leaves the last good one in
 // force.
-func (c catalog) read(prefix string, pairs []consul.Pair) catalog {
-	next := catalog{good: map[string]parsed{}}
+func (c catalog) reread(prefix string, pairs []consul.Pair) catalog {
+	next := catalog{read: true, good: map[string]parsed{}}
 	for _, pair := range pairs {
 		name := strings.TrimPrefix(pair.Key, prefix)
 		if name == "" || strings.HasSuffix(name, "/") {
@@ -109,14 +114,32 @@ func (c catalog) read(prefix string, pairs []consul.Pair) catalog {
 	return next
 }
 
-// active are the definitions that are to run, by name.
+// active are the definitions that are to run here, by name.
 func (c catalog) active() []supervise.Definition {
 	var all []supervise.Definition
 	for _, definition := range c.good {
-		if definition.active {
+		if definition.active && !definition.about.InServers {
 			all = append(all, definition.Definition)
 		}
 	}
 	slices.SortFunc(all, func(a, b supervise.Definition) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+// elsewhere is a connector that this host does not run.
+type elsewhere struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"`
+}
+
+// inServers are the connectors that each server runs for itself, by name.
+func (c catalog) inServers() []elsewhere {
+	all := []elsewhere{}
+	for _, definition := range c.good {
+		if definition.active && definition.about.InServers {
+			all = append(all, elsewhere{definition.Name, definition.Kind})
+		}
+	}
+	slices.SortFunc(all, func(a, b elsewhere) int { return cmp.Compare(a.Name, b.Name) })
 	return all
 }

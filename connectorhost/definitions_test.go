@@ -17,7 +17,7 @@ func TestDefinitionsThatAreRefusedSayWhy(t *testing.T) {
 		{`{"name": "a", "kind": "test", "is_active": "yes"}`, "is_active: is a string, want a bool"},
 		{`{}`, "name: \"\": must be of letters"},
 		{`{"name": "b", "kind": "test", "log": "x"}`, `name: "b": the key says "a"`},
-		{`{"name": "a", "kind": "smtp"}`, `kind: "smtp": must be one of those that this program was built with: test`},
+		{`{"name": "a", "kind": "smtp"}`, `kind: "smtp": must be one of those that this program was built with: amqp, file, test, zmq`},
 		{`{"name": "a", "kind": "test"}`, "log: is empty"},
 		{strings.Repeat(" ", maxDefinition) + `{}`, "more than"},
 	} {
@@ -55,15 +55,15 @@ func TestARefusedDefinitionLeavesTheLastGoodOneInForce(t *testing.T) {
 		return strings.Join(text, ", ")
 	}
 	const a, b = `{"name":"a","kind":"test","log":"x"}`, `{"name":"b","kind":"test","log":"x","is_active":false}`
-	c := catalog{}.read(prefix, []consul.Pair{pair("", ""), pair("b", b), pair("a", a), pair("bad", "{")})
+	c := catalog{}.reread(prefix, []consul.Pair{pair("", ""), pair("b", b), pair("a", a), pair("bad", "{")})
 	if got := names(c.active()); got != "a "+a || len(c.good) != 2 || len(c.refused) != 1 || c.refused[0].Name != "bad" || c.refused[0].Kept {
 		t.Errorf("%q, refused %+v", got, c.refused)
 	}
-	c = c.read(prefix, []consul.Pair{pair("a", `{"name":"a"}`), pair("b", strings.Replace(b, "false", "true", 1))})
+	c = c.reread(prefix, []consul.Pair{pair("a", `{"name":"a"}`), pair("b", strings.Replace(b, "false", "true", 1))})
 	if got := names(c.active()); !strings.HasPrefix(got, "a "+a+", b ") || len(c.refused) != 1 || !c.refused[0].Kept || strings.Contains(c.refused[0].Reason, "\n") {
 		t.Errorf("%q, refused %+v", got, c.refused)
 	}
-	if c = c.read(prefix, nil); len(c.active())+len(c.good)+len(c.refused) != 0 {
+	if c = c.reread(prefix, nil); len(c.active())+len(c.good)+len(c.refused) != 0 {
 		t.Errorf("%+v", c)
 	}
 }

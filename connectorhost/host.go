@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ type host struct {
 	address string // where others reach it
 	log     zerolog.Logger
 	began   time.Time
+	sends   *outgoing
 
 	mu         sync.Mutex
 	lease      consul.LeaseState
@@ -27,14 +29,17 @@ type host struct {
 	connectors []supervise.Status
 	catalog    catalog
 	hosts      []consul.Instance
+	links      map[int]*link // of children, by their process IDs
 	changed    chan struct{} // closed at the next change of what concerns Consul or the supervisor
 }
 
 func newHost(s settings, address string, log zerolog.Logger) *host {
-	return &host{
-		settings: s, address: address, log: log, began: time.Now(), changed: make(chan struct{}),
+	h := &host{
+		settings: s, address: address, log: log, began: time.Now(), changed: make(chan struct{}), links: map[int]*link{},
 		lease: consul.LeaseState{Role: consul.Standby}, catalog: catalog{good: map[string]parsed{}},
 	}
+	h.sends = newOutgoing(h)
+	return h
 }
 
 // change changes something, and wakes whoever waits for changes.
@@ -85,7 +90,7 @@ func (h *host) defined(o consul.TreeObservation) {
 	var before, refused []refusal
 	h.change(func() {
 		before = h.catalog.refused
-		h.catalog = h.catalog.read(prefix, o.Pairs)
+		h.catalog = h.catalog.reread(prefix, o.Pairs)
 		refused = h.catalog.refused
 	})
 	for _, r := range refused {
@@ -113,7 +118,7 @@ func (h *host) hold(supervisor *supervise.Supervisor, tenure *consul.Tenure) {
 	supervisor.Run(tenure, tenure.Epoch, definitions)
 	close(ended)
 	feeding.Wait()
-	h.change(func() { h.tenure = nil })
+	h.change(func() { h.tenure, h.links = nil, map[int]*link{} })
 }
 
 // feed hands on each set of definitions that differs from the one before.
@@ -137,6 +142,13 @@ func (h *host) feed(definitions chan<- []supervise.Definition, ended <-chan stru
 			return
 		}
 	}
+}
+
+// linked is told of the connection to a child that was started.
+func (h *host) linked(pid int, connection net.Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.links[pid] = newLink(connection)
 }
 
 // supervised is told the state of the connectors.

@@ -36,6 +36,7 @@ type report struct {
 	Holder     consul.Holder      `json:"holder"`          // who holds it, or held it last
 	Error      string             `json:"error,omitempty"` // what keeps the host from its role
 	Connectors []supervise.Status `json:"connectors"`      // those that run here
+	InServers  []elsewhere        `json:"in_servers"`      // those that each server runs for itself
 	Refused    []refusal          `json:"refused"`
 	Hosts      []standing         `json:"hosts"`
 }
@@ -62,6 +63,7 @@ func (h *host) report() report {
 			r.Epoch = h.tenure.Epoch
 		}
 		r.Connectors = append(r.Connectors, h.connectors...)
+		r.InServers = h.catalog.inServers()
 		r.Refused = append(r.Refused, h.catalog.refused...)
 		for _, i := range h.hosts {
 			active := r.Held && r.Holder.Host == i.ID
@@ -85,6 +87,7 @@ func (h *host) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /connectors", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, h.report()) })
 	mux.HandleFunc("POST /move", h.move)
+	mux.Handle("POST /outgoing/{name}", h.sends)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(h.metrics(), promhttp.HandlerOpts{}))
 	return mux
 }

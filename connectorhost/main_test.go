@@ -20,12 +20,15 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"zatoha/connectorhost/connector"
 	"zatoha/connectorhost/supervise"
 )
 
 // TestMain lets the test binary play the connector host, and its children, with a kind of the tests' own.
 func TestMain(m *testing.M) {
-	kinds["test"] = kind{Validate: validateTest, Work: workTest, Beside: true}
+	kinds["test"] = kind{Read: readTest, Work: workTest}
+	connector.Register("file", decodeFile)
+	kinds["file"] = kind{Read: readConnector, Work: workConnector}
 	if os.Getenv("CONNECTORHOST_TEST_PROCESS") != "" {
 		main()
 	}
@@ -40,15 +43,15 @@ type testDefinition struct {
 	Mood string `json:"mood,omitempty"`
 }
 
-func validateTest(text json.RawMessage) error {
+func readTest(text json.RawMessage) (traits, error) {
 	var d testDefinition
 	if err := json.Unmarshal(text, &d); err != nil {
-		return err
+		return traits{}, err
 	}
 	if d.Log == "" {
-		return errors.New("log: is empty: name a file")
+		return traits{}, errors.New("log: is empty: name a file")
 	}
-	return nil
+	return traits{Beside: true}, nil
 }
 
 func workTest(_ context.Context, job *supervise.Job, log zerolog.Logger) error {
@@ -221,6 +224,9 @@ func TestBadConfigurationIsOneLineAndStatus2(t *testing.T) {
 		{[]string{"--advertise", "0.0.0.0:80"}, "--advertise: \"0.0.0.0:80\": must name a host"},
 		{[]string{"validate", "/no/such/file"}, "no such file or directory: give a file that can be read"},
 		{[]string{"validate", bad}, bad + `: name: "a b": must be of letters, digits and . _ - and begin with one of the first two; log: is empty: name a file`},
+		{[]string{"--invoke-url", "lb:11223"}, `--invoke-url: "lb:11223": must be like http://HOST:PORT`},
+		{[]string{"--invoke-token-file", "/no/such/file"}, "--invoke-token-file: "},
+		{[]string{"--invoke-token", "short"}, "the token has less than 16 characters: make one by: openssl rand -hex 32"},
 		{[]string{"move", "a b"}, `"a b": must be of letters`},
 		{[]string{"move", "a", "--wait", "0s"}, "--wait: 0s: must be positive"},
 	} {

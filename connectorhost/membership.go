@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -56,10 +57,11 @@ func (m *membership) registration() consul.Registration {
 		TTLs: []consul.TTLCheck{{ID: m.check, Name: "lease", TTL: h.LeaseTTL, DeregisterCriticalAfter: h.DeregisterAfter}},
 	}
 	h.view(func() {
-		if h.lease.Role != consul.Active {
+		if h.lease.Role != consul.Active || h.tenure == nil {
 			return
 		}
 		r.Tags = []string{"active"}
+		r.Meta["epoch"] = strconv.FormatUint(h.tenure.Epoch, 10) // by which servers know the later of two
 		for _, c := range h.connectors {
 			r.TTLs = append(r.TTLs, consul.TTLCheck{
 				ID: m.connectorCheck(c.Name), Name: "connector " + c.Name, TTL: connectorTTL, InitialStatus: consul.Warning,
@@ -79,7 +81,7 @@ func (m *membership) keep(ctx context.Context) error {
 		var last consul.Registration
 		m.host.everChanging(ctx, time.Hour, func() {
 			next := m.registration()
-			if slices.Equal(last.Tags, next.Tags) && slices.Equal(last.TTLs, next.TTLs) {
+			if slices.Equal(last.Tags, next.Tags) && maps.Equal(last.Meta, next.Meta) && slices.Equal(last.TTLs, next.TTLs) {
 				return
 			}
 			select {
@@ -124,7 +126,7 @@ func (m *membership) checks(ctx context.Context) {
 				continue
 			}
 			delete(told, c.Name) // most likely it is just being registered
-			if !failing && time.Since(c.Since) > connectorTTL {
+			if !failing && ctx.Err() == nil && time.Since(c.Since) > connectorTTL {
 				m.host.log.Warn().Err(err).Msg("Consul cannot be told how the connectors do")
 				failing = true
 			}
@@ -132,7 +134,7 @@ func (m *membership) checks(ctx context.Context) {
 	})
 }
 
-// health is a connector's state in Consul's words, and in its own for whoever looks.
+// health is a connector's state in Consul's words, and in its own for whoever looks. One that runs has a reason if it is held up.
 func health(c supervise.Status) (consul.Status, string) {
 	output := string(c.State)
 	if c.Why != "" {
@@ -140,6 +142,9 @@ func health(c supervise.Status) (consul.Status, string) {
 	}
 	switch c.State {
 	case supervise.Running:
+		if c.Why != "" {
+			return consul.Warning, output
+		}
 		return consul.Passing, output
 	case supervise.Failed:
 		return consul.Critical, output

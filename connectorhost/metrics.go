@@ -24,15 +24,17 @@ var (
 	stateDesc    = prometheus.NewDesc(space+"connector_state", "1 for the state that the connector is in.", []string{"connector", "kind", "state"}, nil)
 	restartsDesc = prometheus.NewDesc(space+"connector_restarts_total", "Times that the connector ended by itself.", []string{"connector"}, nil)
 	countersDesc = prometheus.NewDesc(space+"connector_counter", "What the connector counts, since its start.", []string{"connector", "counter"}, nil)
+	rememberDesc = prometheus.NewDesc(space+"outgoing_remembered", "Messages of services that are known to be sent, or on their way.", nil, nil)
 	descriptions = []*prometheus.Desc{
 		activeDesc, epochDesc, heldDesc, failingDesc, restDesc, tenuresDesc, refusedDesc, definedDesc, stateDesc, restartsDesc, countersDesc,
+		rememberDesc,
 	}
 )
 
 // metrics makes the registry of a host.
 func (h *host) metrics() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collector{h})
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collector{h}, h.sends.messages, h.sends.latency)
 	return registry
 }
 
@@ -66,6 +68,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	gauge(failingDesc, one(r.Error != ""))
 	gauge(refusedDesc, float64(len(r.Refused)))
 	gauge(definedDesc, float64(defined))
+	gauge(rememberDesc, float64(c.host.sends.window.len()))
 	count(tenuresDesc, float64(tenures))
 	if !until.IsZero() {
 		gauge(restDesc, max(0, time.Until(until).Seconds()))

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"zatoha/connectorhost/connector"
 	"zatoha/connectorhost/supervise"
 	"zatoha/consul"
 	"zatoha/deploy/program"
@@ -49,9 +50,20 @@ func (r *runCommand) assemble(listener net.Listener, log zerolog.Logger) (*host,
 
 // run lives until ctx ends, or a part fails for good. The lease is given up first, then everything else.
 func (h *host) run(ctx context.Context, agent agent, listener net.Listener, child []string) error {
+	token, err := h.token()
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	h.sends.token.secret = connector.NewSecret(token)
+	common, err := h.shared(token)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	h.log.Info().Stringer("listen", listener.Addr()).Str("version", program.Version()).Str("kinds", kindNames()).Msg("listening")
 	member := newMembership(agent, h)
-	supervisor := supervise.New(supervise.Options{Command: child, Env: childEnv(), Policy: h.policy(), Observe: h.supervised, Log: h.log})
+	supervisor := supervise.New(supervise.Options{
+		Command: child, Env: childEnv(), Shared: common, Policy: h.policy(), Linked: h.linked, Observe: h.supervised, Log: h.log,
+	})
 	lease := consul.Lease{
 		Key: consul.LeaseKey(h.Cluster), Service: h.Service, Host: h.ID, Address: h.address, Check: member.check,
 		TTL: h.LeaseTTL, Beat: h.LeaseBeat, Observe: h.leased,
@@ -77,7 +89,7 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 		agent.Watch(staying, h.Service, h.seen)
 		return nil
 	})
-	err := parts.Wait()
+	err = parts.Wait()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), deregisterTimeout)
 	defer cancel()
 	if failure := agent.Deregister(ending, h.ID); failure != nil {

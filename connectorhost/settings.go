@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"regexp"
 	"time"
@@ -28,6 +29,11 @@ type settings struct {
 	LeaseTTL       time.Duration `name:"lease-ttl" default:"1s" help:"How long the lease outlives its holder; the connectors stop at 80 % of it without a word from Consul."`
 	LeaseBeat      time.Duration `default:"250ms" help:"How often the lease is confirmed; at most a quarter of its TTL."`
 	DrainTimeout   time.Duration `default:"10s" help:"Longest time that a connector which is to stop may take to finish what it has in hand."`
+
+	InvokeURL       string `name:"invoke-url" default:"http://127.0.0.1:11223" help:"Address at which channels call services: the load balancer's front."`
+	InvokeTokenFile string `placeholder:"FILE" help:"File with the token that channels show to servers, and that servers have to show when they send: the same as the servers' --invoke-token-file."`
+	InvokeToken     string `placeholder:"TOKEN" help:"The token itself; others see a command line, so give it by the environment variable."`
+	MaxMessageBytes int64  `default:"16777216" help:"Largest message that services may send; more is answered with 413."`
 
 	DeregisterAfter time.Duration `default:"10m" help:"Consul forgets a host that has been away for so long; at least 1m, 0 for never."`
 }
@@ -53,6 +59,9 @@ func (s *settings) Validate() error {
 	refuse(s.DrainTimeout <= 0, "--drain-timeout: %v: must be positive", s.DrainTimeout)
 	refuse(s.DeregisterAfter != 0 && s.DeregisterAfter < time.Minute, "--deregister-after: %v: must be 0 or at least 1m, Consul is no faster", s.DeregisterAfter)
 	refuse(s.Advertise != "" && program.Unspecified(s.Advertise.Host()), "--advertise: %q: must name a host that others can reach", s.Advertise)
+	refuse(s.MaxMessageBytes < 1 || s.MaxMessageBytes > 1<<30, "--max-message-bytes: %d: must be 1 to 1073741824", s.MaxMessageBytes)
+	base, err := url.Parse(s.InvokeURL)
+	refuse(err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "", "--invoke-url: %q: must be like http://HOST:PORT", s.InvokeURL)
 	return errors.Join(faults...)
 }
 

@@ -93,6 +93,9 @@ func statusText(asked, active report) string {
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", printable(c.Name), printable(c.Kind), c.State, c.PID, since, c.Restarts, printable(c.Why))
 	}
+	for _, c := range active.InServers {
+		fmt.Fprintf(table, "%s\t%s\tin the servers\t-\t-\t-\teach server sends for itself\n", printable(c.Name), printable(c.Kind))
+	}
 	_ = table.Flush()
 	text.Write(rows.Bytes())
 	for _, r := range active.Refused {

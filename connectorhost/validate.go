@@ -24,8 +24,11 @@ func (v *validateCommand) Run() error {
 		return program.BadConfig(v.File, strings.ReplaceAll(err.Error(), "\n", "; "), "")
 	}
 	state := "active"
-	if !definition.active {
+	switch {
+	case !definition.active:
 		state = "not active"
+	case definition.about.InServers:
+		state = "active, run by the servers and not by connector hosts"
 	}
 	fmt.Printf("%s: connector %s of kind %s, %s\n", v.File, definition.Name, definition.Kind, state)
 	return nil

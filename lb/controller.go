@@ -13,6 +13,7 @@ import (
 	"zatoha/consul"
 	"zatoha/deploy/program"
 	"zatoha/lb/admin"
+	"zatoha/lb/connectors"
 	"zatoha/lb/peers"
 	"zatoha/lb/reconcile"
 	"zatoha/lb/state"
@@ -27,6 +28,7 @@ type controller struct {
 	seen         lastSeen
 	loop         *reconcile.Loop
 	peers        *peers.Peers
+	connectors   *connectors.Watcher
 	admin        *admin.Admin
 	log          zerolog.Logger
 }
@@ -44,9 +46,10 @@ func (c *controller) equip(pool state.Pool, r *runCommand) {
 		Propagated: admin.Propagation(registry),
 	})
 	c.peers = peers.New(c.agent, consul.BalancersPrefix(r.Cluster), c.registration.ID, c.applied, c.log)
+	c.connectors = connectors.New(c.agent, r.ConnectorhostService, r.Cluster)
 	c.admin = admin.New(admin.Options{
 		Cluster: r.Cluster, Service: r.Service, Consul: c.agent.Address(), Version: program.Version(),
-		Actions: c.actions(), Peers: c.peers.Report,
+		Actions: c.actions(), Peers: c.peers.Report, Connectors: c.connectors.Report,
 	}, c.loop, c.plane, registry, c.log)
 }
 
@@ -57,6 +60,7 @@ func (c *controller) run(ctx context.Context, listener net.Listener) error {
 	parts.Go(func() error { return c.plane.run(ctx, c.loop.Tell) })
 	parts.Go(func() error { return c.loop.Run(ctx) })
 	parts.Go(func() error { return c.peers.Run(ctx) })
+	parts.Go(func() error { return c.connectors.Run(ctx) })
 	parts.Go(func() error { return c.seen.keep(ctx, func() bool { return c.loop.Report().Consul.Reachable }) })
 	parts.Go(func() error {
 		c.agent.Watch(ctx, c.service, func(seen consul.Observation) { c.loop.Observe(ctx, seen) })

@@ -22,6 +22,8 @@ type settings struct {
 	Service string `default:"zato-server" help:"Consul service that is balanced."`
 	Cluster string `default:"main" help:"Name of the cluster: its keys in Consul begin with zato/<cluster>/."`
 
+	ConnectorhostService string `default:"zato-connectorhost" help:"Consul service of the connector hosts; those of the cluster are shown on the status page."`
+
 	ConsulHTTPAddr string `env:"CONSUL_HTTP_ADDR" default:"127.0.0.1:8500" help:"Consul agent. The other CONSUL_* variables hold too."`
 
 	Slots    int                `default:"10" help:"Server slots to begin with."`
@@ -44,6 +46,7 @@ func (s *settings) Validate() error {
 	}
 	refuse(s.Service == "", "--service: must not be empty")
 	refuse(s.Cluster == "", "--cluster: must not be empty")
+	refuse(s.ConnectorhostService == "", "--connectorhost-service: must not be empty")
 	refuse(s.Slots < 1 || s.Slots > 10000, "--slots: %d: must be 1..10000", s.Slots)
 	refuse(s.Headroom < 0 || s.Headroom > 1000, "--headroom: %d: must be 0..1000", s.Headroom)
 	refuse(s.Guard < 0 || s.Guard > 1, "--guard: %v: must be 0..1", s.Guard)

@@ -100,6 +100,9 @@ func statusText(s admin.Status, colour bool) string {
 	for _, line := range differing {
 		fmt.Fprintf(&text, "%s\n", line)
 	}
+	if s.Connectors != nil {
+		text.WriteString("\n" + connectorText(s, paint))
+	}
 	if len(s.Changes) > 0 {
 		text.WriteString("\n" + changeTable(s))
 	}

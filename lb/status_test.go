@@ -13,6 +13,7 @@ import (
 	"zatoha/deploy/program"
 	"zatoha/haproxy"
 	"zatoha/lb/admin"
+	"zatoha/lb/connectors"
 	"zatoha/lb/reconcile"
 	"zatoha/lb/state"
 )
@@ -62,6 +63,30 @@ LAST CHANGES  CONSUL'S INDEX  WHAT
 	behindAPI.DataPlane = admin.DataPlane{Kind: admin.Remote, Address: "https://lb-1:5555", Reachable: true}
 	if first, _, _ := strings.Cut(statusText(behindAPI, false), "\n"); !strings.HasSuffix(first, "service zato-server, through https://lb-1:5555)") {
 		t.Errorf("printed %q", first)
+	}
+	connecting := someStatus
+	connecting.Connectors = &connectors.Report{
+		Lease: connectors.Lease{Known: true, Held: true, Host: "host-1", Epoch: 7, Since: someStatus.Now.Add(-125 * time.Second)},
+		Hosts: []connectors.Host{{ID: "host-1", Role: connectors.Active}, {ID: "host-2", Role: connectors.Standby}, {ID: "host-3\n", Role: connectors.Away}},
+		Connectors: []connectors.Connector{
+			{Name: "bills", Kind: "zmq", Role: "channel", State: "failed", Why: "address\tin use"},
+			{Name: "orders", Kind: "amqp", Role: "channel", State: "running", InFlight: 3, LastMessage: someStatus.Now.Add(-3 * time.Second), Counts: map[string]int64{"received": 42}},
+		},
+		Refused: []connectors.Refusal{{Name: "odd", Reason: "kind: is missing", Kept: true}},
+	}
+	wantConnectors := strings.TrimLeft(`
+connectors: on host-1, epoch 7, for 2m5s; standby: host-2; away: host-3�
+CONNECTOR  KIND  ROLE     STATE    MESSAGES  IN FLIGHT  LAST MESSAGE  WHY
+bills      zmq   channel  failed   0         0          -             address�in use
+orders     amqp  channel  running  42        3          3s ago
+refused: odd: kind: is missing (the last good one stays)
+`, "\n")
+	if got := statusText(connecting, false); !strings.Contains(got, "\n"+wantConnectors+"\nLAST CHANGES") {
+		t.Errorf("printed\n%s\nwant in it\n%s", got, wantConnectors)
+	}
+	connecting.Connectors.Lease.Held = false
+	if got := statusText(connecting, false); !strings.Contains(got, "connectors: no host is active; standby: host-2") {
+		t.Errorf("printed\n%s", got)
 	}
 	coloured := statusText(someStatus, true)
 	if !strings.HasPrefix(coloured, yellow+"AT RISK"+plain) || !strings.Contains(coloured, red+"slot-002") {

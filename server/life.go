@@ -19,6 +19,7 @@ const (
 	selfCheckTimeout  = 2 * time.Second
 	deregisterTimeout = time.Second
 	informedTimeout   = 5 * time.Second
+	sendOutTimeout    = time.Second
 )
 
 // life is the order in which a server comes and goes. It comes in the order of its fields and leaves the other way

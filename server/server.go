@@ -18,6 +18,7 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 
@@ -30,6 +31,7 @@ import (
 	"zatoha/server/front"
 	"zatoha/server/front/proxy"
 	"zatoha/server/invoke"
+	"zatoha/server/outgoing"
 	"zatoha/server/service"
 	"zatoha/server/tracing"
 )
@@ -81,6 +83,10 @@ func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent
 		watches: []func(context.Context){
 			func(ctx context.Context) { built.channels.follow(ctx, agent, consul.ChannelsPrefix(s.Cluster)) },
 			func(ctx context.Context) { followEpoch(ctx, agent, s.Cluster, built.fence) },
+			func(ctx context.Context) { built.outgoing.Follow(ctx, agent, s.ConnectorService) },
+			func(ctx context.Context) {
+				built.outgoing.FollowDefinitions(ctx, agent, consul.ConnectorsPrefix(s.Cluster), nil)
+			},
 		},
 		informed: built.channels.read,
 		member: &membership{
@@ -102,10 +108,18 @@ type parts struct {
 	front        *front.Front
 	channels     *channels
 	application  *proxy.Proxy // nil if there is none
+	outgoing     *outgoing.Set
 	fence        *invoke.Fence
 	registration consul.Registration
-	close        func() error // when the server has stopped
+	flush        func() error // of what is not sent yet when the server has stopped
 	log          zerolog.Logger
+}
+
+// close ends what the server has beside its life. What its services have sent gets a moment to go out.
+func (p *parts) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), sendOutTimeout)
+	defer cancel()
+	return errors.Join(p.outgoing.Close(ctx), p.flush())
 }
 
 func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error) {
@@ -139,14 +153,17 @@ func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error)
 	channels.log = log.With().Str("id", registration.ID).Logger()
 	registry.MustRegister(channels.collectors()...)
 	built := &parts{
-		channels: channels, application: application, fence: &invoke.Fence{}, registration: registration, log: channels.log, close: func() error { return nil },
+		channels: channels, application: application, fence: &invoke.Fence{}, registration: registration, log: channels.log, flush: func() error { return nil },
 	}
 	options, err := s.tracing(built, registry)
 	if err != nil {
 		return nil, err
 	}
+	built.outgoing = outgoing.New(outgoing.Config{
+		Token: func() (string, error) { return token, nil }, Registry: registry, Log: slog.New(zerolog.NewSlogHandler(built.log)),
+	})
 	options = append(options,
-		front.WithOutgoing(s.outgoing),
+		front.WithOutgoing(built.outgoing),
 		front.WithApplication(application),
 		front.WithRequestLog(front.RequestLog{Every: s.LogRequests, Slow: s.SlowRequest}),
 		front.WithInvocations(&front.Invocations{
@@ -177,7 +194,7 @@ func (s *settings) tracing(built *parts, registry *prometheus.Registry) ([]front
 	if err != nil {
 		return nil, program.BadConfig("--otlp-endpoint", err.Error(), "")
 	}
-	built.close = tracer.Close
+	built.flush = tracer.Close
 	return []front.Option{front.WithTracer(tracer)}, nil
 }
 

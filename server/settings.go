@@ -50,6 +50,7 @@ type settings struct {
 	InvokeTokenFile  string           `placeholder:"FILE" help:"File with the token that connectors must have to call services at /zato/invoke/<service>. Without token and --invoke-listen that path is not there."`
 	InvokeToken      string           `placeholder:"TOKEN" help:"The token itself; others see a command line, so give it by the environment variable."`
 	InvokeListen     program.HostPort `placeholder:"HOST:PORT" help:"Address for the calls of connectors, which are then nowhere else."`
+	ConnectorService string           `default:"zato-connectorhost" help:"Consul service of the connector hosts, by which services send messages to brokers; they are shown the token of invocations."`
 	RememberMessages int              `default:"10000" help:"Most messages of connectors that are remembered, so that one that comes again is answered and not run again."`
 	RememberFor      time.Duration    `default:"10m" help:"How long they are remembered."`
 
@@ -57,7 +58,6 @@ type settings struct {
 
 	services *service.Registry
 	handlers map[string]front.Handler // that channels may name in place of services
-	outgoing service.Outgoings        // nil: none
 }
 
 const (
@@ -70,7 +70,7 @@ var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 // Validate is kong's hook. It reports every fault.
 func (s *settings) Validate() error {
 	var faults []error
-	for _, name := range []struct{ flag, value string }{{"service", s.Service}, {"cluster", s.Cluster}, {"id", s.ID}} {
+	for _, name := range []struct{ flag, value string }{{"service", s.Service}, {"cluster", s.Cluster}, {"id", s.ID}, {"connector-service", s.ConnectorService}} {
 		if !validName.MatchString(name.value) && (name.flag != "id" || name.value != "") {
 			faults = append(faults, fmt.Errorf("--%s: %q: must be of letters, digits and . _ - and begin with one of the first two", name.flag, name.value))
 		}

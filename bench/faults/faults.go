@@ -97,6 +97,11 @@ func Run(ctx context.Context, options Options) ([]Result, error) {
 	return results, errors.Join(err, theatre.close(ctx))
 }
 
+// Matches says whether there is a scenario with that in its name.
+func Matches(only string) bool {
+	return slices.ContainsFunc(Names(), func(name string) bool { return strings.Contains(name, only) })
+}
+
 // Names are those of the scenarios.
 func Names() (names []string) {
 	for _, s := range table(false, "slowhttptest") {

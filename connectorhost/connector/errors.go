@@ -30,6 +30,9 @@ var (
 	// ErrUnavailable, of an [Invoker]: the service was not reached. It does not count as an attempt.
 	ErrUnavailable = errors.New("service unavailable")
 
+	// ErrNotSent, of [Sender.Send]: the broker surely does not have the message.
+	ErrNotSent = errors.New("not sent")
+
 	// ErrFenced, of an [Invoker]: a server knows of a later holder of the lease. [Run] ends with it, at once.
 	ErrFenced = errors.New("fenced by a later holder of the lease")
 )

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ type Job struct {
 	Definition Definition
 	Shared     json.RawMessage // see Options
 	Epoch      uint64
+	Link       net.Conn // to the parent, for what the two have agreed on beside orders and reports
 
 	going    chan struct{}
 	draining chan struct{}
@@ -67,8 +69,11 @@ type permanent struct{ error }
 
 func (p permanent) Unwrap() error { return p.error }
 
-// reports is the descriptor on which a child writes its reports.
-const reports = 3
+// The descriptors that a child has from its parent, beside its input.
+const (
+	reports = 3
+	link    = 4
+)
 
 // ServeChild is the whole life of a process that a [Supervisor] has started. It returns when the work is done. Long
 // before that it ends the process, and whatever the work has started, if the lease has ended or the parent is gone.
@@ -78,7 +83,15 @@ func ServeChild(ctx context.Context, work Work) error {
 		return errors.New("this command is run by the connector host, not by hand")
 	}
 	defer out.Close()
-	return serveChild(ctx, os.Stdin, out, work, die)
+	connection, err := openLink(link)
+	if err != nil {
+		return fmt.Errorf("the connection to the parent: %w", err)
+	}
+	defer connection.Close()
+	return serveChild(ctx, os.Stdin, out, func(ctx context.Context, job *Job) error {
+		job.Link = connection
+		return work(ctx, job)
+	}, die)
 }
 
 // die ends this process and its group, if it leads one, without letting anything finish.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -49,6 +50,7 @@ type process struct {
 	cmd     *exec.Cmd
 	input   *os.File
 	reports *os.File
+	link    net.Conn
 	orders  chan Order    // commands, in order
 	renewed chan struct{} // the lease was extended
 	ended   chan struct{} // closed when it has ended
@@ -66,16 +68,21 @@ func launch(s *spawner, id int, command, env []string) (*process, error) {
 		return nil, errors.Join(err, input.Close())
 	}
 	defer childOut.Close()
+	link, childLink, err := newLink()
+	if err != nil {
+		return nil, errors.Join(err, input.Close(), output.Close())
+	}
+	defer childLink.Close()
 	p := &process{
-		id: id, cmd: exec.Command(command[0], command[1:]...), input: input, reports: output,
+		id: id, cmd: exec.Command(command[0], command[1:]...), input: input, reports: output, link: link,
 		orders: make(chan Order, 4), renewed: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = childIn, os.Stderr, os.Stderr
 	p.cmd.Env = env
-	p.cmd.ExtraFiles = []*os.File{childOut} // descriptor 3
+	p.cmd.ExtraFiles = []*os.File{childOut, childLink} // descriptors 3 and 4
 	p.cmd.SysProcAttr = attributes()
 	if err := s.start(p.cmd); err != nil {
-		return nil, errors.Join(err, input.Close(), output.Close())
+		return nil, errors.Join(err, input.Close(), output.Close(), link.Close())
 	}
 	return p, nil
 }
@@ -151,5 +158,6 @@ func (p *process) live(said func(Report)) (how string) {
 	_ = p.reports.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // what it said last is in the pipe
 	reading.Wait()
 	_ = p.reports.Close()
+	_ = p.link.Close()
 	return p.cmd.ProcessState.String()
 }

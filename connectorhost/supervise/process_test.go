@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -256,4 +257,27 @@ func residentMemory(t *testing.T, pid int) string {
 	_, rest, _ := strings.Cut(string(status), "VmRSS:")
 	line, _, _ := strings.Cut(rest, "\n")
 	return strings.TrimSpace(line)
+}
+
+func TestParentAndChildHaveALinkOfTheirOwnThatEndsWithTheChild(t *testing.T) {
+	s := newStage(t)
+	s.definitions <- []Definition{definition("a", "1", "echo", false, "")}
+	link := <-s.links
+	if err := link.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := link.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	heard := make([]byte, 5)
+	if _, err := io.ReadFull(link, heard); err != nil || string(heard) != "hello" {
+		t.Fatalf("heard %q, %v", heard, err)
+	}
+	child := s.await("a", running("1"))
+	if err := syscall.Kill(child.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := link.Read(heard); err == nil {
+		t.Errorf("read %d bytes of a child that is gone", n)
+	}
 }

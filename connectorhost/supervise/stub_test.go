@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -59,6 +61,15 @@ func play(ctx context.Context, job *Job) error {
 	case "babble":
 		_, err := fmt.Fprintln(os.NewFile(reports, "reports"), "this is no message")
 		return err
+	}
+	if role.Behave == "echo" { // what the parent says on the link, once
+		said := make([]byte, 5)
+		if _, err := io.ReadFull(job.Link, said); err != nil {
+			return err
+		}
+		if _, err := job.Link.Write(said); err != nil {
+			return err
+		}
 	}
 	info := map[string]string{"epoch": fmt.Sprint(job.Epoch)}
 	if role.Behave == "spawn" {
@@ -166,20 +177,21 @@ type stage struct {
 	tenure      *stubTenure
 	definitions chan []Definition
 	statuses    chan []Status
+	links       chan net.Conn
 	last        []Status
 	done        chan struct{}
 }
 
 func newStage(t *testing.T) *stage {
 	s := &stage{
-		t: t, tenure: newStubTenure(), definitions: make(chan []Definition), statuses: make(chan []Status, 10_000),
+		t: t, tenure: newStubTenure(), definitions: make(chan []Definition), statuses: make(chan []Status, 10_000), links: make(chan net.Conn, 100),
 		done: make(chan struct{}),
 	}
 	policy := DefaultPolicy()
 	policy.Drain = time.Second
 	supervisor := New(Options{
 		Command: []string{os.Args[0], "play-child"}, Policy: policy, Log: zerolog.Nop(),
-		Observe: func(all []Status) { s.statuses <- all },
+		Observe: func(all []Status) { s.statuses <- all }, Linked: func(_ int, link net.Conn) { s.links <- link },
 	})
 	go func() {
 		defer close(s.done)

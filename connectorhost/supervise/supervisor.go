@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,9 @@ type Options struct {
 	Env     []string        // of a child, as os.Environ returns it; nil is this process's own
 	Shared  json.RawMessage // what every child needs to know besides its definition; may hold secrets
 	Policy  Policy
+	// Linked, if not nil, is given the connection to each child that is started; see [Job.Link]. It is closed when the child
+	// has ended.
+	Linked  func(pid int, link net.Conn)
 	Observe func([]Status) // is given the whole state after each change, one call at a time
 	Log     zerolog.Logger
 }
@@ -165,6 +169,10 @@ func (r *run) start(action Action) {
 	}
 	r.children[id] = p
 	r.desk.Started(id, p.cmd.Process.Pid)
+	r.Log.Info().Str("connector", definition.Name).Int("child", id).Int("pid", p.cmd.Process.Pid).Uint64("epoch", r.epoch).Msg("a child has started")
+	if r.Linked != nil {
+		r.Linked(p.cmd.Process.Pid, p.link)
+	}
 	first := Order{Definition: &definition, Shared: r.Shared, Epoch: r.epoch, ValidUntil: r.until.Load()}
 	r.lives.Go(func() { p.write(first, r.until.Load) })
 	r.lives.Go(func() {

@@ -45,8 +45,10 @@ var mayImport = map[string][]string{
 	"consul":          {},
 	"haproxy":         {},
 	"bench":           {"deploy"},
-	"deploy":          {"bench"},
-	"deploy/program":  {},
+	// It is a peer of connectors, and its recorder is a program like that of any team.
+	"bench/takeover": {"bench", "deploy", "connectorhost/zmtp", "server"},
+	"deploy":         {"bench"},
+	"deploy/program": {},
 }
 
 // testsMayImport are the folders that any test may import too.

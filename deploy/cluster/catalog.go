@@ -37,12 +37,17 @@ func (c *Cluster) Register(ctx context.Context, r Registration) error {
 	if r.Weight > 0 {
 		definition["Weights"] = map[string]int{"Passing": r.Weight, "Warning": 1}
 	}
-	return c.put(ctx, "register", definition)
+	return c.put(ctx, "agent/service/register", definition)
 }
 
 // Deregister takes an instance out of Consul.
 func (c *Cluster) Deregister(ctx context.Context, id string) error {
-	return c.put(ctx, "deregister/"+url.PathEscape(id), nil)
+	return c.put(ctx, "agent/service/deregister/"+url.PathEscape(id), nil)
+}
+
+// Write puts a value, as JSON, under a key.
+func (c *Cluster) Write(ctx context.Context, key string, value any) error {
+	return c.put(ctx, "kv/"+key, value)
 }
 
 func (c *Cluster) put(ctx context.Context, call string, body any) error {
@@ -50,7 +55,7 @@ func (c *Cluster) put(ctx context.Context, call string, body any) error {
 	if err != nil {
 		return fmt.Errorf("consul: %s: %w", call, err)
 	}
-	address := "http://" + c.ConsulAddr + "/v1/agent/service/" + call
+	address := "http://" + c.ConsulAddr + "/v1/" + call
 	request, err := http.NewRequestWithContext(ctx, http.MethodPut, address, bytes.NewReader(text))
 	if err != nil {
 		return fmt.Errorf("consul: %s: %w", call, err)

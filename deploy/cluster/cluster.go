@@ -1,10 +1,11 @@
 // Package cluster runs a whole cluster on this machine from the real programs: a Consul agent, the load balancer with
 // its HAProxy, and servers. `make run` and the integration tests start the same cluster by it.
 //
-// From start to end: [Start] starts Consul and waits for its leader, starts the servers and the load balancer, and
-// waits until HAProxy sends traffic to each server. Whoever has the [Cluster] may kill its processes, by their PIDs, and
-// start them again. [Cluster.Stop] ends the servers first, which lets them leave rotation, then the load balancer and
-// its HAProxy, then Consul; it leaves no process, socket or pid file behind, and the logs in place.
+// From start to end: [Start] starts Consul and waits for its leader, starts the servers, the load balancer and the
+// connector hosts, which share a token with the servers, and waits until HAProxy sends traffic to each server and one of
+// the hosts is active. Whoever has the [Cluster] may kill its processes, by their PIDs, and start them again.
+// [Cluster.Stop] ends the connector hosts first, which lets them finish their messages, then the servers, which lets
+// them leave rotation, then the load balancer and its HAProxy, then Consul; it leaves no process, socket or pid file behind, and the logs in place.
 package cluster
 
 import (
@@ -14,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -28,6 +30,7 @@ type Config struct {
 	Admin      string   // of the status page
 	Servers    []string // of each server
 	LBArgs     []string // more arguments for the load balancer
+	Hosts      []string // of each connector host; may be none
 }
 
 // Cluster is a running cluster. It belongs to one goroutine.
@@ -36,6 +39,7 @@ type Cluster struct {
 	Consul  *Process
 	LB      *Process
 	Servers []*Process
+	Hosts   []*Process // the connector hosts
 
 	janitor *janitor
 }
@@ -90,6 +94,9 @@ func Start(ctx context.Context, config Config) (*Cluster, error) {
 }
 
 func (c *Cluster) start(ctx context.Context) (err error) {
+	if err := c.writeToken(); err != nil {
+		return err
+	}
 	if c.janitor, err = hireJanitor(filepath.Join(c.Bin, "lb"), c.lbDir()); err != nil {
 		return err
 	}
@@ -103,6 +110,9 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 		}
 	}
 	if err := c.StartLB(); err != nil {
+		return err
+	}
+	if err := c.startHosts(ctx); err != nil {
 		return err
 	}
 	return c.Await(ctx, func(s Status) bool {
@@ -119,7 +129,8 @@ func (c *Cluster) StartConsul(ctx context.Context) (err error) {
 // StartServer starts server i, counted from 0.
 func (c *Cluster) StartServer(i int) (err error) {
 	name := fmt.Sprintf("server-%d", i+1)
-	c.Servers[i], err = startProcess(name, c.log(name), c.env(), filepath.Join(c.Bin, "server"), "--listen", c.Config.Servers[i])
+	args := append([]string{"--listen", c.Config.Servers[i]}, c.tokenArgs()...)
+	c.Servers[i], err = startProcess(name, c.log(name), c.env(), filepath.Join(c.Bin, "server"), args...)
 	return err
 }
 
@@ -149,7 +160,7 @@ func (c *Cluster) HAProxyCfg() string { return filepath.Join(c.lbDir(), "haproxy
 // Processes are all that were started, in the order in which they are to be stopped.
 func (c *Cluster) Processes() []*Process {
 	var all []*Process
-	for _, p := range append(append([]*Process{}, c.Servers...), c.LB, c.Consul) {
+	for _, p := range append(slices.Concat(c.Hosts, c.Servers), c.LB, c.Consul) {
 		if p != nil {
 			all = append(all, p)
 		}
@@ -178,9 +189,12 @@ func (c *Cluster) Await(ctx context.Context, wanted func(Status) bool) error {
 	})
 }
 
-// ended is the first server that ended though nobody asked it to.
+// ended is the first server or connector host that ended though nobody asked it to.
 func (c *Cluster) ended() error {
-	for _, p := range c.Servers {
+	for _, p := range slices.Concat(c.Servers, c.Hosts) {
+		if p == nil {
+			continue
+		}
 		select {
 		case <-p.Done():
 			if p.Status() > 0 {
@@ -194,18 +208,7 @@ func (c *Cluster) ended() error {
 
 // Stop ends everything, whatever of it runs, in bounded time: what has not ended when ctx ends is killed.
 func (c *Cluster) Stop(ctx context.Context) error {
-	var errs []error
-	servers := make(chan error, len(c.Servers))
-	waiting := 0
-	for _, p := range c.Servers {
-		if p != nil {
-			waiting++
-			go func() { servers <- p.Stop(ctx) }()
-		}
-	}
-	for range waiting {
-		errs = append(errs, <-servers)
-	}
+	errs := []error{stopAll(ctx, c.Hosts), stopAll(ctx, c.Servers)}
 	for _, p := range []*Process{c.LB, c.Consul} {
 		if p != nil {
 			errs = append(errs, p.Stop(ctx))
@@ -213,6 +216,23 @@ func (c *Cluster) Stop(ctx context.Context) error {
 	}
 	if c.janitor != nil {
 		errs = append(errs, c.janitor.finish(ctx))
+	}
+	return errors.Join(append(errs, os.RemoveAll(c.tokenFile()))...)
+}
+
+// stopAll ends processes at the same time.
+func stopAll(ctx context.Context, all []*Process) error {
+	ended := make(chan error, len(all))
+	waiting := 0
+	for _, p := range all {
+		if p != nil {
+			waiting++
+			go func() { ended <- p.Stop(ctx) }()
+		}
+	}
+	var errs []error
+	for range waiting {
+		errs = append(errs, <-ended)
 	}
 	return errors.Join(errs...)
 }
@@ -234,5 +254,5 @@ func (c *Cluster) Clean(ctx context.Context) error {
 	if err := c.StopHAProxy(ctx); err != nil {
 		return err
 	}
-	return errors.Join(os.RemoveAll(c.lbDir()), os.RemoveAll(c.LogDir()))
+	return errors.Join(os.RemoveAll(c.lbDir()), os.RemoveAll(c.LogDir()), os.RemoveAll(c.tokenFile()))
 }

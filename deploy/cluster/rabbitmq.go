@@ -64,7 +64,7 @@ func StartRabbitMQ(ctx context.Context, r RabbitMQ) (*RabbitMQNode, error) {
 	}
 	control := filepath.Join(filepath.Dir(r.Binary), "rabbitmqctl")
 	node := &RabbitMQNode{Process: p, mapper: mapper, control: control, environ: environ}
-	if err := p.await(ctx, func(ctx context.Context) error { return speaksAMQP(ctx, r.Address) }); err != nil {
+	if err := p.await(ctx, func(ctx context.Context) error { return SpeaksAMQP(ctx, r.Address) }); err != nil {
 		node.Kill()
 		return nil, err
 	}
@@ -93,6 +93,7 @@ func (r RabbitMQ) environ(config, mapper, distribution string) []string {
 		"RABBITMQ_DIST_PORT="+distribution,
 		"RABBITMQ_MNESIA_BASE="+in("mnesia"), "RABBITMQ_LOG_BASE="+in("log"),
 		"RABBITMQ_CONFIG_FILE="+config, "RABBITMQ_ADVANCED_CONFIG_FILE="+in("none.config"), "RABBITMQ_CONF_ENV_FILE="+in("none.conf"),
+		"ERL_CRASH_DUMP="+in("erl_crash.dump"), // else it would be left in the caller's folder
 		"RABBITMQ_ENABLED_PLUGINS_FILE="+in("plugins"), "RABBITMQ_PID_FILE="+in("rabbitmq.pid"),
 		// The script becomes the node, so that the process that was started is the one to signal.
 		"RUNNING_UNDER_SYSTEMD=true",
@@ -100,8 +101,8 @@ func (r RabbitMQ) environ(config, mapper, distribution string) []string {
 	)
 }
 
-// speaksAMQP says whether somebody answers as a broker does.
-func speaksAMQP(ctx context.Context, address string) error {
+// SpeaksAMQP says whether somebody answers as a broker does.
+func SpeaksAMQP(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)

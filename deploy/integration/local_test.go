@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,11 +45,14 @@ func (o *output) String() string {
 }
 
 // startLocal runs the program local on the config's ports with so many servers.
-func startLocal(t *testing.T, config cluster.Config, servers int) *local {
+func startLocal(t *testing.T, config cluster.Config, servers int, more ...string) *local {
 	t.Helper()
 	l := &local{output: &output{}, config: config}
-	l.cmd = exec.Command(filepath.Join(bin, "local"), "--bin", bin, "--dir", config.Dir, "--listen", config.Front,
-		"--admin-listen", config.Admin, "--consul", config.ConsulAddr, "--first-server", config.Servers[0])
+	args := append([]string{
+		"--bin", bin, "--dir", config.Dir, "--listen", config.Front, "--admin-listen", config.Admin, "--consul", config.ConsulAddr,
+		"--first-server", config.Servers[0], "--first-host", config.Hosts[0], "--rabbitmq", "127.0.0.1:1",
+	}, more...)
+	l.cmd = exec.Command(filepath.Join(bin, "local"), args...)
 	l.cmd.Env = append(os.Environ(), fmt.Sprintf("SERVERS=%d", servers))
 	l.cmd.Stdout, l.cmd.Stderr = l.output, l.output
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -98,7 +102,7 @@ func (l *local) wait(t *testing.T) (status int) {
 // nothingLeft waits until nothing of the cluster listens or lies about any more.
 func (l *local) nothingLeft(t *testing.T) {
 	t.Helper()
-	for _, address := range append([]string{l.config.Front, l.config.Admin, l.config.ConsulAddr}, l.config.Servers...) {
+	for _, address := range append([]string{l.config.Front, l.config.Admin, l.config.ConsulAddr}, slices.Concat(l.config.Servers, l.config.Hosts)...) {
 		eventually(t, func() error {
 			listener, err := net.Listen("tcp", address)
 			if err == nil {
@@ -117,29 +121,36 @@ func (l *local) nothingLeft(t *testing.T) {
 	})
 }
 
-// freeRange is a config whose servers have n ports in a row.
+// freeRange is a config whose servers have n ports in a row, and three connector hosts have others.
 func freeRange(t *testing.T, n int) cluster.Config {
 	t.Helper()
 	config := newConfig(t, 1)
+	config.Servers, config.Hosts = inRow(t, n), inRow(t, 3)
+	return config
+}
+
+// inRow are n addresses that are free now, with ports in a row.
+func inRow(t *testing.T, n int) []string {
+	t.Helper()
 	for range 100 {
 		ports, err := cluster.FreePorts(1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		config.Servers = nil
+		var row []string
 		for i := range n {
 			address := fmt.Sprintf("127.0.0.1:%d", ports[0]+i)
 			if listener, err := net.Listen("tcp", address); err == nil {
 				listener.Close()
-				config.Servers = append(config.Servers, address)
+				row = append(row, address)
 			}
 		}
-		if len(config.Servers) == n {
-			return config
+		if len(row) == n {
+			return row
 		}
 	}
 	t.Fatalf("no %d free ports in a row", n)
-	return config
+	return nil
 }
 
 func TestMakeRunStartsShowsAndStopsEverything(t *testing.T) {
@@ -149,19 +160,46 @@ func TestMakeRunStartsShowsAndStopsEverything(t *testing.T) {
 		l := startLocal(t, config, 5)
 		l.ready(t)
 		t.Logf("ready after %s", time.Since(began))
-		for _, row := range []string{"load balancer ", "server-5 ", "Consul ", "curl -i http://" + config.Front + "/zato/ping"} {
+		for _, row := range []string{"load balancer ", "server-5 ", "connectorhost-3 ", "), active ", "sample ZeroMQ channel ", "Consul ", "curl -i http://" + config.Front + "/zato/ping"} {
 			if !strings.Contains(l.output.String(), row) {
 				t.Errorf("the table does not show %q:\n%s", row, l.output)
 			}
 		}
 		answers(t, "http://"+config.Front+"/zato/ping", http.StatusOK)
+		sampleWorks(t, config, "zmq")
 		began = time.Now()
 		if status := l.stop(t, syscall.SIGINT); status != 0 {
 			t.Errorf("exit status %d:\n%s", status, l.output)
 		}
 		t.Logf("stopped after %s", time.Since(began))
 		l.nothingLeft(t)
+		if _, err := os.Stat(filepath.Join(config.Dir, "token")); err == nil {
+			t.Error("the token is left")
+		}
 	}
+}
+
+// sampleWorks has a message sent to the sample channel, as the table says, and looks for it in the servers' logs.
+func sampleWorks(t *testing.T, config cluster.Config, kind string) {
+	t.Helper()
+	c := &cluster.Cluster{Config: config}
+	eventually(t, func() error { // the channels may just be on their way to the servers
+		body := fmt.Sprintf(`{"kind": %q, "name": "sample-%s-out", "payload": "hello by %s"}`, kind, kind, kind)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+config.Front+"/sample/send", strings.NewReader(body))
+		if err != nil {
+			return err
+		}
+		if code, answer := get(t, request); code != http.StatusOK {
+			return fmt.Errorf("%d %s", code, answer)
+		}
+		return nil
+	})
+	eventually(t, func() error {
+		if noted(t, c, "hello by "+kind) == 0 {
+			return errors.New("the message has not come")
+		}
+		return nil
+	})
 }
 
 func TestMakeRunTellsWhatDied(t *testing.T) {
@@ -190,7 +228,7 @@ func TestAKilledMakeRunLeavesNothing(t *testing.T) {
 func TestMakeRunRefusesABusyPort(t *testing.T) {
 	config := freeRange(t, 2)
 	for what, address := range map[string]string{
-		"Consul": config.ConsulAddr, "the load balancer": config.Front, "the status page": config.Admin, "server-2": config.Servers[1],
+		"Consul": config.ConsulAddr, "the load balancer": config.Front, "the status page": config.Admin, "server-2": config.Servers[1], "connectorhost-3": config.Hosts[2],
 	} {
 		listener, err := net.Listen("tcp", address)
 		if err != nil {

@@ -1,7 +1,7 @@
 // Program local is `make run`: a whole cluster on this machine, in the foreground, from the real programs.
 //
-// From start to end: it looks whether every port that it needs is free, starts Consul, the servers and the load
-// balancer, prints one table of what is where and how to try it, and says which program died when one does, and how to
+// From start to end: it looks whether every port that it needs is free, starts Consul, the servers, the load
+// balancer and the connector hosts, defines a sample channel, prints one table of what is where and how to try it, and says which program died when one does, and how to
 // start it again; it does not do that itself, so that one can watch the cluster live without it. Ctrl-C stops
 // everything. If it is killed, its programs are killed with it, and the next start ends the HAProxy that was left.
 package main
@@ -33,10 +33,13 @@ func main() {
 type settings struct {
 	Servers     int              `env:"SERVERS" default:"3" help:"Number of servers, 1 to 50."`
 	FirstServer program.HostPort `default:"127.0.0.1:17010" help:"Address of the first server; the others have the next ports."`
+	Hosts       int              `env:"HOSTS" default:"3" help:"Number of connector hosts, 0 to 10."`
+	FirstHost   program.HostPort `default:"127.0.0.1:17110" help:"Address of the first connector host; the others have the next ports."`
 	Listen      program.HostPort `default:"0.0.0.0:11223" help:"Address of the load balancer's front."`
 	AdminListen program.HostPort `default:"127.0.0.1:11224" help:"Address of its status page."`
 	Consul      program.HostPort `default:"127.0.0.1:8500" help:"Address of Consul's HTTP API and UI."`
-	Bin         string           `default:"bin" help:"Folder with the programs lb and server."`
+	RabbitMQ    program.HostPort `name:"rabbitmq" default:"127.0.0.1:5672" help:"Address of a RabbitMQ that lets guest in; if one is there, it gets a sample channel."`
+	Bin         string           `default:"bin" help:"Folder with the programs lb, server and connectorhost."`
 	Dir         string           `default:"run" help:"Folder for state and logs; those of the last run are removed."`
 
 	program.Common
@@ -49,6 +52,12 @@ func (s *settings) Validate() error {
 	}
 	if last := s.FirstServer.Port() + s.Servers - 1; last > 65535 {
 		return fmt.Errorf("--first-server: %s: the last of %d servers would have port %d", s.FirstServer, s.Servers, last)
+	}
+	if s.Hosts < 0 || s.Hosts > 10 {
+		return fmt.Errorf("--hosts (HOSTS): %d: must be 0..10", s.Hosts)
+	}
+	if last := s.FirstHost.Port() + s.Hosts - 1; last > 65535 {
+		return fmt.Errorf("--first-host: %s: the last of %d connector hosts would have port %d", s.FirstHost, s.Hosts, last)
 	}
 	return nil
 }
@@ -71,14 +80,18 @@ func (s *settings) Run(ctx context.Context, _ zerolog.Logger) error {
 		return err
 	}
 	began := time.Now()
-	fmt.Printf("starting Consul, the load balancer and %d servers ...\n", s.Servers)
+	fmt.Printf("starting Consul, the load balancer, %d servers and %d connector hosts ...\n", s.Servers, s.Hosts)
 	startCtx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	running, err := cluster.Start(startCtx, config)
-	cancel()
 	if err != nil {
 		return explain(ctx, err)
 	}
-	fmt.Print(table(running, time.Since(began)))
+	samples, err := defineSamples(startCtx, running, string(s.RabbitMQ))
+	if err != nil {
+		return errors.Join(explain(ctx, err), s.stop(ctx, running))
+	}
+	fmt.Print(table(ctx, running, samples, time.Since(began)))
 	watch(ctx, running)
 	return s.stop(ctx, running)
 }
@@ -103,6 +116,10 @@ func (s *settings) config() (cluster.Config, error) {
 	for i := range s.Servers {
 		port := strconv.Itoa(s.FirstServer.Port() + i)
 		config.Servers = append(config.Servers, net.JoinHostPort(s.FirstServer.Host(), port))
+	}
+	for i := range s.Hosts {
+		port := strconv.Itoa(s.FirstHost.Port() + i)
+		config.Hosts = append(config.Hosts, net.JoinHostPort(s.FirstHost.Host(), port))
 	}
 	return config, nil
 }
@@ -134,6 +151,11 @@ func (s *settings) vacant(config cluster.Config) error {
 			return err
 		}
 	}
+	for i, address := range config.Hosts {
+		if err := check("--first-host", fmt.Sprintf("connectorhost-%d", i+1), address); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -149,7 +171,7 @@ func explain(ctx context.Context, err error) error {
 }
 
 // table is what a newcomer wants to know: what runs, where, and a line to try.
-func table(c *cluster.Cluster, took time.Duration) string {
+func table(ctx context.Context, c *cluster.Cluster, samples []sample, took time.Duration) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "\nready in %.1f s\n\n", took.Seconds())
 	w := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
@@ -162,6 +184,18 @@ func table(c *cluster.Cluster, took time.Duration) string {
 	for i, server := range c.Servers {
 		where := url(c.Config.Servers[i])
 		fmt.Fprintf(w, "%s (pid %d)\t%s\tcurl -i %s/zato/ping\n", server.Name, server.PID(), where, where)
+	}
+	active, _, err := c.ActiveHost(ctx)
+	for i, host := range c.Hosts {
+		role := "standby"
+		if err == nil && i == active {
+			role = cluster.Active
+		}
+		fmt.Fprintf(w, "%s (pid %d), %s\t%s\t%s status --admin %s\n",
+			host.Name, host.PID(), role, url(c.Config.Hosts[i]), filepath.Join(c.Bin, "connectorhost"), c.Config.Hosts[i])
+	}
+	for _, s := range samples {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", s.what, s.where, s.try)
 	}
 	fmt.Fprintf(w, "Consul\t%s/ui\tcurl -s %s/v1/health/service/zato-server\n", consul, consul)
 	fmt.Fprintf(w, "logs\t%s\ttail -f %s/*.log\n", c.LogDir(), c.LogDir())

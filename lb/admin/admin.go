@@ -26,6 +26,7 @@ import (
 
 	"zatoha/haproxy"
 	"zatoha/haproxy/process"
+	"zatoha/lb/connectors"
 	"zatoha/lb/peers"
 	"zatoha/lb/reconcile"
 )
@@ -56,6 +57,9 @@ type Options struct {
 	Version string
 	Actions map[string]Action   // what an operator may ask for, by name
 	Peers   func() []peers.Peer // the other load balancers of the cluster; nil if nobody looks for them
+
+	// Connectors tells without waiting what is known of the connector hosts, nil if there are none; nil if nobody looks.
+	Connectors func() *connectors.Report
 }
 
 // Admin answers the controller's HTTP requests.

@@ -17,6 +17,7 @@ import (
 
 	"zatoha/haproxy"
 	"zatoha/haproxy/process"
+	"zatoha/lb/connectors"
 	"zatoha/lb/reconcile"
 	"zatoha/lb/state"
 )
@@ -28,6 +29,8 @@ type fake struct {
 	stats   haproxy.Stats
 	err     error
 	remote  *Seen // instead of the last three, for an HAProxy that somebody else runs
+
+	connectors *connectors.Report
 }
 
 func (f *fake) Report() reconcile.Report { return f.report }
@@ -94,6 +97,7 @@ func (f *fake) admin(t *testing.T) *Admin {
 	registry := prometheus.NewRegistry()
 	Propagation(registry)(3 * time.Millisecond)
 	options := Options{Cluster: "main", Service: "zato-server", Consul: "127.0.0.1:8500", Version: "test"}
+	options.Connectors = func() *connectors.Report { return f.connectors }
 	return New(options, f, f, registry, zerolog.New(zerolog.NewTestWriter(t)))
 }
 

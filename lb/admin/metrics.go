@@ -90,6 +90,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for _, peer := range s.Peers {
 		gauge(descPeer, truth(peer.Diverges), peer.ID)
 	}
+	if s.Connectors != nil {
+		exportConnectors(gauge, s)
+	}
 	exportHAProxy(out, s)
 }
 

@@ -108,6 +108,7 @@ func (f *fake) at(t *testing.T, path string) *httptest.ResponseRecorder {
 func TestThePagesAreAsTheyWere(t *testing.T) {
 	for name, f := range map[string]*fake{
 		"healthy": busy(), "troubled": troubled(),
+		"connectors": connecting(), "connectors-troubled": disconnecting(),
 		"down": down(), "remote": busy().behindAPI(), "silent": silent(),
 		"nothing": {err: errors.New("dial unix haproxy-stats.sock: connect: no such file or directory")},
 	} {
@@ -131,8 +132,8 @@ func TestThePagesAreAsTheyWere(t *testing.T) {
 }
 
 func TestWhatAnInstanceCallsItselfIsOnlyText(t *testing.T) {
-	page := troubled().at(t, "/").Body.String()
-	for _, name := range []string{`<script>alert`, `<img`, `<b>no`} {
+	page := troubled().at(t, "/").Body.String() + disconnecting().at(t, "/").Body.String()
+	for _, name := range []string{`<script>alert`, `<img`, `<b>no`, `<b>host`, `<i>connection`} {
 		if strings.Contains(page, name) {
 			t.Errorf("%s stands in the page as it is", name)
 		}

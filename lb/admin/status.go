@@ -8,6 +8,7 @@ import (
 
 	"zatoha/haproxy"
 	"zatoha/haproxy/process"
+	"zatoha/lb/connectors"
 	"zatoha/lb/peers"
 	"zatoha/lb/reconcile"
 	"zatoha/lb/state"
@@ -37,6 +38,8 @@ type Status struct {
 	Sync      Sync              `json:"sync"`
 	Changes   []reconcile.Entry `json:"changes"`              // the last ones, newest first
 	Peers     []peers.Peer      `json:"other_load_balancers"` // of the same cluster
+
+	Connectors *connectors.Report `json:"connectors,omitempty"` // absent if there are no connector hosts
 }
 
 // State is the cluster's health in a word or two.
@@ -129,6 +132,9 @@ func (a *Admin) status(ctx context.Context) Status {
 		s.Peers = a.options.Peers()
 	}
 	s.Peers = list(s.Peers)
+	if a.options.Connectors != nil {
+		s.Connectors = a.options.Connectors()
+	}
 	if seen.Err != nil {
 		s.HAProxy.Error = seen.Err.Error()
 	}
@@ -242,6 +248,9 @@ func (s *Status) summarize() string {
 	}
 	if n := s.heldForParity(); n > 0 {
 		troubles = append(troubles, plural(n, "server is", "servers are")+" held for other services")
+	}
+	if s.leaderless() {
+		troubles = append(troubles, "no connector host is active")
 	}
 	if s.Sync.Error != "" {
 		troubles = append(troubles, "haproxy does not follow: "+s.Sync.Error)

@@ -161,3 +161,32 @@ func TestDemoServices(t *testing.T) {
 		t.Error("headers")
 	}
 }
+
+func TestDemoServicesThatShowMessages(t *testing.T) {
+	var log bytes.Buffer
+	var sent mailbox
+	ctx := NewContext(t.Context(), Call{Channel: "ticks", Logger: slog.New(slog.NewTextHandler(&log, nil)), Outgoing: outgoings{"zmq/out": &sent}})
+	registry := NewRegistry()
+	note, _ := registry.Lookup("demo.log")
+	long := strings.Repeat("x", longestNote) + "unseen"
+	if got, err := note(ctx, Request{Payload: []byte(long)}); err != nil || string(got.Payload) != long {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if text := log.String(); !strings.Contains(text, "channel=ticks bytes=1006 payload=xxx") || strings.Contains(text, "unseen") {
+		t.Errorf("logged %s", text)
+	}
+	send, _ := registry.Lookup("demo.send")
+	for body, want := range map[string]Kind{
+		`{"kind": "zmq", "name": "out", "payload": "hi"}`:  -1,
+		`{"kind": "amqp", "name": "out", "payload": "hi"}`: Unavailable,
+		`{"kind": "zmq", "payload": "hi"}`:                 BadRequest,
+	} {
+		_, err := send(ctx, Request{Payload: []byte(body)})
+		if kind, _ := Classify(err); (want == -1) != (err == nil) || err != nil && kind != want {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	if len(sent) != 1 || sent[0] != "hi" {
+		t.Errorf("sent %q", sent)
+	}
+}

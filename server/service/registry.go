@@ -21,6 +21,8 @@ func NewRegistry() *Registry {
 	return &Registry{services: map[string]Service{
 		"zato.ping":  ping,
 		"demo.echo":  echo,
+		"demo.log":   note,
+		"demo.send":  JSON(pass),
 		"demo.sleep": JSON(rest),
 	}}
 }

@@ -89,7 +89,7 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("Add(%q) = %q, want %q", c.name, got, c.want)
 		}
 	}
-	if got, want := registry.Names(), []string{"demo.echo", "demo.sleep", "orders.create", "zato.ping"}; !reflect.DeepEqual(got, want) {
+	if got, want := registry.Names(), []string{"demo.echo", "demo.log", "demo.send", "demo.sleep", "orders.create", "zato.ping"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("Names() = %q, want %q", got, want)
 	}
 	if _, found := registry.Lookup("none"); found {

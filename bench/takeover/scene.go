@@ -1,0 +1,344 @@
+package takeover
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"zatoha/bench/history"
+	"zatoha/deploy/cluster"
+)
+
+const (
+	hosts      = 3
+	servers    = 3
+	connectors = 3
+	bound      = 60 * time.Second // whatever takes longer is broken
+	token      = "a token of the bench's own"
+)
+
+// scene is a running cluster with connector hosts, each of which reaches Consul by a wire of its own.
+type scene struct {
+	*cluster.Cluster
+	options Options
+	dir     string
+	keep    bool // the folder, with the logs
+	names   []string
+	sources []int    // ports of the feed
+	places  []string // of the servers
+	servers []*cluster.Process
+	notes   []*tail
+	hosts   []*connectorHost
+	feed    *feed
+	witness *witness
+	unwatch context.CancelFunc
+	effects []history.Effect // that have been read
+	version int              // of the definitions
+	storms  []string         // what became of them
+}
+
+// connectorHost is one of the hosts, whether it runs or not.
+type connectorHost struct {
+	id, address string
+	wire        *wire
+	process     *cluster.Process
+}
+
+// build starts everything and waits until each connector gets messages.
+func build(ctx context.Context, o Options) (_ *scene, err error) {
+	s := &scene{options: o}
+	defer func() {
+		if err != nil {
+			err = errors.New(err.Error()) // now, as it quotes from the logs
+			err = errors.Join(err, s.close(ctx))
+		}
+	}()
+	if s.dir, err = os.MkdirTemp("", "zatoha-takeover"); err != nil {
+		return nil, err
+	}
+	starting, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	config, err := cluster.FreeConfig(servers + hosts + connectors)
+	if err != nil {
+		return nil, err
+	}
+	config.Bin, config.ConsulBin, config.HAProxyBin, config.Dir = o.Bin, o.Consul, o.HAProxy, s.dir
+	places := config.Servers
+	config.Servers = nil
+	if s.Cluster, err = cluster.Start(starting, config); err != nil {
+		return nil, err
+	}
+	for i := range servers {
+		if err := s.startServer(i, places[i]); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.Await(starting, func(status cluster.Status) bool { return len(status.Rotation) == servers }); err != nil {
+		return nil, err
+	}
+	if err := s.connect(ctx, places[servers+hosts:]); err != nil {
+		return nil, err
+	}
+	if err := s.startHosts(ctx, places[servers:servers+hosts]); err != nil {
+		return nil, err
+	}
+	return s, s.whole(ctx)
+}
+
+// startServer starts a server that notes what it is called with.
+func (s *scene) startServer(i int, address string) error {
+	s.places, s.servers = append(s.places, address), append(s.servers, nil)
+	s.notes = append(s.notes, &tail{path: filepath.Join(s.dir, fmt.Sprintf("server-%d.notes", i+1))})
+	return s.launchServer(i)
+}
+
+// launchServer starts a server that does not run.
+func (s *scene) launchServer(i int) (err error) {
+	s.servers[i], err = s.Launch(
+		fmt.Sprintf("server-%d", i+1), filepath.Join(s.options.Bin, "recorder"), s.notes[i].path, "--listen="+s.places[i], "--invoke-token="+token,
+	)
+	return err
+}
+
+// connect defines the connectors and begins to send to them.
+func (s *scene) connect(ctx context.Context, addresses []string) (err error) {
+	for i, address := range addresses {
+		_, text, err := net.SplitHostPort(address)
+		if err != nil {
+			return err
+		}
+		port, err := strconv.Atoi(text)
+		if err != nil {
+			return err
+		}
+		s.names, s.sources = append(s.names, fmt.Sprintf("c-%d", i+1)), append(s.sources, port)
+		if err := s.define(ctx, i); err != nil {
+			return err
+		}
+	}
+	s.feed, err = startFeed(ctx, s.names, s.sources)
+	return err
+}
+
+// define writes a connector's definition, another one each time.
+func (s *scene) define(ctx context.Context, i int) error {
+	s.version++
+	text, err := json.Marshal(map[string]any{
+		"name": s.names[i], "kind": "zmq", "role": "channel", "service": "record", "socket_type": "PULL", "socket_method": "connect",
+		"address": fmt.Sprintf("tcp://127.0.0.1:%d", s.sources[i]), "in_flight": 1 + s.version%100,
+	})
+	if err != nil {
+		return err
+	}
+	return call(ctx, http.MethodPut, "http://"+s.ConsulAddr+"/v1/kv/zato/main/connectors/"+s.names[i], text, nil)
+}
+
+func (s *scene) startHosts(ctx context.Context, addresses []string) error {
+	logs := map[string]string{}
+	for i, address := range addresses {
+		h := &connectorHost{id: fmt.Sprintf("host-%d", i+1), address: address}
+		s.hosts = append(s.hosts, h)
+		var err error
+		if h.wire, err = newWire(s.ConsulAddr); err != nil {
+			return err
+		}
+		logs[h.id] = filepath.Join(s.LogDir(), h.id+".log")
+	}
+	watching, unwatch := context.WithCancel(ctx)
+	s.unwatch, s.witness = unwatch, watch(watching, logs)
+	for _, h := range s.hosts {
+		if err := s.startHost(h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startHost starts a host that does not run.
+func (s *scene) startHost(h *connectorHost) (err error) {
+	h.process, err = s.Launch(
+		h.id, filepath.Join(s.Bin, "connectorhost"), "--id="+h.id, "--listen="+h.address, "--consul-http-addr="+h.wire.address(),
+		"--invoke-url=http://"+s.Front, "--invoke-token="+token,
+	)
+	return err
+}
+
+// word is what a host says of itself.
+type word struct {
+	Role   string `json:"role"`
+	Held   bool   `json:"held"`
+	Holder struct {
+		Host  string `json:"host"`
+		Epoch uint64 `json:"epoch"`
+	} `json:"holder"`
+	Connectors []struct {
+		Name  string `json:"name"`
+		State string `json:"state"`
+		PID   int    `json:"pid"`
+	} `json:"connectors"`
+	Hosts []struct {
+		ID     string `json:"id"`
+		Status string `json:"status"`
+	} `json:"hosts"`
+}
+
+func (h *connectorHost) said(ctx context.Context) (r word, err error) {
+	return r, call(ctx, http.MethodGet, "http://"+h.address+"/connectors", nil, &r)
+}
+
+// active is the host that is, by the hosts' own word.
+func (s *scene) active(ctx context.Context) (*connectorHost, word, error) {
+	for _, h := range s.hosts {
+		if r, err := h.said(ctx); err == nil && r.Role == "active" {
+			return h, r, nil
+		}
+	}
+	return nil, word{}, errors.New("no connector host is active")
+}
+
+// whole waits until one host is active, the others stand by, each connector runs, and messages of each have come since.
+func (s *scene) whole(ctx context.Context) error {
+	since := time.Now()
+	return s.until(ctx, func(ctx context.Context) error {
+		_, r, err := s.active(ctx)
+		if err != nil {
+			return err
+		}
+		if len(r.Connectors) != connectors {
+			return fmt.Errorf("there are %d connectors", len(r.Connectors))
+		}
+		for _, c := range r.Connectors {
+			if c.State != "running" {
+				return fmt.Errorf("connector %s is %s", c.Name, c.State)
+			}
+		}
+		for _, h := range s.hosts {
+			other, err := h.said(ctx)
+			if err != nil {
+				return err
+			}
+			if !other.Held || other.Holder.Epoch != r.Holder.Epoch || len(other.Hosts) != hosts {
+				return fmt.Errorf("%s does not know of the others yet", h.id)
+			}
+		}
+		return s.heard(since, r.Holder.Epoch)
+	})
+}
+
+// heard says whether each connector's messages have come since, under an epoch.
+func (s *scene) heard(since time.Time, epoch uint64) error {
+	if err := s.read(); err != nil {
+		return err
+	}
+	for _, name := range s.names {
+		if _, ok := history.Next(s.effects, name, since, epoch); !ok {
+			return fmt.Errorf("no message of %s has come", name)
+		}
+	}
+	return nil
+}
+
+// read reads what the servers have noted since it was read last.
+func (s *scene) read() error {
+	for _, t := range s.notes {
+		if err := t.lines(func(line string) error {
+			e, err := readNote(line)
+			s.effects = append(s.effects, e)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const pollInterval = 5 * time.Millisecond
+
+// until asks for a condition until it holds. Its error says what is missing.
+func (s *scene) until(ctx context.Context, condition func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		err := condition(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not within %v: %w", bound, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// close ends everything, also when ctx has ended.
+func (s *scene) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bound)
+	defer cancel()
+	var errs []error
+	for _, h := range s.hosts {
+		if h.process != nil {
+			h.process.Kill()
+		}
+	}
+	if s.feed != nil {
+		s.feed.close()
+	}
+	if s.unwatch != nil {
+		s.unwatch()
+		errs = append(errs, s.witness.close())
+	}
+	for _, p := range s.servers {
+		if p != nil {
+			p.Kill()
+		}
+	}
+	for _, h := range s.hosts {
+		if h.wire != nil {
+			h.wire.close()
+		}
+	}
+	if s.Cluster != nil {
+		errs = append(errs, s.Stop(ctx))
+	}
+	if !s.keep {
+		errs = append(errs, os.RemoveAll(s.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// call makes a request, and reads its JSON into a value unless that is nil.
+func call(ctx context.Context, method, url string, body []byte, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		var why bytes.Buffer
+		_, _ = why.ReadFrom(response.Body)
+		return fmt.Errorf("%s %s: %s: %.300s", method, url, response.Status, why.String())
+	}
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(response.Body).Decode(into)
+}

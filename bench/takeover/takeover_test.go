@@ -1,0 +1,225 @@
+package takeover
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"zatoha/bench/faults"
+	"zatoha/bench/history"
+)
+
+// heard gives a witness the lines of a host's log, and returns the pids that it wants to watch.
+func heard(t *testing.T, w *witness, host string, lines ...string) (awaited []int) {
+	t.Helper()
+	for _, line := range lines {
+		var said logLine
+		if err := json.Unmarshal([]byte(line), &said); err != nil {
+			t.Fatal(err)
+		}
+		w.hear(host, said, func(pid int) { awaited = append(awaited, pid) })
+	}
+	return awaited
+}
+
+const (
+	started = `{"time": "2026-01-02T12:00:%02d.000Z", "message": "a child has started", "connector": "c-1", "child": 1, "pid": %d, "epoch": %d}`
+	went    = `{"time": "2026-01-02T12:00:%02d.000Z", "message": "supervising", "connector": "c-1", "child": 1, "action": "go"}`
+	ended   = `{"time": "2026-01-02T12:00:%02d.000Z", "message": "a child has ended", "connector": "c-1", "child": 1, "pid": %d}`
+)
+
+func TestTheWitnessTellsARunFromWhatHostsSay(t *testing.T) {
+	w := &witness{children: map[childKey]*child{}}
+	awaited := heard(
+		t, w, "host-1", fmt.Sprintf(started, 1, 41, 7), fmt.Sprintf(went, 2), fmt.Sprintf(ended, 5, 41),
+		fmt.Sprintf(started, 8, 43, 9), // the same number, in another tenure; never told to go
+	)
+	heard(t, w, "host-2", fmt.Sprintf(started, 3, 42, 8), fmt.Sprintf(went, 4))
+	runs, err := w.runs()
+	if err != nil || len(runs) != 2 || !slices.Equal(awaited, []int{41, 43}) {
+		t.Fatalf("%v, %v, %v", runs, awaited, err)
+	}
+	one := runs[0]
+	if one.Host != "host-1" || one.Epoch != 7 || one.PID != 41 || one.Start.Second() != 2 || one.Stop.Second() != 5 {
+		t.Errorf("%v", one)
+	}
+	if faults := history.Check(runs); len(faults) != 1 || faults[0].Kind != history.Overlap {
+		t.Errorf("two at once are not found: %v", faults)
+	}
+	// It was seen to be gone before its host, which was stopped meanwhile, said so.
+	w.children[childKey{"host-1", 41}].end(one.Start.Add(time.Second))
+	runs, _ = w.runs()
+	if faults := history.Check(runs); faults != nil {
+		t.Errorf("%v", faults)
+	}
+	if acting := w.acting(); len(acting) != 1 || acting["c-1"].Host != "host-2" {
+		t.Errorf("%v", acting)
+	}
+}
+
+func TestTheEndOfAProcessIsSeenThoughNobodyBuriesIt(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan error, 1)
+	go func() { seen <- gone(t.Context(), cmd.Process.Pid) }()
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-seen; err != nil {
+		t.Error(err)
+	}
+	_ = cmd.Wait() // it was killed
+	if err := gone(t.Context(), cmd.Process.Pid); err != nil {
+		t.Errorf("one that is buried: %v", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := gone(ended, os.Getpid()); !errors.Is(err, context.Canceled) {
+		t.Errorf("this process is gone: %v", err)
+	}
+}
+
+func TestAGrowingFileIsReadInWholeLines(t *testing.T) {
+	tail := &tail{path: filepath.Join(t.TempDir(), "notes")}
+	var got []string
+	read := func() {
+		t.Helper()
+		if err := tail.lines(func(line string) error { got = append(got, line); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read() // it is not there yet
+	file, err := os.Create(tail.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, text := range []string{"a\nb", "c\n", "", "d\n"} {
+		if _, err := file.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		read()
+	}
+	if !slices.Equal(got, []string{"a", "bc", "d"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestANoteIsReadOrRefused(t *testing.T) {
+	e, err := readNote("c-1 7 1767351600123456789 c-1-42")
+	if err != nil || e != (history.Effect{Connector: "c-1", Message: "c-1-42", Epoch: 7, At: time.Unix(0, 1767351600123456789)}) {
+		t.Errorf("%v, %v", e, err)
+	}
+	for line, want := range map[string]string{
+		"":           "is no note",
+		"c-1 7 1":    "is no note",
+		"c-1 x 1 m":  "has no epoch",
+		"c-1 7 1s m": "has no time",
+	} {
+		if _, err := readNote(line); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
+}
+
+func TestAStormThatLosesOrRepeatsMessagesFallsShort(t *testing.T) {
+	for _, c := range []struct {
+		arrived, repeated int
+		want              string
+	}{
+		{1000, 40, ""},
+		{998, 0, "2 of 1000 messages are lost"},
+		{1000, 41, "41 messages ran twice, with 40 in flight at the faults"},
+	} {
+		p := &play{scene: &scene{}}
+		p.weigh(&publisher{messages: 1000}, 2, c.arrived, c.repeated)
+		if got := strings.Join(p.trial.Failures, "; "); got != c.want || len(p.storms) != 1 {
+			t.Errorf("%d arrived, %d repeated: %q, %q", c.arrived, c.repeated, got, p.storms)
+		}
+	}
+}
+
+func TestAStormIsCountedByItsMessages(t *testing.T) {
+	p := &play{scene: &scene{effects: []history.Effect{
+		{Connector: stormy, Message: "storm-0"},
+		{Connector: "c-1", Message: "storm-0"},
+		{Connector: stormy, Message: "storm-0"},
+		{Connector: stormy, Message: "storm-1"},
+		{Connector: stormy, Message: "storm-1"},
+	}}}
+	arrived, repeated, err := p.calm(t.Context(), &publisher{messages: 2, resent: map[string]bool{"storm-1": true}})
+	if err != nil || arrived != 2 || repeated != 1 {
+		t.Errorf("%d arrived, %d repeated, %v", arrived, repeated, err)
+	}
+}
+
+func TestScenariosAreChosenByName(t *testing.T) {
+	if !Matches("") || !Matches("connector") || !Matches("kill-child") || Matches("kill-get") {
+		t.Errorf("%q", Names())
+	}
+	for _, s := range chosen(Options{Short: true, RabbitMQ: "there"}) {
+		if s.trials > 2 || s.takes > 40*time.Second {
+			t.Errorf("%s is not short", s.name)
+		}
+	}
+	for _, s := range chosen(Options{}) {
+		if s.gap > 0 && s.trials < 30 {
+			t.Errorf("%s has %d trials", s.name, s.trials)
+		}
+	}
+	if _, err := Run(t.Context(), Options{Only: "nothing"}); err == nil || !strings.Contains(err.Error(), "there are connector-kill-host, ") {
+		t.Error(err)
+	}
+}
+
+func TestTheReportTellsTheFiguresAndWhatFellShort(t *testing.T) {
+	trial := func(ms int, failures ...string) faults.Trial {
+		return faults.Trial{Failures: failures, Measured: []faults.Measured{{What: "gap", Took: time.Duration(ms) * time.Millisecond}}}
+	}
+	o := Outcome{
+		Results: []faults.Result{
+			{Name: "connector-move", Does: "it moves", PassLine: "gap ≤ 100 ms", Trials: []faults.Trial{trial(40), trial(60)}},
+			{Name: "connector-stop", Trials: []faults.Trial{trial(140, "gap took 140 ms")}},
+			{Name: "connector-change"},
+		},
+		Totals: Totals{Runs: 9, Messages: 1000, Tenures: 3},
+	}
+	passed, text := Summary(o)
+	if passed || !strings.Contains(text, "1 of 3 scenarios passed, n = 3 trials") || !strings.Contains(text, "fell short: connector-stop, connector-change") {
+		t.Error(text)
+	}
+	path, err := Report(o, "here").Write(t.TempDir(), "takeover")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| connector-move | it moves | gap | 2 | 40.0 ms | 60.0 ms | 60.0 ms | gap ≤ 100 ms | PASS |", "**FAIL**",
+		"- connector-stop, trial 1 of 1: gap took 140 ms", "- connector-change: no trial was played", "0 faults in the history",
+	} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the report does not say %q:\n%s", want, page)
+		}
+	}
+	o.Results = o.Results[:1]
+	if passed, text := Summary(o); !passed {
+		t.Error(text)
+	}
+	o.Totals.Faults = []string{"two at once"}
+	if passed, _ := Summary(o); passed {
+		t.Error("passed with a fault in the history")
+	}
+}

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+
+	"zatoha/connectorhost/supervise"
+)
+
+const (
+	// sendTime is how long a message may take from its last byte to the broker's confirmation.
+	sendTime    = 25 * time.Second
+	receiveTime = 30 * time.Second // until its last byte
+	roomTime    = time.Second      // until others have left room for it
+
+	longestID      = 512
+	messagesAtOnce = 1024
+	bytesAtOnce    = 256 << 20
+
+	rememberedSends = 10000
+	rememberSends   = 10 * time.Minute
+)
+
+// outgoing answers POST /outgoing/<name>, by which services send messages to brokers: 200 when the broker has confirmed.
+// Only the active host has connectors to send by.
+type outgoing struct {
+	host   *host
+	token  tokenGuard
+	window *window
+	count  *semaphore.Weighted // of messages in hand
+	bytes  *semaphore.Weighted // of theirs
+
+	messages *prometheus.CounterVec
+	latency  *prometheus.HistogramVec
+}
+
+func newOutgoing(h *host) *outgoing {
+	return &outgoing{
+		host: h, window: newWindow(rememberedSends, rememberSends),
+		count: semaphore.NewWeighted(messagesAtOnce), bytes: semaphore.NewWeighted(max(bytesAtOnce, h.MaxMessageBytes)),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: space + "outgoing_messages_total",
+			Help: "Messages that services posted, by connector and result (sent, duplicate, not-sent, unconfirmed, refused).",
+		}, []string{"connector", "result"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: space + "outgoing_duration_seconds", Help: "Time until the broker has confirmed a message, by connector.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 25},
+		}, []string{"connector"}),
+	}
+}
+
+// message is one that was posted.
+type message struct {
+	name, id string // of the connector, and its own
+	header   http.Header
+	body     []byte
+}
+
+func (o *outgoing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(receiveTime))
+	_ = control.SetWriteDeadline(time.Now().Add(receiveTime + sendTime + requestTimeout))
+	name := r.PathValue("name")
+	if bad := o.admit(r); bad != nil {
+		o.done("unknown", r, *bad, "refused")
+		bad.write(w)
+		return
+	}
+	if away := o.whyNot(name, r.Header.Get(headerKind)); away != nil { // before the body is read
+		result := "not-sent"
+		if away.status != http.StatusServiceUnavailable {
+			name, result = "unknown", "refused"
+		}
+		o.done(name, r, *away, result)
+		away.write(w)
+		return
+	}
+	m, leave, bad := o.receive(w, r, name)
+	if bad != nil {
+		o.done(name, r, *bad, "refused")
+		bad.write(w)
+		return
+	}
+	defer leave()
+	answer, result := o.once(r.Context(), m)
+	o.done(name, r, answer, result)
+	if result == "duplicate" {
+		w.Header().Set(headerDuplicate, "true")
+	}
+	answer.write(w)
+}
+
+// done counts a message, and logs what a broker may or may not have.
+func (o *outgoing) done(name string, r *http.Request, a reply, result string) {
+	o.messages.WithLabelValues(name, result).Inc()
+	event := o.host.log.Debug()
+	switch result {
+	case "unconfirmed":
+		event = o.host.log.Warn()
+	case "refused":
+		event = o.host.log.Info()
+	}
+	event.Str("connector", r.PathValue("name")).Str("message", shortened(r.Header.Get(headerMessageID))).Str("from", r.RemoteAddr).
+		Int("status", a.status).Str("why", a.details).Msg("a message was posted: " + result)
+}
+
+func shortened(text string) string { return strings.ToValidUTF8(text[:min(len(text), 100)], "?") }
+
+// admit says what is wrong with whoever posts, or with what they say of the message.
+func (o *outgoing) admit(r *http.Request) *reply {
+	refuse := func(status int, format string, args ...any) *reply {
+		return &reply{status: status, notSent: true, details: fmt.Sprintf(format, args...)}
+	}
+	switch set, same, err := o.token.check(r.Header.Get("Authorization")); {
+	case err != nil:
+		a := refused("the token of this host cannot be read: " + err.Error())
+		return &a
+	case set && !same:
+		return refuse(http.StatusUnauthorized, "messages need the cluster's token, as Authorization: Bearer")
+	case !set && !o.known(r.Host): // a page in a browser could have made a name of its own point here
+		return refuse(http.StatusForbidden, "%q is not how this host is called: use the address that Consul has, %s", shortened(r.Host), o.host.address)
+	}
+	id := r.Header.Get(headerMessageID)
+	if id == "" || len(id) > longestID {
+		return refuse(http.StatusBadRequest, "%s: must have 1 to %d bytes", headerMessageID, longestID)
+	}
+	if text := r.Header.Get(headerProperties); text != "" {
+		var properties map[string]string
+		if err := json.Unmarshal([]byte(text), &properties); err != nil {
+			return refuse(http.StatusBadRequest, "%s: must be a JSON object of texts: %v", headerProperties, err)
+		}
+	}
+	return nil
+}
+
+// known says whether a request's Host is one that this host goes by.
+func (o *outgoing) known(name string) bool {
+	host, _, err := net.SplitHostPort(name)
+	return name == o.host.address || err == nil && (host == "localhost" || net.ParseIP(host) != nil)
+}
+
+// whyNot says why nothing can be sent by a connector just now; nil if it can.
+func (o *outgoing) whyNot(name, kind string) *reply {
+	_, away := o.find(name, kind)
+	return away
+}
+
+// find finds the link to the process of a connector, or says why there is none.
+func (o *outgoing) find(name, kind string) (l *link, away *reply) {
+	h := o.host
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	later := func(format string, args ...any) (*link, *reply) {
+		a := refused(fmt.Sprintf(format, args...))
+		return nil, &a
+	}
+	if h.tenure == nil || h.tenure.Context().Err() != nil {
+		if holder := h.lease.Status.Holder; h.lease.Status.Held && holder.Host != h.ID {
+			return later("%s is standing by, ask the active host: %s at %s", h.ID, holder.Host, holder.Address)
+		}
+		return later("%s is standing by, and no host is active", h.ID)
+	}
+	definition, known := h.catalog.good[name]
+	switch {
+	case !known && !h.catalog.read:
+		return later("the definitions have not been read yet")
+	case !known:
+		for _, r := range h.catalog.refused {
+			if r.Name == name {
+				return later("the definition of %q is refused: %s", name, r.Reason)
+			}
+		}
+		return nil, &reply{status: http.StatusNotFound, notSent: true, details: fmt.Sprintf("there is no connector %q", shortened(name))}
+	case kind != "" && kind != definition.Kind, !definition.about.Outgoing:
+		return nil, &reply{status: http.StatusNotFound, notSent: true, details: fmt.Sprintf("connector %q is no outgoing one of kind %q", name, shortened(kind))}
+	case definition.about.InServers:
+		return nil, &reply{status: http.StatusBadRequest, notSent: true, details: fmt.Sprintf("connector %q is run by the servers: send by your own", name)}
+	case !definition.active:
+		return later("connector %q is not active", name)
+	}
+	for _, c := range h.connectors {
+		if c.Name != name {
+			continue
+		}
+		if l := h.links[c.PID]; l != nil && c.State == supervise.Running {
+			return l, nil
+		}
+		return later("connector %q is %s: %s", name, c.State, c.Why)
+	}
+	return later("connector %q is being started", name)
+}
+
+// receive reads a message when there is room for it. The function returned makes room for others.
+func (o *outgoing) receive(w http.ResponseWriter, r *http.Request, name string) (m message, leave func(), bad *reply) {
+	size, most := r.ContentLength, o.host.MaxMessageBytes
+	if size > most {
+		return m, nil, &reply{http.StatusRequestEntityTooLarge, true, fmt.Sprintf("the message has %d bytes, more than %d", size, most)}
+	}
+	if size < 0 {
+		size = most
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), roomTime)
+	defer cancel()
+	full := &reply{http.StatusTooManyRequests, true, "too many messages are on their way"}
+	if o.count.Acquire(ctx, 1) != nil {
+		return m, nil, full
+	}
+	if o.bytes.Acquire(ctx, size) != nil {
+		o.count.Release(1)
+		return m, nil, full
+	}
+	leave = func() {
+		o.bytes.Release(size)
+		o.count.Release(1)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	if err != nil {
+		leave()
+		if _, large := errors.AsType[*http.MaxBytesError](err); large {
+			return m, nil, &reply{http.StatusRequestEntityTooLarge, true, fmt.Sprintf("the message has more than %d bytes", most)}
+		}
+		return m, nil, &reply{http.StatusBadRequest, true, "the message did not come whole: " + err.Error()}
+	}
+	m = message{name: name, id: r.Header.Get(headerMessageID), header: http.Header{}, body: body}
+	for _, name := range []string{headerMessageID, headerKind, headerProperties} {
+		if value := r.Header.Get(name); value != "" {
+			m.header.Set(name, value)
+		}
+	}
+	// Services that name no type send this one; what the definition says is better.
+	if value := r.Header.Get("Content-Type"); value != "application/octet-stream" {
+		m.header.Set("Content-Type", value)
+	}
+	return m, leave, nil
+}
+
+// once sends a message, unless it was sent or is being sent: then it returns what came, or comes, of that.
+func (o *outgoing) once(ctx context.Context, m message) (answer reply, result string) {
+	s, first := o.window.begin(m.name+"\n"+m.id, time.Now())
+	if !first {
+		select {
+		case <-s.done:
+			if s.status == http.StatusOK {
+				return s.reply, "duplicate"
+			}
+			return s.reply, resultOf(s.reply)
+		case <-ctx.Done():
+			return reply{status: http.StatusServiceUnavailable, details: "the message is on its way"}, "unconfirmed"
+		}
+	}
+	began := time.Now()
+	answer = o.send(ctx, m)
+	sent := answer.status == http.StatusOK
+	o.window.finish(s, answer, sent, time.Now())
+	if sent {
+		o.latency.WithLabelValues(m.name).Observe(time.Since(began).Seconds())
+	}
+	return answer, resultOf(answer)
+}
+
+func resultOf(a reply) string {
+	switch {
+	case a.status == http.StatusOK:
+		return "sent"
+	case a.status == http.StatusServiceUnavailable && a.notSent:
+		return "not-sent"
+	case a.notSent:
+		return "refused"
+	}
+	return "unconfirmed"
+}
+
+// send hands a message to its connector. Whoever posted it may hang up: what becomes of it is of interest to who posts it
+// again.
+func (o *outgoing) send(ctx context.Context, m message) reply {
+	l, away := o.find(m.name, m.header.Get(headerKind))
+	if away != nil {
+		return *away
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTime)
+	defer cancel()
+	return l.send(ctx, m.header, m.body)
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"zatoha/connectorhost/connector"
+	"zatoha/connectorhost/supervise"
+	"zatoha/connectorhost/zmtp"
+)
+
+func TestDefinitionsOfEachKindAreReadByItsRules(t *testing.T) {
+	for _, test := range []struct{ text, want string }{
+		{`{"name": "a", "kind": "amqp", "role": "channel", "service": "s", "queue": "q"}`, "url is missing"},
+		{`{"name": "a", "kind": "zmq", "role": "channel", "service": "s", "socket_type": "PUSH", "socket_method": "bind", "address": "tcp://h:1"}`, `socket_type is "PUSH"`},
+		{`{"name": "a", "kind": "zmq", "role": "chanel"}`, `role is "chanel"`},
+		{`{"name": "` + strings.Repeat("a", 101) + `", "kind": "zmq"}`, "name is "},
+		{`{"name": "a b", "kind": "amqp"}`, "name: \"a b\": must be of letters"},
+	} {
+		_, err := parse([]byte(test.text), "")
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%.100s: error %v, want %q", test.text, err, test.want)
+		} else if strings.Count(err.Error(), "name") > 1 && strings.Contains(test.text, "a b") {
+			t.Errorf("the name is blamed twice: %v", err)
+		}
+	}
+	channel, err := parse([]byte(`{"name": "a", "kind": "amqp", "role": "channel", "service": "s", "queue": "q", "url": "amqp://h"}`), "a")
+	if err != nil || channel.about != (traits{Beside: true}) || !channel.Beside {
+		t.Errorf("%+v, %v", channel, err)
+	}
+	out, err := parse([]byte(`{"name": "a", "kind": "zmq", "role": "outgoing", "socket_type": "PUB", "socket_method": "bind", "address": "tcp://127.0.0.1:1"}`), "a")
+	if err != nil || !out.about.InServers || !out.about.Outgoing {
+		t.Errorf("%+v, %v", out, err)
+	}
+	c := catalog{good: map[string]parsed{"a": out, "b": channel}}
+	if here, there := c.active(), c.inServers(); len(here) != 1 || len(there) != 1 || there[0] != (elsewhere{"a", "zmq"}) {
+		t.Errorf("%+v, %+v", here, there)
+	}
+}
+
+func TestWhatAConnectorDoesInTheWordsOfItsHost(t *testing.T) {
+	for _, test := range []struct {
+		state connector.State
+		role  connector.Role
+		going bool
+		want  supervise.State
+	}{
+		{connector.Connecting, connector.Channel, false, supervise.Connecting},
+		{connector.BackingOff, connector.Channel, true, supervise.Connecting},
+		{connector.Waiting, connector.Channel, true, supervise.Connecting},
+		{connector.Prepared, connector.Channel, false, supervise.Prepared},
+		{connector.Running, connector.Channel, true, supervise.Running},
+		{connector.Blocked, connector.Channel, true, supervise.Running},
+		{connector.Draining, connector.Channel, true, supervise.Running},
+		{connector.Running, connector.Outgoing, false, supervise.Prepared},
+		{connector.Running, connector.Outgoing, true, supervise.Running},
+		{connector.Failed, connector.Channel, true, ""},
+		{connector.Fenced, connector.Channel, true, ""},
+	} {
+		said, ok := translate(connector.Status{
+			State: test.state, Role: test.role, Reason: "so it is", InFlight: 2, Counts: connector.Counts{Accepted: 7}, LastMessage: time.Unix(1, 0),
+		}, test.going)
+		if said.State != test.want || ok != (test.want != "") {
+			t.Errorf("%+v: %+v", test, said)
+		}
+		if ok && (said.Validate() != nil || !strings.HasSuffix(said.Why, "so it is") || said.Counters["accepted"] != 7 || said.Info["in_flight"] != "2") {
+			t.Errorf("%+v: %+v", test, said)
+		}
+	}
+}
+
+func TestOneThatIsHeldUpIsAWarning(t *testing.T) {
+	if status, _ := health(supervise.Status{State: supervise.Running}); status != "passing" {
+		t.Error(status)
+	}
+	if status, output := health(supervise.Status{State: supervise.Running, Why: "no server takes messages"}); status != "warning" || output != "running: no server takes messages" {
+		t.Error(status, output)
+	}
+}
+
+// front is the load balancer's, with a service behind it that notes what comes.
+type front struct {
+	*httptest.Server
+	mu   sync.Mutex
+	seen []string
+}
+
+func newFront(t *testing.T) *front {
+	f := &front{}
+	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.seen = append(f.seen, fmt.Sprintf("%s %s epoch %s, %s: %s",
+			r.URL.Path, r.Header.Get("X-Zato-Connector"), r.Header.Get("X-Zato-Connector-Epoch"), r.Header.Get("Authorization"), body))
+	}))
+	t.Cleanup(f.Close)
+	return f
+}
+
+func (f *front) all() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]string{}, f.seen...)
+}
+
+// push sends by ZeroMQ, and returns when the peer has it.
+func push(t *testing.T, address string, payloads ...string) {
+	t.Helper()
+	socket, err := zmtp.Open(zmtp.Options{Type: zmtp.Push, Method: zmtp.Connect, Addresses: []string{address}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	defer socket.Close(ctx)
+	for _, payload := range payloads {
+		if err := socket.Send(ctx, []byte(payload)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAChannelCallsItsServiceOnTheActiveHost(t *testing.T) {
+	lb := newFront(t)
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("0123456789abcdef\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := newTrio(t, append(patient, "--invoke-url", lb.URL, "--invoke-token-file", token)...)
+	address := "tcp://" + freeAddress(t)
+	w.put("ticks", fmt.Sprintf(`{"name": "ticks", "kind": "zmq", "role": "channel", "service": "tick.new", "socket_type": "PULL", "socket_method": "bind", "address": %q}`, address))
+	w.put("out", `{"name": "out", "kind": "zmq", "role": "outgoing", "socket_type": "PUB", "socket_method": "bind", "address": "tcp://127.0.0.1:1"}`)
+	active, r := w.active(0, 1)
+	push(t, address, "one")
+	want := fmt.Sprintf("/zato/invoke/tick.new ticks epoch %d, Bearer 0123456789abcdef: one", r.Epoch)
+	eventually(t, "the service is called", func() bool { all := lb.all(); return len(all) == 1 && all[0] == want }, func() string { return fmt.Sprint(lb.all()) })
+	active.await("its counts", func(r report) bool {
+		return len(r.Connectors) == 1 && r.Connectors[0].Counters["accepted"] == 1 && r.Connectors[0].Info["guarantee"] == "at most once" &&
+			len(r.InServers) == 1 && r.InServers[0].Name == "out"
+	})
+	said, err := command(nil, "status", "--admin", active.address).CombinedOutput()
+	if err != nil || !strings.Contains(string(said), "in the servers") {
+		t.Errorf("status: %v: %s", err, said)
+	}
+
+	t.Log("another host takes over, with a later epoch")
+	active.stop()
+	_, now := w.active(r.Epoch, 1)
+	push(t, address, "two")
+	want = fmt.Sprintf("/zato/invoke/tick.new ticks epoch %d, Bearer 0123456789abcdef: two", now.Epoch)
+	eventually(t, "the service is called", func() bool { all := lb.all(); return len(all) == 2 && all[1] == want }, func() string { return fmt.Sprint(lb.all()) })
+}
+
+func TestAChannelThatIsToldOfALaterEpochStops(t *testing.T) {
+	lb := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Zato-Connector-Epoch", "9999999999999999")
+		w.WriteHeader(http.StatusConflict)
+	}))
+	defer lb.Close()
+	w := newTrio(t, append(patient, "--invoke-url", lb.URL)...)
+	address := "tcp://" + freeAddress(t)
+	w.put("ticks", fmt.Sprintf(`{"name": "ticks", "kind": "zmq", "role": "channel", "service": "tick.new", "socket_type": "PULL", "socket_method": "bind", "address": %q}`, address))
+	active, _ := w.active(0, 1)
+	push(t, address, "one")
+	active.await("it is started again", func(r report) bool { return len(r.Connectors) == 1 && r.Connectors[0].Restarts > 0 })
+}
+
+func TestTheTokenIsNowhereInWhatAHostShows(t *testing.T) {
+	s := settings{InvokeURL: "http://127.0.0.1:1", InvokeToken: "0123456789abcdef-secret", DrainTimeout: 4 * time.Second}
+	text, err := s.shared(s.InvokeToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got shared
+	if err := json.Unmarshal(text, &got); err != nil || got.Token != s.InvokeToken || got.Drain != 3*time.Second {
+		t.Errorf("%+v, %v", got, err)
+	}
+	shown, err := json.Marshal(newHost(s, net.JoinHostPort("127.0.0.1", "1"), zerolog.Nop()).report())
+	if err != nil || strings.Contains(string(shown), "secret") {
+		t.Errorf("%s, %v", shown, err)
+	}
+}
