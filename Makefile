@@ -110,7 +110,7 @@ fuzz: ## Fuzz each fuzz target for 20 seconds.
 	done
 
 .PHONY: faults
-faults: tools build ## Break the cluster under load and count what clients notice (SHORT=1 for 2.5 minutes, ONLY=kill for some).
+faults: tools build ## Break the cluster under load and count what clients notice (SHORT=1 for four minutes, ONLY=kill for some).
 	@bin/tools consul-template || echo "== faults: WITHOUT THE PEER, for want of consul-template"
 	@go build -o bin/ ./bench ./bench/takeover/recorder
 	@exec bin/bench faults $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))

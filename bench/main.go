@@ -1,5 +1,5 @@
-// Program bench shows what the load balancer is worth: it breaks a cluster of the real programs under load, and
-// measures it beside others.
+// Program bench shows what the load balancer and the connector hosts are worth: it breaks a cluster of the real programs
+// under load, and measures it beside others.
 //
 // One case from start to end: `bench faults --only kill` starts Consul, HAProxy, the load balancer and three servers on
 // free ports of the loopback address, kills servers under load as its table of scenarios says, prints a line for each
@@ -41,7 +41,7 @@ type grammar struct {
 	Scale       scaleCommand       `cmd:"" help:"Changes and memory with thousands of instances."`
 	Upstream    upstreamCommand    `cmd:"" hidden:"" help:"An HTTP server that records what it executes; the faults are played with it."`
 
-	Bin string `default:"bin" help:"Folder with the programs lb and server."`
+	Bin string `default:"bin" help:"Folder with the programs lb, server, connectorhost and recorder."`
 	Out string `default:"bin/reports" help:"Folder for the reports."`
 
 	program.Common
@@ -71,7 +71,7 @@ func (g *grammar) verdict(passed bool, format string, args ...any) {
 }
 
 type faultsCommand struct {
-	Short bool     `help:"Fewer trials and shorter faults: two and a half minutes."`
+	Short bool     `help:"Fewer trials and shorter faults: four minutes."`
 	Only  string   `placeholder:"NAME" help:"Only the scenarios with NAME in their names."`
 	LBArg []string `name:"lb-arg" sep:"none" placeholder:"ARG" help:"One more argument for the load balancer, such as --lb-arg=--access-log=stdout."`
 }
@@ -107,6 +107,9 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 			Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, RabbitMQ: findRabbitMQ(), Short: f.Short, Only: f.Only, Progress: os.Stdout,
 		})
 		results = append(results, outcome.Results...)
+		for _, storm := range outcome.Totals.Storms {
+			fmt.Println("the storm:", storm)
+		}
 	}
 	if len(results) > 0 {
 		path, err := faults.Report(results, circumstances(ctx, found)).Write(g.Out, "faults")
