@@ -17,7 +17,7 @@ func TestDefinitionsThatAreRefusedSayWhy(t *testing.T) {
 		{`{"name": "a", "kind": "test", "is_active": "yes"}`, "is_active: is a string, want a bool"},
 		{`{}`, "name: \"\": must be of letters"},
 		{`{"name": "b", "kind": "test", "log": "x"}`, `name: "b": the key says "a"`},
-		{`{"name": "a", "kind": "smtp"}`, `kind: "smtp": must be one of those that this program was built with: amqp, file, test, zmq`},
+		{`{"name": "a", "kind": "smtp"}`, `kind: "smtp": must be one of those that this program was built with: amqp, file, ibmmq, test, zmq`},
 		{`{"name": "a", "kind": "test"}`, "log: is empty"},
 		{strings.Repeat(" ", maxDefinition) + `{}`, "more than"},
 	} {
