@@ -225,8 +225,8 @@ func TestBadConfigurationIsOneLineAndStatus2(t *testing.T) {
 		{[]string{"validate", "/no/such/file"}, "no such file or directory: give a file that can be read"},
 		{[]string{"validate", bad}, bad + `: name: "a b": must be of letters, digits and . _ - and begin with one of the first two; log: is empty: name a file`},
 		{[]string{"--invoke-url", "lb:11223"}, `--invoke-url: "lb:11223": must be like http://HOST:PORT`},
-		{[]string{"--listen", "127.0.0.1:0", "--invoke-token-file", "/no/such/file"}, "--invoke-token-file: "},
-		{[]string{"--listen", "127.0.0.1:0", "--invoke-token", "short"}, "the token has less than 16 characters: make one by: openssl rand -hex 32"},
+		{[]string{"--listen", freeAddress(t), "--invoke-token-file", "/no/such/file"}, "--invoke-token-file: "},
+		{[]string{"--listen", freeAddress(t), "--invoke-token", "short"}, "the token has less than 16 characters: make one by: openssl rand -hex 32"},
 		{[]string{"move", "a b"}, `"a b": must be of letters`},
 		{[]string{"move", "a", "--wait", "0s"}, "--wait: 0s: must be positive"},
 	} {
