@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 
 	"github.com/rs/zerolog"
 
@@ -52,7 +53,14 @@ type grammar struct {
 // programs are the paths of what is run; consul-template is "" where it is not.
 type programs struct{ consul, haproxy, consulTemplate string }
 
-func findPrograms() (programs, error) {
+// findPrograms looks for all of them before anything is measured, and for our own, of which a long run would otherwise miss
+// one late.
+func (g *grammar) findPrograms() (programs, error) {
+	for _, name := range []string{"lb", "server", "connectorhost", "recorder"} {
+		if _, err := os.Stat(filepath.Join(g.Bin, name)); err != nil {
+			return programs{}, program.BadConfig("--bin", err.Error(), "build them all by: make build && go build -o bin/ ./bench/takeover/recorder")
+		}
+	}
 	consul, consulErr := find.FindConsul()
 	haproxy, haproxyErr := find.FindHAProxy()
 	if err := errors.Join(consulErr, haproxyErr); err != nil {
@@ -78,7 +86,7 @@ type faultsCommand struct {
 
 // Run is `bench faults`.
 func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) error {
-	found, err := findPrograms()
+	found, err := g.findPrograms()
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func (g *grammar) take(ctx context.Context, name string, trials int, figures fun
 	if trials < 1 {
 		return fmt.Errorf("--trials: %d: must be at least 1", trials)
 	}
-	found, err := findPrograms()
+	found, err := g.findPrograms()
 	if err != nil {
 		return err
 	}

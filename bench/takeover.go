@@ -32,7 +32,7 @@ func (t *takeoverCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar)
 	if t.Trials < 0 {
 		return fmt.Errorf("--trials: %d: must not be negative", t.Trials)
 	}
-	found, err := findPrograms()
+	found, err := g.findPrograms()
 	if err != nil {
 		return err
 	}
