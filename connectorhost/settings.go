@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -82,7 +81,7 @@ func (s *settings) advertised(listening net.Addr) (netip.AddrPort, string, error
 	}
 	host := address.Addr().String()
 	if program.Unspecified(host) {
-		host = machineAddress()
+		host = program.MachineAddress()
 	}
 	return address, net.JoinHostPort(host, fmt.Sprint(address.Port())), nil
 }
@@ -100,26 +99,6 @@ func (s *settings) identify(port uint16) error {
 	}
 	s.ID = notInID.ReplaceAllString(fmt.Sprintf("%s-%s-%d", s.Service, machine, port), "-")
 	return nil
-}
-
-// machineAddress is the first address of the machine that others may reach, IPv4 before IPv6, else a loopback address.
-func machineAddress() string {
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		return "127.0.0.1"
-	}
-	var v4, v6 string
-	for _, a := range addresses {
-		network, ok := a.(*net.IPNet)
-		switch {
-		case !ok || !network.IP.IsGlobalUnicast():
-		case network.IP.To4() != nil:
-			v4 = cmp.Or(v4, network.IP.String())
-		default:
-			v6 = cmp.Or(v6, network.IP.String())
-		}
-	}
-	return cmp.Or(v4, v6, "127.0.0.1")
 }
 
 // agent is what a connector host asks of Consul: see the methods of consul.Client.
