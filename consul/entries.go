@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"slices"
 	"strings"
@@ -14,40 +13,64 @@ import (
 )
 
 // entries decodes the answers of one watch. Consul always answers with all instances of the service, 2 KB for each,
-// though mostly one of them has changed: an entry that stands in the last answer byte for byte is not decoded again.
-// With thousands of instances that is most of the time between a change and its being known.
+// though mostly one of them has changed: an entry that stands in the last answer byte for byte is not decoded again, and
+// one that stands where it stood then, or moved up by one because another is gone, is not even looked through for its end.
+// That is most of the time between a change and its being known.
 type entries struct {
-	seed  maphash.Seed
-	known map[uint64]*Instance // those of the last answer, by the hash of the entry
+	known []knownEntry // those of the last answer, in its order
 }
 
-func newEntries() *entries { return &entries{seed: maphash.MakeSeed()} }
+type knownEntry struct {
+	text     []byte
+	instance *Instance
+}
+
+func newEntries() *entries { return &entries{} }
 
 // decode reads a whole answer, as it arrives. The order is ours, so that equal states compare equal.
 func (e *entries) decode(answer io.Reader) ([]Instance, error) {
-	known := make(map[uint64]*Instance, len(e.known))
-	instances := make([]Instance, 0, len(e.known))
-	err := splitArray(answer, func(text []byte) error {
-		hash := maphash.Bytes(e.seed, text)
-		instance, unchanged := e.known[hash]
-		if !unchanged {
-			var err error
-			if instance, err = decodeEntry(text); err != nil {
-				return err
-			}
+	seen := make([]knownEntry, 0, len(e.known)+1)
+	place := 0 // in known, of the entry that comes next if nothing has changed
+	err := splitArray(answer, func(s *splitter) error {
+		next, i, err := e.take(s, place)
+		if i >= 0 {
+			place = i + 1
 		}
-		known[hash] = instance
-		instances = append(instances, *instance)
-		return nil
+		seen = append(seen, next)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	e.known = known
+	e.known = seen
+	instances := make([]Instance, len(seen))
+	for i, entry := range seen {
+		instances[i] = *entry.instance
+	}
 	if !slices.IsSortedFunc(instances, byNode) {
 		slices.SortStableFunc(instances, byNode)
 	}
 	return instances, nil
+}
+
+// take takes the next entry. It also tells where in the last answer that was, -1 if it was not there.
+func (e *entries) take(s *splitter, place int) (knownEntry, int, error) {
+	for i := place; i < min(place+2, len(e.known)); i++ {
+		if s.skip(e.known[i].text) {
+			return e.known[i], i, nil
+		}
+	}
+	text, err := s.object()
+	if err != nil {
+		return knownEntry{}, -1, err
+	}
+	for n := range e.known {
+		if i := (place + n) % len(e.known); bytes.Equal(e.known[i].text, text) {
+			return e.known[i], i, nil
+		}
+	}
+	instance, err := decodeEntry(text)
+	return knownEntry{bytes.Clone(text), instance}, -1, err
 }
 
 // decodeEntry decodes one instance. The library panics on some malformed checks, which is an error here.
@@ -81,9 +104,9 @@ const (
 	unexpectEOF = "the answer ends in the middle: %w"
 )
 
-// splitArray calls each with the text of every element of a JSON array of objects, as soon as that has arrived. The text
-// is good until each returns. Whether an element is valid JSON is for whoever decodes it to find.
-func splitArray(r io.Reader, each func(text []byte) error) error {
+// splitArray calls take at the beginning of every element of a JSON array of objects; it must take that object, and may
+// before it has arrived whole. Whether an element is valid JSON is for whoever decodes it to find.
+func splitArray(r io.Reader, take func(*splitter) error) error {
 	s := &splitter{r: r}
 	switch c, err := s.next(); {
 	case err != nil:
@@ -102,11 +125,8 @@ func splitArray(r io.Reader, each func(text []byte) error) error {
 		if c != '{' {
 			return errNoArray
 		}
-		text, err := s.object()
-		if err != nil {
-			return err
-		}
-		if err := each(text); err != nil {
+		s.at-- // the brace
+		if err := take(s); err != nil {
 			return err
 		}
 		switch c, err = s.next(); {
@@ -165,9 +185,24 @@ func (s *splitter) next() (byte, error) {
 	}
 }
 
-// object takes the rest of the object whose brace was taken last, and returns the whole of it.
+// skip takes the object that comes next if it is this one, byte for byte.
+func (s *splitter) skip(object []byte) bool {
+	for {
+		arrived := s.held[s.at:min(s.at+len(object), len(s.held))]
+		switch {
+		case !bytes.Equal(arrived, object[:len(arrived)]):
+			return false
+		case len(arrived) == len(object):
+			s.at += len(object)
+			return true
+		case s.fill() != nil:
+			return false // as object will find, and say
+		}
+	}
+}
+
+// object takes the object that comes next, and returns it. It is good until more is taken.
 func (s *splitter) object() ([]byte, error) {
-	s.at-- // the brace
 	depth, quoted, escaped := 0, false, false
 	for i := 0; ; i++ {
 		for s.at+i == len(s.held) {

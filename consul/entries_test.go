@@ -45,9 +45,10 @@ func TestAnArrayFallsIntoItsElements(t *testing.T) {
 			reader = iotest.OneByteReader(reader)
 		}
 		var got []string
-		err := splitArray(reader, func(text []byte) error {
+		err := splitArray(reader, func(s *splitter) error {
+			text, err := s.object()
 			got = append(got, string(text))
-			return nil
+			return err
 		})
 		if err != nil || !slices.Equal(got, want) {
 			r.Fatalf("%q falls into %q, %v", array.String(), got, err)
@@ -60,18 +61,23 @@ func TestWhatIsNoArrayOfObjectsIsRefused(t *testing.T) {
 		"": io.ErrUnexpectedEOF, "[": io.ErrUnexpectedEOF, `[{"a`: io.ErrUnexpectedEOF, "[{}": io.ErrUnexpectedEOF, "[{},": io.ErrUnexpectedEOF,
 		"null": errNoArray, "{}": errNoArray, "[1]": errNoArray, "[{} {}]": errNoArray, "[,]": errNoArray, "[{},]": errNoArray, "[] []": errNoArray,
 	} {
-		if err := splitArray(strings.NewReader(text), func([]byte) error { return nil }); !errors.Is(err, want) {
+		if err := splitArray(strings.NewReader(text), anyObject); !errors.Is(err, want) {
 			t.Errorf("%q: %v, want %v", text, err, want)
 		}
 	}
 	endless := io.MultiReader(strings.NewReader(`[{"a":"`), repeating('x'))
-	if err := splitArray(endless, nil); !errors.Is(err, errTooLarge) {
+	if err := splitArray(endless, anyObject); !errors.Is(err, errTooLarge) {
 		t.Errorf("an endless element: %v", err)
 	}
 	broken := io.MultiReader(strings.NewReader("[{}"), iotest.ErrReader(io.ErrClosedPipe))
-	if err := splitArray(broken, func([]byte) error { return nil }); !errors.Is(err, io.ErrClosedPipe) {
+	if err := splitArray(broken, anyObject); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("a connection that breaks: %v", err)
 	}
+}
+
+func anyObject(s *splitter) error {
+	_, err := s.object()
+	return err
 }
 
 // repeating is a reader of one byte for ever.
@@ -115,6 +121,33 @@ func TestOnlyWhatHasChangedIsDecoded(t *testing.T) {
 	if again := decode(1); !slices.EqualFunc(first, again, Instance.equal) {
 		t.Error("the same answer gives other instances")
 	}
+}
+
+// Whatever was in the answers before, and however they arrive, an answer decodes as if it were the first.
+func TestAnAnswerDecodesAsIfItWereTheFirst(t *testing.T) {
+	var pieces [][]byte
+	for weight := range 3 {
+		pieces = append(pieces, bytes.SplitAfter(bytes.Trim(manyInstances(4, weight), "[]"), []byte("}]},"))...)
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		entries := newEntries()
+		for range rapid.IntRange(1, 5).Draw(r, "answers") {
+			chosen := rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 9).Draw(r, "entries")
+			for i, piece := range chosen {
+				chosen[i] = bytes.TrimSuffix(piece, []byte(","))
+			}
+			answer := "[" + string(bytes.Join(chosen, []byte(","))) + "]"
+			var reader io.Reader = strings.NewReader(answer)
+			if rapid.Bool().Draw(r, "byte by byte") {
+				reader = iotest.OneByteReader(reader)
+			}
+			got, err := entries.decode(reader)
+			want, wantErr := newEntries().decode(strings.NewReader(answer))
+			if err != nil || wantErr != nil || !slices.EqualFunc(got, want, Instance.equal) {
+				r.Fatalf("%s\ndecodes into %+v, %v, and alone into %+v, %v", answer, got, err, want, wantErr)
+			}
+		}
+	})
 }
 
 func BenchmarkDecodeOneChangeOf5000(b *testing.B) {
