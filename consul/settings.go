@@ -33,12 +33,7 @@ func (s Settings) Client() (*Client, error) {
 		}
 	}
 	config := api.DefaultNonPooledConfig()
-	if s.ConsulCACert != "" {
-		config.TLSConfig.CAFile = s.ConsulCACert
-	}
-	if s.ConsulHTTPTokenFile != "" {
-		config.TokenFile = s.ConsulHTTPTokenFile
-	}
+	config.TLSConfig.CAFile, config.TokenFile = s.ConsulCACert, s.ConsulHTTPTokenFile // the flags have seen the variables
 	client, err := newClient(config, s.ConsulHTTPAddr)
 	if err != nil {
 		return nil, fmt.Errorf("--consul-http-addr: %w", err)

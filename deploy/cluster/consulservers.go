@@ -2,9 +2,12 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,11 +30,20 @@ type ConsulServers struct {
 type ConsulServersConfig struct {
 	Binary string
 	Dir    string
-	Count  int                  // an odd number; two of three, or three of five, are a quorum
-	More   func(i int) []string // more arguments for server i, counted from 0; may be nil
+	Count  int              // an odd number; two of three, or three of five, are a quorum
+	More   []string         // more arguments for each
+	Secure *SecuredByFolder // nil: no TLS, no ACLs, no encryption
 }
 
-// ConsulServer is one of them.
+// SecuredByFolder has agents take everything but their ports from a folder of configuration. Their API is by HTTPS then.
+type SecuredByFolder struct {
+	// Prepare makes the folders, once it is known where the servers will listen.
+	Prepare func(servers []*ConsulServer) error
+	Folder  func(name string) string // of an agent
+	CA      string                   // file with the certificate of their authority
+}
+
+// ConsulServer is one of them, or an agent that has joined them as a client.
 type ConsulServer struct {
 	Name string // its node
 	HTTP string // address of its API
@@ -71,20 +83,19 @@ func StartConsulServers(ctx context.Context, config ConsulServersConfig) (*Consu
 }
 
 func tryConsulServers(ctx context.Context, config ConsulServersConfig) (*ConsulServers, error) {
-	const each = 3
-	ports, err := FreePorts(each * config.Count)
+	var names []string
+	for i := range config.Count {
+		names = append(names, fmt.Sprintf("consul-%d", i+1))
+	}
+	servers, err := agentsAtFreePorts(config.Dir, names...)
 	if err != nil {
 		return nil, err
 	}
-	all := &ConsulServers{config: config}
-	for i := range config.Count {
-		address := func(kind int) string {
-			return net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[each*i+kind]))
+	all := &ConsulServers{config: config, Servers: servers}
+	if config.Secure != nil {
+		if err := config.Secure.Prepare(servers); err != nil {
+			return nil, err
 		}
-		name := fmt.Sprintf("consul-%d", i+1)
-		all.Servers = append(all.Servers, &ConsulServer{
-			Name: name, HTTP: address(0), Serf: address(1), RPC: address(2), dir: filepath.Join(config.Dir, name),
-		})
 	}
 	for i := range all.Servers {
 		if err = all.Start(i); err != nil {
@@ -101,29 +112,89 @@ func tryConsulServers(ctx context.Context, config ConsulServersConfig) (*ConsulS
 	return all, nil
 }
 
+func agentsAtFreePorts(dir string, names ...string) (all []*ConsulServer, err error) {
+	const each = 3
+	ports, err := FreePorts(each * len(names))
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range names {
+		address := func(kind int) string {
+			return net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[each*i+kind]))
+		}
+		all = append(all, &ConsulServer{Name: name, HTTP: address(0), Serf: address(1), RPC: address(2), dir: filepath.Join(dir, name)})
+	}
+	return all, nil
+}
+
 // Start starts a server that does not run, at the ports and with the state that it had, and does not wait for it.
-func (c *ConsulServers) Start(i int) (err error) {
-	s := c.Servers[i]
+func (c *ConsulServers) Start(i int) error {
+	role := []string{"-server", "-bootstrap-expect=" + strconv.Itoa(c.config.Count), "-ui"}
+	return c.run(c.Servers[i], append(role, "-hcl=performance { raft_multiplier = 1 }")...)
+}
+
+// StartClient starts an agent that is no server, as each machine of our programs has one, and returns when it has joined
+// the servers. Whoever starts it stops it; if we die, it is killed.
+func (c *ConsulServers) StartClient(ctx context.Context, name string) (*ConsulServer, error) {
+	agents, err := agentsAtFreePorts(c.config.Dir, name)
+	if err != nil {
+		return nil, err
+	}
+	agent := agents[0]
+	if err := c.run(agent); err != nil {
+		return nil, err
+	}
+	err = agent.process.await(ctx, func(ctx context.Context) error {
+		leader, err := c.leaderBy(ctx, agent)
+		if err == nil && leader == "" {
+			err = errNoConsulLeader
+		}
+		return err
+	})
+	if err != nil {
+		agent.process.Kill()
+		return nil, err
+	}
+	return agent, nil
+}
+
+// run starts the process of an agent. What is said of its role holds only where no folder says it.
+func (c *ConsulServers) run(s *ConsulServer, role ...string) (err error) {
 	if s.Running() {
 		return fmt.Errorf("%s runs already, as pid %d", s.Name, s.process.PID())
 	}
-	args := []string{
-		"agent", "-server", "-bootstrap-expect=" + strconv.Itoa(c.config.Count), "-node=" + s.Name, "-ui",
-		"-data-dir=" + filepath.Join(s.dir, "data"), "-bind=127.0.0.1", "-client=127.0.0.1", "-log-level=warn",
-		"-hcl=disable_update_check = true", "-hcl=performance { raft_multiplier = 1 }", "-retry-interval=200ms",
-		"-http-port=" + port(s.HTTP), "-serf-lan-port=" + port(s.Serf), "-server-port=" + port(s.RPC),
-		"-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1",
-	}
-	for _, other := range c.Servers {
-		if other != s {
-			args = append(args, "-retry-join="+other.Serf)
+	api := "-http-port="
+	from := append(role, "-node="+s.Name, "-bind=127.0.0.1", "-client=127.0.0.1", "-hcl=disable_update_check = true")
+	if secure := c.config.Secure; secure != nil {
+		api, from = "-https-port=", []string{"-config-dir=" + secure.Folder(s.Name)}
+	} else {
+		for _, other := range c.Servers {
+			if other != s {
+				from = append(from, "-retry-join="+other.Serf)
+			}
 		}
 	}
-	if c.config.More != nil {
-		args = append(args, c.config.More(i)...)
-	}
+	args := slices.Concat([]string{"agent", "-data-dir=" + filepath.Join(s.dir, "data"), "-log-level=warn", "-retry-interval=200ms"}, from, []string{
+		api + port(s.HTTP), "-serf-lan-port=" + port(s.Serf), "-server-port=" + port(s.RPC),
+		"-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1",
+	}, c.config.More)
 	s.process, err = startProcess(s.Name, filepath.Join(s.dir, "consul.log"), withoutConsul(os.Environ()), c.config.Binary, args...)
 	return err
+}
+
+// leaderBy is the leader's RPC address as an agent says it, empty if it knows none.
+func (c *ConsulServers) leaderBy(ctx context.Context, s *ConsulServer) (leader string, err error) {
+	scheme, transport := "http://", &http.Transport{DisableKeepAlives: true}
+	if c.config.Secure != nil {
+		text, err := os.ReadFile(c.config.Secure.CA)
+		if err != nil {
+			return "", err
+		}
+		scheme, transport.TLSClientConfig = "https://", &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+		transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(text)
+	}
+	err = getJSONBy(ctx, &http.Client{Transport: transport}, scheme+s.HTTP+"/v1/status/leader", &leader)
+	return leader, err
 }
 
 func port(address string) string {
@@ -138,11 +209,11 @@ var errNoConsulLeader = errors.New("the Consul servers have no leader")
 func (c *ConsulServers) Leader(ctx context.Context) (i int, err error) {
 	votes := map[string]int{}
 	for _, s := range c.Servers {
-		var leader string
 		if !s.Running() {
 			continue
 		}
-		if askErr := getJSON(ctx, "http://"+s.HTTP+"/v1/status/leader", &leader); askErr != nil {
+		leader, askErr := c.leaderBy(ctx, s)
+		if askErr != nil {
 			err = askErr
 			continue
 		}
