@@ -22,9 +22,9 @@ const deregisterTimeout = 2 * time.Second
 
 // Run is the program: see the package comment.
 func (r *runCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) error {
-	agent, err := consul.New(r.ConsulHTTPAddr)
+	agent, err := r.Settings.Client()
 	if err != nil {
-		return program.BadConfig("--consul-http-addr", err.Error(), "")
+		return program.BadConfig("", err.Error(), "")
 	}
 	listener, err := program.Listen("--listen", r.Listen)
 	if err != nil {

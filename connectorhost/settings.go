@@ -24,10 +24,10 @@ type settings struct {
 	Cluster string `default:"main" help:"Name of the cluster: its keys in Consul begin with zato/<cluster>/."`
 	ID      string `placeholder:"ID" help:"Consul service ID, unique and stable across restarts. Default: <service>-<host name>-<port>."`
 
-	ConsulHTTPAddr string        `env:"CONSUL_HTTP_ADDR" default:"127.0.0.1:8500" help:"Consul agent. The other CONSUL_* variables hold too."`
-	LeaseTTL       time.Duration `name:"lease-ttl" default:"1s" help:"How long the lease outlives its holder; the connectors stop at 80 % of it without a word from Consul."`
-	LeaseBeat      time.Duration `default:"250ms" help:"How often the lease is confirmed; at most a quarter of its TTL."`
-	DrainTimeout   time.Duration `default:"10s" help:"Longest time that a connector which is to stop may take to finish what it has in hand."`
+	consul.Settings
+	LeaseTTL     time.Duration `name:"lease-ttl" default:"1s" help:"How long the lease outlives its holder; the connectors stop at 80 % of it without a word from Consul."`
+	LeaseBeat    time.Duration `default:"250ms" help:"How often the lease is confirmed; at most a quarter of its TTL."`
+	DrainTimeout time.Duration `default:"10s" help:"Longest time that a connector which is to stop may take to finish what it has in hand."`
 
 	InvokeURL       string `name:"invoke-url" default:"http://127.0.0.1:11223" help:"Address at which channels call services: the load balancer's front."`
 	InvokeTokenFile string `placeholder:"FILE" help:"File with the token that channels show to servers, and that servers have to show when they send: the same as the servers' --invoke-token-file."`

@@ -26,6 +26,7 @@ package consul
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -55,15 +56,20 @@ type Client struct {
 	api     *api.Client
 	timeout time.Duration // of a call that does not block
 	wait    time.Duration // of a blocking query
+	token   bool          // one was given
 }
 
 // New makes a client from the standard CONSUL_* environment variables. An address that is not empty stands in for
 // CONSUL_HTTP_ADDR. Nothing is sent yet, so an agent that is down is no error here: see [Client.Ping].
 func New(address string) (*Client, error) {
+	return newClient(api.DefaultNonPooledConfig(), address)
+}
+
+// newClient makes a client from a configuration that has a transport of its own.
+func newClient(config *api.Config, address string) (*Client, error) {
 	// Every request has a connection of its own, so that blocked queries hold up nothing else. On a reused connection
 	// net/http would also silently repeat a GET that broke: a blocking query would take its old index to a Consul that
-	// has just restarted with lower ones, which would hold it for the whole wait.
-	config := api.DefaultNonPooledConfig()
+	// has just restarted with lower ones, which would hold it for the whole wait. Hence the non-pooled configuration.
 	if address != "" {
 		config.Address = address
 	}
@@ -97,7 +103,8 @@ func New(address string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("consul client for %s: %w; check the CONSUL_* environment variables", shown, err)
 	}
-	return &Client{address: shown, api: client, timeout: defaultTimeout, wait: defaultWait}, nil
+	token := config.Token != "" || config.TokenFile != ""
+	return &Client{address: shown, api: client, timeout: defaultTimeout, wait: defaultWait, token: token}, nil
 }
 
 // checkAddress refuses what the API client would accept now and fail on at every request.
@@ -155,17 +162,34 @@ func (c *Client) explain(doing string, err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
-	remedy := "check that a Consul agent answers there, or set " + api.HTTPAddrEnvName
+	return fmt.Errorf("consul at %s: %s: %w (%s)", c.address, doing, err, c.remedy(err))
+}
+
+// remedy is what an operator can do about an error.
+func (c *Client) remedy(err error) string {
 	answer, answered := errors.AsType[api.StatusError](err)
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
 	case errors.Is(err, ErrNoLeader), strings.Contains(answer.Body, "No cluster leader"):
-		remedy = "see `consul operator raft list-peers`"
-	case answer.Code == http.StatusForbidden:
-		remedy = "give " + api.HTTPTokenEnvName + " a token that may do this"
+		return "see `consul operator raft list-peers`"
+	case strings.Contains(answer.Body, "ACL not found"):
+		return "this Consul does not know the token: make it anew, and give it by " + api.HTTPTokenFileEnvName
+	case answer.Code == http.StatusForbidden, errors.Is(err, errHidden):
+		if !c.token {
+			return "no token was given: give one that may do this, by " + api.HTTPTokenEnvName + " or " + api.HTTPTokenFileEnvName
+		}
+		return "give the token's policy this right, or give another by " + api.HTTPTokenFileEnvName +
+			"; deploy/consul has the policies of each program"
+	case strings.Contains(answer.Body, "HTTP request to an HTTPS server"):
+		return "give the address with https://"
 	case answered:
-		remedy = "see the agent's log"
+		return "see the agent's log"
+	case untrusted:
+		return "give the certificate of its authority by " + api.HTTPCAFile
+	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+		return "give the address without https://"
 	}
-	return fmt.Errorf("consul at %s: %s: %w (%s)", c.address, doing, err, remedy)
+	return "check that a Consul agent answers there, or set " + api.HTTPAddrEnvName
 }
 
 // statusCode is the HTTP status of an error that Consul answered with, 0 when it did not answer.

@@ -116,6 +116,8 @@ func (c *Client) tree(ctx context.Context, prefix string, index uint64) ([]Pair,
 		return nil, 0, err
 	case meta.LastIndex == 0:
 		return nil, 0, errNoIndex
+	case meta.ResultsFilteredByACLs:
+		return nil, 0, errHidden
 	}
 	pairs := make([]Pair, 0, len(found))
 	for _, pair := range found {

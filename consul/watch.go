@@ -16,7 +16,7 @@ type Observation struct {
 
 var (
 	errNoIndex = errors.New("the answer has no X-Consul-Index")
-	errHidden  = errors.New("the answer leaves out instances that the token may not read (service:read, node:read)")
+	errHidden  = errors.New("the answer leaves out what the token may not read")
 )
 
 // Watch follows a service and returns when ctx has ended. It calls observe, from this goroutine, with the first state, with

@@ -11,7 +11,6 @@ import (
 	"github.com/pmezard/go-difflib/difflib"
 	"github.com/rs/zerolog"
 
-	"zatoha/consul"
 	"zatoha/deploy/program"
 	"zatoha/haproxy"
 	"zatoha/lb/reconcile"
@@ -23,9 +22,9 @@ type planCommand struct{ settings }
 
 // Run reads the file, the running HAProxy and Consul, and prints. It changes nothing.
 func (p *planCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) error {
-	agent, err := consul.New(p.ConsulHTTPAddr)
+	agent, err := p.Settings.Client()
 	if err != nil {
-		return program.BadConfig("--consul-http-addr", err.Error(), "")
+		return program.BadConfig("", err.Error(), "")
 	}
 	plane, err := g.plane(p.options(), log, func() {})
 	if err != nil {

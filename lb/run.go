@@ -6,7 +6,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"zatoha/consul"
 	"zatoha/deploy/program"
 	"zatoha/lb/reconcile"
 )
@@ -16,9 +15,9 @@ type runCommand struct{ settings }
 
 // Run is the program: see the package comment.
 func (r *runCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) error {
-	agent, err := consul.New(r.ConsulHTTPAddr)
+	agent, err := r.Settings.Client()
 	if err != nil {
-		return program.BadConfig("--consul-http-addr", err.Error(), "")
+		return program.BadConfig("", err.Error(), "")
 	}
 	c := &controller{agent: agent, service: r.Service, seen: newLastSeen(g.StateDir), log: log}
 	c.plane, err = g.plane(r.options(), log, func() { c.loop.Wake() })

@@ -24,7 +24,7 @@ type settings struct {
 
 	ConnectorhostService string `default:"zato-connectorhost" help:"Consul service of the connector hosts; those of the cluster are shown on the status page."`
 
-	ConsulHTTPAddr string `env:"CONSUL_HTTP_ADDR" default:"127.0.0.1:8500" help:"Consul agent. The other CONSUL_* variables hold too."`
+	consul.Settings
 
 	Slots    int                `default:"10" help:"Server slots to begin with."`
 	Headroom int                `default:"10" help:"Free slots to have after growing, which takes a reload."`

@@ -48,9 +48,9 @@ func Main(services *service.Registry) int {
 
 // Run is the program: see the package comment.
 func (s *settings) Run(ctx context.Context, log zerolog.Logger) error {
-	agent, err := consul.New(s.ConsulHTTPAddr)
+	agent, err := s.Settings.Client()
 	if err != nil {
-		return program.BadConfig("--consul-http-addr", err.Error(), "")
+		return program.BadConfig("", err.Error(), "")
 	}
 	listener, err := program.Listen("--listen", s.Listen)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"time"
 
+	"zatoha/consul"
 	"zatoha/deploy/program"
 	"zatoha/server/front"
 	"zatoha/server/service"
@@ -21,7 +22,7 @@ type settings struct {
 	Cluster string `default:"main" help:"Name of the cluster: its keys in Consul begin with zato/<cluster>/."`
 	ID      string `placeholder:"ID" help:"Consul service ID, unique and stable across restarts. Default: <service>-<host name>-<port>."`
 
-	ConsulHTTPAddr  string        `env:"CONSUL_HTTP_ADDR" default:"127.0.0.1:8500" help:"Consul agent. The other CONSUL_* variables hold too."`
+	consul.Settings
 	CheckInterval   time.Duration `default:"1s" help:"How often Consul asks for /zato/ping; at least 1s."`
 	DeregisterAfter time.Duration `default:"10m" help:"Consul forgets a server that has been failing for so long; at least 1m, 0 for never."`
 

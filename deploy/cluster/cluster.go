@@ -22,7 +22,7 @@ import (
 // Config says what a cluster is made of and where it listens.
 type Config struct {
 	Bin        string   // folder with our programs
-	ConsulBin  string   // path of Consul
+	ConsulBin  string   // path of Consul; "" if somebody else runs it, and Environ says where
 	HAProxyBin string   // path of HAProxy; "" if LBArgs name one that somebody else runs
 	Dir        string   // folder for state and logs; see Clean
 	ConsulAddr string   // of Consul's HTTP API
@@ -31,6 +31,9 @@ type Config struct {
 	Servers    []string // of each server
 	LBArgs     []string // more arguments for the load balancer
 	Hosts      []string // of each connector host; may be none
+
+	// Environ has more variables for a program: "lb", "server" or "connectorhost". May be nil.
+	Environ func(program string) []string
 }
 
 // Cluster is a running cluster. It belongs to one goroutine.
@@ -122,6 +125,9 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 
 // StartConsul starts Consul, empty.
 func (c *Cluster) StartConsul(ctx context.Context) (err error) {
+	if c.ConsulBin == "" {
+		return nil
+	}
 	c.Consul, err = StartConsul(ctx, c.ConsulBin, c.ConsulAddr, c.log("consul"))
 	return err
 }
@@ -130,7 +136,7 @@ func (c *Cluster) StartConsul(ctx context.Context) (err error) {
 func (c *Cluster) StartServer(i int) (err error) {
 	name := fmt.Sprintf("server-%d", i+1)
 	args := append([]string{"--listen", c.Config.Servers[i]}, c.tokenArgs()...)
-	c.Servers[i], err = startProcess(name, c.log(name), c.env(), filepath.Join(c.Bin, "server"), args...)
+	c.Servers[i], err = startProcess(name, c.log(name), c.env("server"), filepath.Join(c.Bin, "server"), args...)
 	return err
 }
 
@@ -141,11 +147,17 @@ func (c *Cluster) StartLB() (err error) {
 		args = append(args, "--haproxy-bin", c.HAProxyBin)
 	}
 	args = append(args, c.LBArgs...)
-	c.LB, err = startProcess("lb", c.log("lb"), c.env(), filepath.Join(c.Bin, "lb"), args...)
+	c.LB, err = startProcess("lb", c.log("lb"), c.env("lb"), filepath.Join(c.Bin, "lb"), args...)
 	return err
 }
 
-func (c *Cluster) env() []string { return append(os.Environ(), "CONSUL_HTTP_ADDR="+c.ConsulAddr) }
+func (c *Cluster) env(program string) []string {
+	env := append(os.Environ(), "CONSUL_HTTP_ADDR="+c.ConsulAddr)
+	if c.Environ != nil {
+		env = append(env, c.Environ(program)...)
+	}
+	return env
+}
 
 // LogDir is the folder with the output of every program.
 func (c *Cluster) LogDir() string { return filepath.Join(c.Dir, "log") }

@@ -63,13 +63,16 @@ func hasLeader(ctx context.Context, address string) error {
 
 // getJSON reads a JSON answer of any status into value.
 func getJSON(ctx context.Context, url string, value any) error {
+	return getJSONBy(ctx, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, url, value)
+}
+
+func getJSONBy(ctx context.Context, client *http.Client, url string, value any) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
 		return err

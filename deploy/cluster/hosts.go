@@ -97,7 +97,7 @@ func (c *Cluster) StartHost(i int) (err error) {
 	}
 	name := fmt.Sprintf("connectorhost-%d", i+1)
 	args := append([]string{"--listen", c.Config.Hosts[i], "--invoke-url", "http://" + net.JoinHostPort(front, port)}, c.tokenArgs()...)
-	c.Hosts[i], err = startProcess(name, c.log(name), c.env(), filepath.Join(c.Bin, "connectorhost"), args...)
+	c.Hosts[i], err = startProcess(name, c.log(name), c.env("connectorhost"), filepath.Join(c.Bin, "connectorhost"), args...)
 	return err
 }
 

@@ -1,10 +1,11 @@
 # Policy of the token of a connector host, for the cluster "main": everything that it asks of Consul, and nothing else.
+# `go run ./deploy/consul --acl …` makes it and the token; by hand:
 #
-#   consul acl policy create -name zato-connectorhost -rules @connectorhost.hcl
-#   consul acl token create -description "connector host" -policy-name zato-connectorhost
+#   consul acl policy create -name zatoha-connectorhost -rules @connectorhost.hcl
+#   consul acl token create -description "zatoha: connectorhost" -policy-name zatoha-connectorhost
 #
-# Give the token to the connector host by CONSUL_HTTP_TOKEN, or by a file that CONSUL_HTTP_TOKEN_FILE names. For another
-# cluster, replace "main" in the keys. A session belongs to the node of the host's agent: where each host has a token of
+# Give the token by --consul-http-token-file, or CONSUL_HTTP_TOKEN. For another cluster, replace "main" in the keys. A
+# session belongs to the node of the host's agent: where each host has a token of
 # its own, name that node instead of all ("session "web-1" { … }").
 
 # The lease: which host is the active one, and since when.

@@ -1,0 +1,102 @@
+package consul_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"zatoha/consul"
+	"zatoha/deploy/consultest"
+)
+
+// file writes a file for a test.
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	must(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestSettingsThatCannotBeUsedNameTheirFlag(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		settings consul.Settings
+		want     string
+	}{
+		{consul.Settings{ConsulHTTPAddr: "ftp://a"}, `--consul-http-addr: consul address: "ftp://a" has the unknown scheme`},
+		{consul.Settings{ConsulHTTPTokenFile: "/no/such"}, "--consul-http-token-file: open /no/such: no such file or directory: name a file"},
+		{consul.Settings{ConsulHTTPTokenFile: file(t, "")}, "is empty: name a file"},
+		{consul.Settings{ConsulCACert: "/no/such"}, "--consul-cacert: open /no/such"},
+		{consul.Settings{ConsulCACert: file(t, "no certificate")}, "check the CONSUL_* environment variables"},
+	} {
+		if _, err := test.settings.Client(); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: %v; want %q", test.settings, err, test.want)
+		}
+	}
+}
+
+// What Consul refuses is told with what to do about it, and what it hides from a token is no empty answer.
+func TestATokenThatLacksARightIsTold(t *testing.T) {
+	t.Parallel()
+	agent := consultest.StartWithACL(t)
+	agent.Call("PUT", "/v1/agent/service/register", map[string]any{"Name": serviceName, "Port": 1}, nil)
+	agent.Call("PUT", "/v1/kv/zato/main/channels/a", map[string]any{}, nil)
+
+	with := func(token string) *consul.Client {
+		settings := consul.Settings{ConsulHTTPAddr: agent.Address()}
+		if token != "" {
+			settings.ConsulHTTPTokenFile = file(t, token+"\n")
+		}
+		client, err := settings.Client()
+		must(t, err)
+		return client
+	}
+	calls := map[string]func(*consul.Client) error{
+		"read":        func(c *consul.Client) error { _, err := c.Get(t.Context(), "zato/main/a"); return err },
+		"write":       func(c *consul.Client) error { return c.Put(t.Context(), "zato/main/a", nil) },
+		"maintenance": func(c *consul.Client) error { return c.SetMaintenance(t.Context(), serviceName, true, "") },
+		"watch": func(c *consul.Client) error {
+			return first(t, func(ctx context.Context, end func(error)) {
+				c.Watch(ctx, serviceName, func(o consul.Observation) { end(o.Err) })
+			})
+		},
+		"tree": func(c *consul.Client) error {
+			return first(t, func(ctx context.Context, end func(error)) {
+				c.WatchTree(ctx, "zato/main/channels/", func(o consul.TreeObservation) { end(o.Err) })
+			})
+		},
+	}
+	for _, test := range []struct {
+		name, token, remedy string
+	}{
+		{"none", "", "no token was given: give one that may do this, by CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE"},
+		{"unknown", "0c7f1b52-0000-4000-8000-000000000000", "this Consul does not know the token"},
+		{"weak", agent.Token("weak", `key "other" { policy = "read" }`), "give the token's policy this right"},
+	} {
+		client := with(test.token)
+		for name, call := range calls {
+			if test.token == "" && (name == "watch" || name == "tree") {
+				continue // Consul does not tell whoever has no token that it hides something; registering fails aloud
+			}
+			if err := call(client); err == nil || !strings.Contains(err.Error(), test.remedy) {
+				t.Errorf("%s by token %s: %v; want %q", name, test.name, err, test.remedy)
+			}
+		}
+	}
+	root := with(agent.Root())
+	for name, call := range calls {
+		if err := call(root); err != nil {
+			t.Errorf("%s by the token that may: %v", name, err)
+		}
+	}
+}
+
+// first is the error of the first thing that is observed.
+func first(t *testing.T, follow func(ctx context.Context, end func(error))) (err error) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	follow(ctx, func(observed error) { err = observed; cancel() })
+	return err
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"crypto/x509"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// someSetup is three servers and two machines with our programs.
+func someSetup(t *testing.T, dir string) *setup {
+	t.Helper()
+	s := &setup{
+		Dir: dir, Datacenter: "dc1", Cluster: "main", InstallDir: "/etc/consul.d", Valid: 90 * 24 * time.Hour,
+		Server: []string{"consul-1=10.0.0.1", "consul-2=10.0.0.2", "consul-3=[fd00::3]:8311"},
+		Client: []string{"web-1=10.0.1.1", "web-2=10.0.1.2"},
+	}
+	return s
+}
+
+func written(t *testing.T, s *setup) map[string]string {
+	t.Helper()
+	if err := s.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.write(zerolog.Nop()); err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	err := filepath.WalkDir(s.Dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		name, _ := filepath.Rel(s.Dir, path)
+		files[name] = string(text)
+		if info, _ := entry.Info(); info.Mode().Perm() != 0o600 {
+			t.Errorf("%s can be read by others: %v", name, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// differing are the files that are not the same in both.
+func differing(a, b map[string]string) []string {
+	var names []string
+	for name := range maps.Keys(b) {
+		if a[name] != b[name] {
+			names = append(names, name)
+		}
+	}
+	for name := range maps.Keys(a) {
+		if _, both := b[name]; !both {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestASecondRunChangesOnlyWhatHasToChange(t *testing.T) {
+	t.Parallel()
+	s := someSetup(t, t.TempDir())
+	first := written(t, s)
+	for _, name := range []string{
+		"ca-key.pem", "ca.pem", "secrets.json", "consul-1/consul.d/10-all.hcl", "consul-1/consul.d/20-server.hcl", "consul-1/consul.d/90-node.hcl",
+		"consul-1/consul.d/agent-key.pem", "web-1/consul.d/20-client.hcl", "web-1/zatoha/lb.token", "web-1/zatoha/consul-ca.pem", "web-2/zatoha/consul.env",
+	} {
+		if first[name] == "" {
+			t.Errorf("there is no %s", name)
+		}
+	}
+	if node := first["web-1/consul.d/90-node.hcl"]; !strings.Contains(node, `retry_join = ["10.0.0.1:8301", "10.0.0.2:8301", "[fd00::3]:8311"]`) ||
+		strings.Contains(node, "initial_management") {
+		t.Errorf("web-1 has %s", node)
+	}
+	change := func(what string, f func(s *setup), want ...string) {
+		t.Helper()
+		next := someSetup(t, s.Dir)
+		f(next)
+		if got := differing(first, written(t, next)); !slices.Equal(got, want) {
+			t.Errorf("%s: %q changed, want %q", what, got, want)
+		}
+		written(t, someSetup(t, s.Dir))
+	}
+	change("nothing", func(*setup) {})
+	change("another address", func(s *setup) { s.Client[1] = "web-2=10.0.1.9" },
+		"web-2/consul.d/90-node.hcl", "web-2/consul.d/agent-key.pem", "web-2/consul.d/agent.pem")
+	first = written(t, someSetup(t, s.Dir))
+	change("fast gossip", func(s *setup) { s.FastGossip = true },
+		"consul-1/consul.d/30-gossip-fast.hcl", "consul-2/consul.d/30-gossip-fast.hcl", "consul-3/consul.d/30-gossip-fast.hcl",
+		"web-1/consul.d/30-gossip-fast.hcl", "web-2/consul.d/30-gossip-fast.hcl")
+	change("a damaged certificate", func(s *setup) {
+		if err := os.WriteFile(filepath.Join(s.Dir, "web-1/consul.d/agent.pem"), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}, "web-1/consul.d/agent-key.pem", "web-1/consul.d/agent.pem")
+}
+
+// A certificate is good for a machine that it was made for, and only there; it is renewed in the last third of its time.
+func TestCertificatesAreRenewedInTime(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	authority, err := newAuthority("dc1", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := newAuthority("dc1", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := machines("--server", []string{"consul-1=10.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := wanted{role: "server", datacenter: "dc1", machine: all[0], now: now, valid: 30 * 24 * time.Hour}
+	have, err := w.issue(authority)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := parseCertificate(have.cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(authority.cert)
+	for _, name := range []string{"server.dc1.consul", "consul-1", "localhost", "127.0.0.1", "10.0.0.1"} {
+		if _, err := cert.Verify(x509.VerifyOptions{DNSName: name, Roots: pool}); err != nil {
+			t.Errorf("as %s: %v", name, err)
+		}
+	}
+	if cert.VerifyHostname("client.dc1.consul") == nil || cert.VerifyHostname("10.0.0.2") == nil {
+		t.Error("it is good for another machine too")
+	}
+	at := func(d time.Duration) wanted { later := w; later.now = now.Add(d); return later }
+	if !at(19*24*time.Hour).satisfied(have, authority) || at(21*24*time.Hour).satisfied(have, authority) {
+		t.Error("it is not renewed when a third of its time is left")
+	}
+	if w.satisfied(have, other) {
+		t.Error("another authority's certificate is taken for ours")
+	}
+}
+
+func TestSettingsThatMakeNoDatacenterAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		change func(*setup)
+		want   string
+	}{
+		{func(s *setup) { s.Server = s.Server[:2] }, "--server: 2 of them: name an odd number"},
+		{func(s *setup) { s.Server[0] = "consul-1" }, `--server: "consul-1": must be NAME=IP`},
+		{func(s *setup) { s.Server[0] = "Consul=10.0.0.1" }, "small letters"},
+		{func(s *setup) { s.Client[0] = "consul-1=10.0.1.1" }, "consul-1: is named twice"},
+		{func(s *setup) { s.Datacenter = "DC 1" }, "--datacenter"},
+		{func(s *setup) { s.Cluster = "a/b" }, "--cluster"},
+		{func(s *setup) { s.Valid = time.Second }, "--valid: 1s"},
+		{func(s *setup) { s.ACL = "http://10.0.0.1:8500" }, "must begin with https://"},
+	} {
+		s := someSetup(t, t.TempDir())
+		test.change(s)
+		if err := s.Validate(); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%v; want %q", err, test.want)
+		}
+	}
+}
+
+func TestSecretsThatAreDamagedAreNotReplaced(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"secrets.json": "restore it", "ca-key.pem": "only one of ca.pem and ca-key.pem"} {
+		s := someSetup(t, t.TempDir())
+		if err := os.WriteFile(filepath.Join(s.Dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.write(zerolog.Nop()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", name, err, want)
+		}
+	}
+}

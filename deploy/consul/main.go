@@ -1,0 +1,138 @@
+// Program consul makes what a secured Consul datacenter for zatoha needs beside the configuration that this folder ships:
+// an authority and certificates, the key of the gossip, and a token for each program with no more rights than it needs.
+//
+// One case, from start to end. Three machines shall be the Consul servers, two more run our programs:
+//
+//	go run ./deploy/consul --dir secrets --server consul-1=10.0.0.1 --server consul-2=10.0.0.2 --server consul-3=10.0.0.3 \
+//		--client web-1=10.0.1.1 --client web-2=10.0.1.2
+//
+// makes secrets/<machine>/consul.d, which is copied to /etc/consul.d of that machine, and secrets/<machine>/zatoha, for
+// /etc/zatoha of those with our programs. With Consul started on all of them, the same command with
+//
+//	--acl https://10.0.0.1:8501
+//
+// after it sets up the policies and tokens there. Each run makes what is missing, renews what expires soon, puts right
+// what somebody changed, and leaves the rest as it is: run it again for another machine, or once a month. The folder has
+// all the secrets of the datacenter. Keep it where you keep such, and nowhere else.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"zatoha/deploy/program"
+)
+
+func main() {
+	const description = "Makes certificates, keys, tokens and policies for a Consul datacenter that zatoha runs on."
+	os.Exit(program.Main("consul", description, &grammar{}))
+}
+
+type grammar struct {
+	program.Common
+	Setup setup `cmd:"" default:"withargs" help:"Make what is missing; the default."`
+}
+
+// setup is what an operator can choose; the tags are the documentation.
+type setup struct {
+	Dir        string        `required:"" placeholder:"FOLDER" help:"Where the secrets and each machine's files are kept."`
+	Server     []string      `placeholder:"NAME=IP" sep:"," help:"A machine that is a Consul server; repeat it for each, three in all."`
+	Client     []string      `placeholder:"NAME=IP" sep:"," help:"A machine that runs our programs beside a Consul agent; repeat it for each."`
+	Datacenter string        `default:"dc1" help:"Name of the datacenter."`
+	Cluster    string        `default:"main" help:"Name of the cluster: its keys in Consul begin with zato/<cluster>/."`
+	InstallDir string        `default:"/etc/consul.d" help:"Where each machine has the files of its agent; {machine} stands for its name."`
+	FastGossip bool          `help:"Notice a dead machine in about a second: see agent/gossip-fast.hcl for the price."`
+	Valid      time.Duration `default:"8760h" help:"How long certificates are good for; they are renewed by a run in the last third of that."`
+
+	ACL  string        `name:"acl" placeholder:"URL" help:"A Consul server that runs, like https://10.0.0.1:8501, to set policies and tokens up at."`
+	Wait time.Duration `default:"30s" help:"How long to wait for it to have a leader."`
+
+	servers, clients []machine
+}
+
+// machine is one that has a Consul agent.
+type machine struct {
+	name string
+	ip   netip.Addr
+	serf string // address of its gossip
+}
+
+const serfPort = "8301"
+
+var (
+	validName    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
+	validCluster = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+)
+
+// Validate is kong's hook. It reports every fault.
+func (s *setup) Validate() error {
+	var faults []error
+	refuse := func(bad bool, format string, values ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, values...))
+		}
+	}
+	var err error
+	s.servers, err = machines("--server", s.Server)
+	faults = append(faults, err)
+	s.clients, err = machines("--client", s.Client)
+	faults = append(faults, err)
+	known := map[string]bool{}
+	for _, m := range append(s.servers[:len(s.servers):len(s.servers)], s.clients...) {
+		refuse(known[m.name], "%s: is named twice; give each machine a name of its own", m.name)
+		known[m.name] = true
+	}
+	refuse(len(s.Server)%2 == 0, "--server: %d of them: name an odd number, best three: two of three are a quorum, and so are three of four", len(s.Server))
+	refuse(!validName.MatchString(s.Datacenter), "--datacenter: %q: must be of small letters, digits and -", s.Datacenter)
+	refuse(!validCluster.MatchString(s.Cluster), "--cluster: %q: must be of letters, digits and . _ -", s.Cluster)
+	refuse(s.Valid < time.Hour, "--valid: %v: must be at least an hour", s.Valid)
+	refuse(s.ACL != "" && !strings.HasPrefix(s.ACL, "https://"), "--acl: %q: must begin with https://, like https://10.0.0.1:8501", s.ACL)
+	return errors.Join(faults...)
+}
+
+func machines(flag string, values []string) (all []machine, err error) {
+	var faults []error
+	for _, value := range values {
+		name, address, _ := strings.Cut(value, "=")
+		m := machine{name: name, serf: address}
+		if port, err := netip.ParseAddrPort(address); err == nil {
+			m.ip = port.Addr()
+		} else if m.ip, err = netip.ParseAddr(address); err != nil || !validName.MatchString(name) {
+			faults = append(faults, fmt.Errorf("%s: %q: must be NAME=IP, like consul-1=10.0.0.1, the name of small letters, digits and -", flag, value))
+			continue
+		} else {
+			m.serf = netipJoin(m.ip, serfPort)
+		}
+		all = append(all, m)
+	}
+	return all, errors.Join(faults...)
+}
+
+func netipJoin(ip netip.Addr, port string) string {
+	if ip.Is6() {
+		return "[" + ip.String() + "]:" + port
+	}
+	return ip.String() + ":" + port
+}
+
+// Run is the program: see the package comment.
+func (s *setup) Run(ctx context.Context, log zerolog.Logger) error {
+	secrets, err := s.write(log)
+	if err != nil {
+		return err
+	}
+	if s.ACL == "" {
+		log.Info().Msg("copy " + s.Dir + "/<machine>/consul.d to " + s.InstallDir + " of each machine, start Consul, " +
+			"and run this again with --acl https://<a server>:8501")
+		return nil
+	}
+	return s.apply(ctx, secrets, log)
+}
