@@ -213,12 +213,11 @@ func (f *Front) Forget(channel, pattern string) { f.metrics.forget(channel, patt
 
 // handle answers one request that fasthttp could parse.
 func (f *Front) handle(ctx *fasthttp.RequestCtx) {
-	start := time.Now()
 	f.metrics.inFlight.Inc()
 	cid := service.NewCID()
 	class, route := f.dispatch(ctx, cid)
 	f.metrics.inFlight.Dec()
-	took := time.Since(start)
+	took := time.Since(ctx.Time())
 	f.metrics.observe(class, route, ctx.Response.StatusCode(), took)
 	f.logRequest(ctx, cid, class, took)
 }

@@ -67,6 +67,8 @@ type conn struct {
 	listener *listener
 	closing  sync.Once
 	linger   atomic.Bool
+	reads    deadline
+	writes   deadline
 }
 
 // lingerOnClose makes Close wait until the client has had time to read its answer. A socket that is closed with
@@ -82,7 +84,7 @@ func (c *conn) Close() error {
 	c.closing.Do(func() { c.listener.open.Add(-1) })
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Swap(false) {
 		if half.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // whichever comes first, the end or the deadline
+			_, _ = io.CopyN(io.Discard, c, lingerBytes) // whichever comes first, the end or the deadline
 		}
 	}
 	return c.Conn.Close()
