@@ -12,6 +12,8 @@ import (
 // left where it is when it is sooner; once it has passed, it is moved to what was asked for last, and the socket tried
 // again.
 type deadline struct {
+	every time.Duration // the socket's passes as often as that at least; 0: never before it must
+
 	mu     sync.Mutex
 	asked  time.Time // zero: none
 	socket time.Time // the one that the socket has; never after the one asked for
@@ -25,11 +27,18 @@ func (d *deadline) move(to time.Time, set func(time.Time) error) error {
 	if d.socket.IsZero() && to.IsZero() || !d.socket.IsZero() && (to.IsZero() || !to.Before(d.socket)) {
 		return nil
 	}
-	d.socket = to
-	return set(to)
+	return d.moveSocket(set)
 }
 
-// early says whether an error is only the socket's deadline, which was not moved in time, and moves it.
+func (d *deadline) moveSocket(set func(time.Time) error) error {
+	d.socket = d.asked
+	if tick := time.Now().Add(d.every); d.every > 0 && (d.asked.IsZero() || tick.Before(d.asked)) {
+		d.socket = tick
+	}
+	return set(d.socket)
+}
+
+// early says whether an error is only the socket's deadline, which has passed before the one asked for, and moves it.
 func (d *deadline) early(err error, set func(time.Time) error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
@@ -39,8 +48,7 @@ func (d *deadline) early(err error, set func(time.Time) error) bool {
 	if !d.asked.IsZero() && !time.Now().Before(d.asked) {
 		return false
 	}
-	d.socket = d.asked
-	return set(d.asked) == nil
+	return d.moveSocket(set) == nil
 }
 
 // Read implements net.Conn.
@@ -49,6 +57,9 @@ func (c *conn) Read(p []byte) (int, error) {
 		n, err := c.Conn.Read(p)
 		if err == nil || n > 0 || !c.reads.early(err, c.Conn.SetReadDeadline) {
 			return n, err
+		}
+		if c.tires() {
+			return 0, errResting
 		}
 	}
 }
