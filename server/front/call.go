@@ -1,7 +1,6 @@
 package front
 
 import (
-	"encoding/json"
 	"errors"
 	"mime"
 	"runtime/debug"
@@ -85,7 +84,7 @@ func unfit(ctx *fasthttp.RequestCtx, route *Route) (status int, details string) 
 	if given := mediaType(ctx.Request.Header.ContentType()); given != "" && !isJSON(given) {
 		return fasthttp.StatusUnsupportedMediaType, "this channel takes application/json"
 	}
-	if !json.Valid(ctx.PostBody()) {
+	if !validJSON(ctx.PostBody()) {
 		return fasthttp.StatusBadRequest, "the body is not JSON"
 	}
 	return 0, ""

@@ -86,6 +86,7 @@ type Front struct {
 	services context.Context // of every service call
 	giveUp   context.CancelFunc
 	workers  *workers
+	resting  resting
 	inHand   atomic.Int64  // requests that count towards the limit of concurrency
 	logged   atomic.Uint64 // requests, for the sample that the log gets
 
@@ -157,7 +158,13 @@ func New(router Router, limits Limits, registry *prometheus.Registry, log zerolo
 		NoDefaultServerHeader:        true,
 		SecureErrorLogMessage:        true,
 		Logger:                       debugLog{log},
+		ConnState: func(c net.Conn, state fasthttp.ConnState) {
+			if c, ours := c.(*conn); ours && (state == fasthttp.StateIdle || state == fasthttp.StateActive) {
+				c.between(state == fasthttp.StateIdle)
+			}
+		},
 	}
+	f.resting.resume = f.resume
 	return f
 }
 
@@ -171,11 +178,18 @@ func (f *Front) ServeInvocations(listener net.Listener) error { return f.serveOn
 
 func (f *Front) serveOn(listener net.Listener, private bool) error {
 	limited := newListener(listener, f.limits.Connections, f.overload)
-	limited.private = private
+	limited.private, limited.resting = private, &f.resting
 	if err := f.server.Serve(limited); err != nil {
 		return fmt.Errorf("accept connections on %s: %w", listener.Addr(), err)
 	}
 	return nil
+}
+
+// resume serves a connection that was at rest.
+func (f *Front) resume(c net.Conn) {
+	if err := f.server.ServeConn(c); err != nil {
+		f.log.Debug().Err(err).Stringer("client", c.RemoteAddr()).Msg("a connection ended")
+	}
 }
 
 // Shutdown stops accepting, closes connections without a request at once and waits for the other requests to be
@@ -190,6 +204,7 @@ func (f *Front) Shutdown(finish time.Duration) error {
 	defer f.giveUp()
 	ctx, cancel := context.WithTimeout(context.Background(), finish+answerGrace)
 	defer cancel()
+	f.resting.stop()
 	err := f.server.ShutdownWithContext(ctx)
 	f.workers.close()
 	if err != nil {
@@ -198,6 +213,7 @@ func (f *Front) Shutdown(finish time.Duration) error {
 	ended := make(chan struct{})
 	go func() { // ends with the services; who never ends has been told to
 		f.workers.live.Wait()
+		f.resting.live.Wait()
 		close(ended)
 	}()
 	select {
@@ -213,12 +229,11 @@ func (f *Front) Forget(channel, pattern string) { f.metrics.forget(channel, patt
 
 // handle answers one request that fasthttp could parse.
 func (f *Front) handle(ctx *fasthttp.RequestCtx) {
-	start := time.Now()
 	f.metrics.inFlight.Inc()
 	cid := service.NewCID()
 	class, route := f.dispatch(ctx, cid)
 	f.metrics.inFlight.Dec()
-	took := time.Since(start)
+	took := time.Since(ctx.Time())
 	f.metrics.observe(class, route, ctx.Response.StatusCode(), took)
 	f.logRequest(ctx, cid, class, took)
 }
@@ -241,6 +256,7 @@ func (f *Front) dispatch(ctx *fasthttp.RequestCtx, cid string) (class string, ro
 		return class, nil
 	}
 	if f.services.Err() != nil {
+		ctx.SetConnectionClose()
 		fail(ctx, fasthttp.StatusServiceUnavailable, cid, "the server is stopping")
 		return class, nil
 	}

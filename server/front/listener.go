@@ -23,6 +23,7 @@ type listener struct {
 	limit    int
 	overload func() []byte // the response to a connection over the limit
 	private  bool          // for connectors only
+	resting  *resting      // nil: none of its connections ever rests
 	open     atomic.Int64
 	closing  sync.Once
 	closed   chan struct{}
@@ -45,7 +46,9 @@ func (l *listener) Accept() (net.Conn, error) {
 		case err != nil:
 			return nil, err
 		case l.open.Add(1) <= int64(l.limit):
-			return &conn{Conn: accepted, listener: l}, nil
+			c := &conn{Conn: accepted, listener: l}
+			c.reads.every = restTick
+			return c, nil
 		default:
 			l.open.Add(-1)
 			// It fits into the socket's empty buffer, so neither can this wait nor is there anyone to tell of an error.
@@ -67,6 +70,12 @@ type conn struct {
 	listener *listener
 	closing  sync.Once
 	linger   atomic.Bool
+	reads    deadline
+	writes   deadline
+
+	idle, ticked bool        // see tires; of the goroutine that serves the connection
+	leaving      atomic.Bool // to rest, when it is closed
+	left         atomic.Bool // the socket is another's now
 }
 
 // lingerOnClose makes Close wait until the client has had time to read its answer. A socket that is closed with
@@ -78,11 +87,19 @@ func lingerOnClose(c net.Conn) {
 	}
 }
 
+// Close closes the connection, or puts it to rest if that was why its last read failed.
 func (c *conn) Close() error {
+	if c.left.Load() {
+		return nil
+	}
+	if c.leaving.Swap(false) && c.listener.resting.put(c) {
+		c.left.Store(true)
+		return nil
+	}
 	c.closing.Do(func() { c.listener.open.Add(-1) })
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Swap(false) {
 		if half.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // whichever comes first, the end or the deadline
+			_, _ = io.CopyN(io.Discard, c, lingerBytes) // whichever comes first, the end or the deadline
 		}
 	}
 	return c.Conn.Close()

@@ -76,7 +76,11 @@ func newMetrics(registry *prometheus.Registry, f *Front) *metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "zato_server_requests_in_hand",
 			Help: "Requests that count towards the limit of concurrency, overdue services among them.",
-		}, func() float64 { return float64(f.inHand.Load()) }))
+		}, func() float64 { return float64(f.inHand.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "zato_server_connections_resting",
+			Help: "Open connections that are idle and have given their buffers back.",
+		}, func() float64 { return float64(f.resting.count()) }))
 	return m
 }
 
