@@ -81,6 +81,9 @@ func (o Options) headers() []edit.Line {
 	s.note("http-request del-header Forwarded", "a client's word about itself")
 	s.note("http-request del-header Proxy", "CGI programs take it for HTTP_PROXY")
 	s.note("http-request del-header Proxy-Connection", "meant for the first proxy only")
+	if o.Yields {
+		s.note("http-after-response set-header Connection close if { dst,strcmp("+YieldVariable+") eq 0 }", "while its address moves to another load balancer")
+	}
 	if o.TLS.HSTS > 0 {
 		s.add(fmt.Sprintf("http-after-response set-header Strict-Transport-Security max-age=%d if { ssl_fc }", int64(o.TLS.HSTS.Seconds())))
 	}

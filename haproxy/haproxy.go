@@ -33,6 +33,10 @@ const (
 // AliveURI is the monitor that HAProxy itself answers: 200 while at least one server can take traffic, else 503.
 const AliveURI = "/zato-lb-alive"
 
+// YieldVariable is the variable of a running HAProxy that has the address, if any, to which connections are closed behind
+// their next answers: see [Options].Yields.
+const YieldVariable = "proc.zatoha_yield"
+
 // Admin is the administrative state of a server, as the runtime API takes it.
 type Admin string
 

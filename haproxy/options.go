@@ -14,6 +14,10 @@ type Options struct {
 	RateLimit   RateLimit
 	AccessLog   AccessLog
 
+	// Yields says that HAProxy can be told to close the connections to one of its addresses behind their next answers: see
+	// [YieldVariable].
+	Yields bool
+
 	BufferSize int // bytes; a request that fits can be sent again if its server dies. As many are copied for each, however small
 	MaxConn    int // clients' connections at a time; more wait in the kernel
 	QueueLimit int // requests that may wait for a server at a time; more are answered with 503

@@ -27,6 +27,7 @@ func allOptions() Options {
 	o.RateLimit = RateLimit{Requests: 100, Period: 10 * time.Second}
 	o.AccessLog = "/dev/log"
 	o.SlowStart = 5 * time.Second
+	o.Yields = true
 	return o
 }
 

@@ -29,6 +29,10 @@ type grammar struct {
 	Plan        planCommand     `cmd:"" help:"Show what the load balancer would change if it were started now with the same flags; change nothing."`
 	Release     releaseCommand  `cmd:"" help:"Let through the removals that the guard holds back now."`
 	Rollback    rollbackCommand `cmd:"" help:"Give HAProxy back the design that it had before the settings were last changed; servers stay."`
+	Track       trackCommand    `cmd:"" help:"Tell keepalived, beside which this runs, how well HAProxy serves, so that the virtual address is where it does."`
+	Probe       probeCommand    `cmd:"" help:"Ask HAProxy once whether it serves, for keepalived; exit status 1 if it does not."`
+	Yield       yieldCommand    `cmd:"" help:"Give the virtual address to another load balancer without a failed request, and do not take it while another is as good."`
+	Resume      resumeCommand   `cmd:"" help:"Be as good a place for the virtual address as others again, after a yield."`
 	StopHAProxy stopCommand     `cmd:"" name:"stop-haproxy" help:"Stop the HAProxy that the load balancer left running."`
 
 	StateDir   string `default:"/var/lib/zatoha/lb" help:"Directory for HAProxy's sockets, pid file and log, and for what a rollback needs. One controller per directory."`

@@ -67,10 +67,18 @@ func lastPool(ctx context.Context, plane plane, slots int) (state.Pool, error) {
 	return reconcile.Pool(saved, running, slots), nil
 }
 
+// makeDir makes the state directory, if need be.
+func makeDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return program.BadConfig("--state-dir", err.Error(), "choose a directory that this user may write")
+	}
+	return nil
+}
+
 // claimDir makes the state directory, if need be, and takes it for this process.
 func claimDir(dir string) (unlock func(), err error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, program.BadConfig("--state-dir", err.Error(), "choose a directory that this user may write")
+	if err := makeDir(dir); err != nil {
+		return nil, err
 	}
 	unlock, err = lock(dir)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"time"
@@ -33,6 +34,8 @@ type settings struct {
 	Resync   time.Duration      `default:"5s" help:"Longest time between two comparisons of HAProxy with what it should be."`
 	CheckURI string             `default:"/zato/ping" help:"What HAProxy's health checks ask of a server; any answer but a 5xx is good."`
 
+	VirtualAddress netip.Addr `placeholder:"IP" help:"Address that this load balancer shares with others and that keepalived gives to one of them at a time. It makes 'lb yield' possible, which gives it away."`
+
 	frontFlags
 }
 
@@ -51,6 +54,7 @@ func (s *settings) Validate() error {
 	refuse(s.Headroom < 0 || s.Headroom > 1000, "--headroom: %d: must be 0..1000", s.Headroom)
 	refuse(s.Guard < 0 || s.Guard > 1, "--guard: %v: must be 0..1", s.Guard)
 	refuse(s.Resync < 100*time.Millisecond, "--resync: %v: must be at least 100ms", s.Resync)
+	refuse(s.VirtualAddress.Zone() != "" || s.VirtualAddress.IsUnspecified(), "--virtual-address: %s: must be one address, without a zone", s.VirtualAddress)
 	refuse(!validURI(s.CheckURI), "--check-uri: %q: must begin with / and have no spaces", s.CheckURI)
 	return errors.Join(append(faults, s.frontFlags.Validate())...)
 }
@@ -63,7 +67,7 @@ func (s *settings) policy() state.Policy {
 func (s *settings) options() haproxy.Options {
 	options := haproxy.DefaultOptions()
 	options.Bind, options.CheckURI = string(s.Listen), s.CheckURI
-	options.SlotMaxConn = s.ServerMaxConn
+	options.SlotMaxConn, options.Yields = s.ServerMaxConn, s.VirtualAddress.IsValid()
 	s.apply(&options)
 	return options
 }

@@ -89,8 +89,13 @@ func (c *client) request(ctx context.Context, request rendered) outcome {
 
 // dial knows only the deadline: a request that has begun gets its outcome, whether the run is stopped or not.
 func (c *client) dial(deadline time.Time) error {
-	dialer := net.Dialer{Deadline: deadline}
-	conn, err := dialer.Dial("tcp", c.options.Addr)
+	dial := c.options.Dial
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	conn, err := dial(ctx, "tcp", c.options.Addr)
 	if err != nil {
 		return err
 	}

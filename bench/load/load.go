@@ -23,6 +23,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -48,6 +49,9 @@ type Options struct {
 	// due, and its latency counts from there, so that a stall shows in all the requests that it held up. Those are
 	// then made up for at full speed.
 	Rate float64
+
+	// Dial opens connections where they are not to be opened from here, such as on another host; nil is [net.Dialer]'s.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// InstanceHeader is the response header that Report.Instances tallies, to show the spread over servers.
 	InstanceHeader string
@@ -203,6 +207,7 @@ func (r *Running) Stop() Report {
 func (r *Running) client(ctx context.Context) {
 	c := client{options: &r.options}
 	defer c.close()
+	failed := 0
 	for {
 		number := r.taken.Add(1) - 1
 		if r.options.Requests > 0 && number >= int64(r.options.Requests) {
@@ -216,7 +221,10 @@ func (r *Running) client(ctx context.Context) {
 			return
 		}
 		out := c.request(ctx, r.requests[number%int64(len(r.requests))].withID(r.id, number))
-		r.recorder.record(out, due)
+		if out.failure != "" || !success(out.status) {
+			failed++
+		}
+		r.recorder.record(out, due, failed)
 		if out.notConnected && pause.For(ctx, redialPause) != nil {
 			return
 		}

@@ -25,6 +25,7 @@ type Report struct {
 	Instances       map[string]int // whole answers by the value of Options.InstanceHeader
 	ErrorsPerSecond []int          // by when the outcome came; ends with the last second that had an error
 	FirstError      string         // when and what, for the reader
+	MostErrors      int            // of the client that had the most
 
 	latencies *histogram // for Sum
 }
@@ -103,11 +104,13 @@ func newRecorder(connections int) *recorder {
 }
 
 // record adds a request that was due and has now ended.
-func (r *recorder) record(out outcome, due time.Time) {
+// failed is how many of its client's have failed so far.
+func (r *recorder) record(out outcome, due time.Time, failed int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
 	r.sums.Requests++
+	r.sums.MostErrors = max(r.sums.MostErrors, failed)
 	if out.reconnected {
 		r.sums.Reconnects++
 	}

@@ -8,6 +8,7 @@ func Sum(reports []Report) Report {
 		sum.Elapsed += r.Elapsed
 		sum.Connections = max(sum.Connections, r.Connections)
 		sum.Requests += r.Requests
+		sum.MostErrors = max(sum.MostErrors, r.MostErrors)
 		sum.AnnouncedCloses += r.AnnouncedCloses
 		sum.Reconnects += r.Reconnects
 		add(sum.Statuses, r.Statuses)

@@ -25,6 +25,13 @@ type Process struct {
 
 // startProcess starts a program, whose output goes to the end of the file at log.
 func startProcess(name, log string, env []string, binary string, args ...string) (*Process, error) {
+	return StartWithin(nil, name, log, env, binary, args...)
+}
+
+// StartWithin starts a program from a thread that has called enter, by which it comes to be elsewhere, such as in another
+// network namespace; nil is here. Its output goes to the end of the file at log. Whoever starts it stops it; and if we die,
+// what was started elsewhere has to be killed by whoever made that place.
+func StartWithin(enter func() error, name, log string, env []string, binary string, args ...string) (*Process, error) {
 	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
@@ -36,9 +43,14 @@ func startProcess(name, log string, env []string, binary string, args ...string)
 	p := &Process{Name: name, log: log, cmd: exec.Command(binary, args...), done: make(chan struct{})}
 	p.cmd.Env = env
 	p.cmd.Stdout, p.cmd.Stderr = output, output
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if enter == nil {
+		p.cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	} else {
+		p.cmd.Dir = "/" // what paths are relative to is not there
+	}
 	started := make(chan error, 1)
-	go p.live(started)
+	go p.live(enter, started)
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
@@ -47,10 +59,15 @@ func startProcess(name, log string, env []string, binary string, args ...string)
 
 // live starts the process and waits for its end on one thread: the kernel sends the death signal when the thread that
 // started it ends, not when the program does.
-func (p *Process) live(started chan<- error) {
+func (p *Process) live(enter func() error, started chan<- error) {
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer close(p.done)
+	if enter == nil {
+		defer runtime.UnlockOSThread()
+	} else if err := enter(); err != nil { // and the thread ends with the goroutine: nobody else may find himself there
+		started <- err
+		return
+	}
 	err := p.cmd.Start()
 	started <- err
 	if err == nil {
@@ -111,6 +128,11 @@ func (p *Process) LogTail() string {
 
 // pollInterval is how often a condition in another process is looked at.
 const pollInterval = 20 * time.Millisecond
+
+// Await looks until the condition holds, the process ends, or ctx does. The condition's error says what is missing.
+func (p *Process) Await(ctx context.Context, condition func(context.Context) error) error {
+	return p.await(ctx, condition)
+}
 
 // await looks until the condition holds, the process ends, or ctx does. The condition's error says what is
 // missing; an [EndedError] says that waiting is of no use.

@@ -97,6 +97,21 @@ func (s *socket) cut(ctx context.Context, backend string, servers []string) erro
 	return nil
 }
 
+// Announce tells the HAProxy behind a runtime socket to close the connections to an address behind their next answers, or,
+// without one, no connections any more. A reload ends that too.
+func Announce(ctx context.Context, statsSocket string, address netip.Addr) error {
+	text := ""
+	if address.IsValid() {
+		text = address.String()
+	}
+	command := fmt.Sprintf("experimental-mode on; set var %s str(%s)", haproxy.YieldVariable, text)
+	answer, err := within(ctx, func() (string, error) { return newSocket(statsSocket).api.ExecuteRaw(command) })
+	if err := errors.Join(err, refusals(answer)); err != nil {
+		return fmt.Errorf("tell haproxy to close the connections to %s: %w", text, err)
+	}
+	return nil
+}
+
 // isIP keeps everything else out of a command line: commands are parted by semicolons, which a zone could have too.
 func isIP(address string) bool {
 	ip, err := netip.ParseAddr(address)

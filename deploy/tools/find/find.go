@@ -27,6 +27,7 @@ var (
 	MinimumConsul         = Version{1, 16, 0}
 	MinimumConsulTemplate = Version{0, 30, 0}
 	MinimumHAProxy        = Version{2, 6, 0}
+	MinimumKeepalived     = Version{2, 2, 0}
 )
 
 // askTimeout bounds how long a program may take to say its version; Consul takes about 50 ms.

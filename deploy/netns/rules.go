@@ -1,0 +1,29 @@
+package netns
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// names fit into an interface's, which is what a host's port on the bridge has.
+var name = regexp.MustCompile(`^[a-z][a-z0-9-]{0,14}$`)
+
+func properName(text string) bool { return name.MatchString(text) && text != "bridge" && text != "lo" }
+
+// rules are what nft makes of groups of hosts that are cut off: a frame passes the bridge if, for each group, both its ends
+// are in it or neither is. They replace the rules of before at one stroke, ARP included.
+func rules(groups [][]string) string {
+	var b strings.Builder
+	b.WriteString("table bridge partition\ndelete table bridge partition\ntable bridge partition {\n")
+	b.WriteString("\tchain forward {\n\t\ttype filter hook forward priority 0; policy accept;\n")
+	for _, group := range groups {
+		if len(group) == 0 {
+			continue
+		}
+		set := `{ "` + strings.Join(group, `", "`) + `" }`
+		fmt.Fprintf(&b, "\t\tiifname %s oifname != %[1]s drop\n\t\tiifname != %[1]s oifname %[1]s drop\n", set)
+	}
+	b.WriteString("\t}\n}\n")
+	return b.String()
+}

@@ -1,0 +1,75 @@
+package embedded
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"zatoha/haproxy"
+)
+
+func TestTheListenersAreHAProxysOwn(t *testing.T) {
+	d, paths := newDataPlane(t)
+	d.options.Yields = true
+	serve(t, d, paths, 1)
+	front := netip.MustParseAddrPort(d.options.Bind)
+	listeners, err := Listeners(t.Context(), paths.Stats(), []uint16{front.Port()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, listener := range listeners {
+		if address, err := unix.Getsockname(listener); err != nil || address.(*unix.SockaddrInet4).Port != int(front.Port()) {
+			t.Errorf("a listener is at %v, %v", address, err)
+		}
+		if flags, err := unix.FcntlInt(uintptr(listener), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK == 0 {
+			t.Errorf("haproxy's listener blocks: %#x, %v", flags, err)
+		}
+		if err := unix.Close(listener); err != nil {
+			t.Error(err)
+		}
+	}
+	conn, err := net.Dial("tcp", front.String())
+	if err != nil {
+		t.Fatalf("haproxy does not listen any more: %v", err)
+	}
+	conn.Close()
+	if listeners, err := Listeners(t.Context(), paths.Stats(), []uint16{1}); err == nil || !strings.Contains(err.Error(), "listens at none of the ports [1]") {
+		t.Errorf("at another port: %v, %v", listeners, err)
+	}
+	if listeners, err := Listeners(t.Context(), paths.Stats()+".none", []uint16{front.Port()}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of no haproxy: %v, %v", listeners, err)
+	}
+}
+
+func TestConnectionsAreClosedBehindTheirAnswersWhileTheirAddressIsAnnounced(t *testing.T) {
+	d, paths := newDataPlane(t)
+	d.options.Yields = true
+	serve(t, d, paths, 1)
+	front := netip.MustParseAddrPort(d.options.Bind)
+	closes := func() bool {
+		response, err := http.Get("http://" + front.String() + haproxy.AliveURI)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.Close
+	}
+	if closes() {
+		t.Error("connections are closed unasked")
+	}
+	for _, address := range []string{front.Addr().String(), "10.0.0.1", front.Addr().String(), ""} {
+		announced, _ := netip.ParseAddr(address)
+		if err := Announce(t.Context(), paths.Stats(), announced); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := closes(), address == front.Addr().String(); got != want {
+			t.Errorf("with %q announced, closed is %v", address, got)
+		}
+	}
+}

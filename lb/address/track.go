@@ -1,0 +1,130 @@
+package address
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// Files are where the load balancer and keepalived meet.
+type Files struct{ Dir string }
+
+// Value is the file that keepalived follows.
+func (f Files) Value() string { return filepath.Join(f.Dir, "track") }
+
+// yielded is there while the address is to be elsewhere.
+func (f Files) yielded() string { return filepath.Join(f.Dir, "yielded") }
+
+// Yielded says whether the address is to be elsewhere.
+func (f Files) Yielded() bool {
+	_, err := os.Stat(f.yielded())
+	return err == nil
+}
+
+// SetYielded says whether the address is to be elsewhere. It holds until it is said otherwise, also after a reboot.
+func (f Files) SetYielded(yielded bool) error {
+	if !yielded {
+		if err := os.Remove(f.yielded()); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	return os.WriteFile(f.yielded(), nil, 0o644)
+}
+
+// write replaces the value at one stroke: an empty file would be a zero.
+func (f Files) write(value int) error {
+	next := f.Value() + ".next"
+	if err := os.WriteFile(next, []byte(strconv.Itoa(value)+"\n"), 0o644); err != nil {
+		return fmt.Errorf("tell keepalived: %w", err)
+	}
+	if err := os.Rename(next, f.Value()); err != nil {
+		return fmt.Errorf("tell keepalived: %w", err)
+	}
+	return nil
+}
+
+// The times of asking.
+const (
+	askInterval = 50 * time.Millisecond
+	askTimeout  = 300 * time.Millisecond
+)
+
+// Monitor asks HAProxy for its monitor.
+type Monitor struct {
+	url    string
+	client http.Client
+}
+
+// NewMonitor asks at a URL. It keeps a connection, so that it is answered when HAProxy has all the connections that it may
+// have, and hears at once when HAProxy dies.
+func NewMonitor(url string) *Monitor {
+	return &Monitor{url: url, client: http.Client{Timeout: askTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}}
+}
+
+// Ask asks once.
+func (m *Monitor) Ask(ctx context.Context) (Answer, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url, nil)
+	if err != nil {
+		return Silent, err
+	}
+	response, err := m.client.Do(request)
+	if err != nil {
+		return Silent, err
+	}
+	_, err = io.Copy(io.Discard, response.Body)
+	_ = response.Body.Close() // has nothing left to read
+	switch {
+	case err != nil:
+		return Silent, err
+	case response.StatusCode == http.StatusServiceUnavailable:
+		return NoServer, nil
+	default:
+		return Serving, nil
+	}
+}
+
+// Close lets go of the connection.
+func (m *Monitor) Close() { m.client.CloseIdleConnections() }
+
+// Track keeps the file of keepalived up to date until ctx ends.
+func Track(ctx context.Context, monitor *Monitor, files Files, log zerolog.Logger) error {
+	defer monitor.Close()
+	judge := &Judge{}
+	last := judge.Value(files.Yielded())
+	if err := files.write(last); err != nil {
+		return err
+	}
+	tick := time.NewTicker(askInterval)
+	defer tick.Stop()
+	for {
+		answer, err := monitor.Ask(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		judge.Hear(time.Now(), answer)
+		yielded := files.Yielded()
+		if value := judge.Value(yielded); value != last {
+			if err := files.write(value); err != nil {
+				return err
+			}
+			last = value
+			log.Info().Int("value", value).Str("haproxy", string(judge.Counts())).Bool("yielded", yielded).AnErr("answer", err).
+				Msg("keepalived is told how this load balancer does")
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
