@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
+	"zatoha/connectorhost/relay"
 	"zatoha/connectorhost/supervise"
 )
 
@@ -61,9 +62,11 @@ func newOutgoing(h *host) *outgoing {
 
 // message is one that was posted.
 type message struct {
-	name, id string // of the connector, and its own
-	header   http.Header
-	body     []byte
+	name, kind  string // of the connector, as it is posted to
+	id          string
+	contentType string // "" for what the definition says
+	properties  string // a JSON object of texts, or ""
+	body        []byte
 }
 
 func (o *outgoing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -156,11 +159,11 @@ func (o *outgoing) whyNot(name, kind string) *reply {
 }
 
 // find finds the link to the process of a connector, or says why there is none.
-func (o *outgoing) find(name, kind string) (l *link, away *reply) {
+func (o *outgoing) find(name, kind string) (l *relay.Caller, away *reply) {
 	h := o.host
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	later := func(format string, args ...any) (*link, *reply) {
+	later := func(format string, args ...any) (*relay.Caller, *reply) {
 		a := refused(fmt.Sprintf(format, args...))
 		return nil, &a
 	}
@@ -231,15 +234,12 @@ func (o *outgoing) receive(w http.ResponseWriter, r *http.Request, name string) 
 		}
 		return m, nil, &reply{http.StatusBadRequest, true, "the message did not come whole: " + err.Error()}
 	}
-	m = message{name: name, id: r.Header.Get(headerMessageID), header: http.Header{}, body: body}
-	for _, name := range []string{headerMessageID, headerKind, headerProperties} {
-		if value := r.Header.Get(name); value != "" {
-			m.header.Set(name, value)
-		}
+	m = message{
+		name: name, kind: r.Header.Get(headerKind), id: r.Header.Get(headerMessageID), properties: r.Header.Get(headerProperties),
+		contentType: r.Header.Get("Content-Type"), body: body,
 	}
-	// Services that name no type send this one; what the definition says is better.
-	if value := r.Header.Get("Content-Type"); value != "application/octet-stream" {
-		m.header.Set("Content-Type", value)
+	if m.contentType == "application/octet-stream" { // of services that name none; what the definition says is better
+		m.contentType = ""
 	}
 	return m, leave, nil
 }
@@ -283,11 +283,11 @@ func resultOf(a reply) string {
 // send hands a message to its connector. Whoever posted it may hang up: what becomes of it is of interest to who posts it
 // again.
 func (o *outgoing) send(ctx context.Context, m message) reply {
-	l, away := o.find(m.name, m.header.Get(headerKind))
+	l, away := o.find(m.name, m.kind)
 	if away != nil {
 		return *away
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTime)
 	defer cancel()
-	return l.send(ctx, m.header, m.body)
+	return sendBy(ctx, l, m)
 }
