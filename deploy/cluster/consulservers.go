@@ -1,0 +1,212 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ConsulServers are the servers of one Consul datacenter, each a process of its own with ports of its own on the
+// loopback address. Unlike [StartConsul]'s, they keep their state on disk and time their elections as in production.
+// They belong to one goroutine.
+type ConsulServers struct {
+	Servers []*ConsulServer
+
+	config ConsulServersConfig
+}
+
+// ConsulServersConfig says where the servers come from and where they keep their state and logs.
+type ConsulServersConfig struct {
+	Binary string
+	Dir    string
+	Count  int                  // an odd number; two of three, or three of five, are a quorum
+	More   func(i int) []string // more arguments for server i, counted from 0; may be nil
+}
+
+// ConsulServer is one of them.
+type ConsulServer struct {
+	Name string // its node
+	HTTP string // address of its API
+	Serf string // address by which other agents join it
+	RPC  string // address by which the servers know the leader
+
+	dir     string
+	process *Process // the last one started, which may have ended
+}
+
+// Running says whether the server's process is there; one that is stopped by SIGSTOP is.
+func (s *ConsulServer) Running() bool {
+	if s.process == nil {
+		return false
+	}
+	select {
+	case <-s.process.Done():
+		return false
+	default:
+		return true
+	}
+}
+
+// Process is the last process of the server, nil before the first.
+func (s *ConsulServer) Process() *Process { return s.process }
+
+// StartConsulServers starts the servers at the same time, at free ports, and returns when they have a leader: with
+// raft_multiplier 1 that takes two to three seconds. If that fails, what was started is killed.
+func StartConsulServers(ctx context.Context, config ConsulServersConfig) (*ConsulServers, error) {
+	for {
+		all, err := tryConsulServers(ctx, config)
+		// One of the ports that were free may be taken before a server gets to it.
+		if err == nil || !strings.Contains(err.Error(), "address already in use") || ctx.Err() != nil {
+			return all, err
+		}
+	}
+}
+
+func tryConsulServers(ctx context.Context, config ConsulServersConfig) (*ConsulServers, error) {
+	const each = 3
+	ports, err := FreePorts(each * config.Count)
+	if err != nil {
+		return nil, err
+	}
+	all := &ConsulServers{config: config}
+	for i := range config.Count {
+		address := func(kind int) string {
+			return net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[each*i+kind]))
+		}
+		name := fmt.Sprintf("consul-%d", i+1)
+		all.Servers = append(all.Servers, &ConsulServer{
+			Name: name, HTTP: address(0), Serf: address(1), RPC: address(2), dir: filepath.Join(config.Dir, name),
+		})
+	}
+	for i := range all.Servers {
+		if err = all.Start(i); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		_, err = all.AwaitLeader(ctx)
+	}
+	if err != nil {
+		all.Kill()
+		return nil, err
+	}
+	return all, nil
+}
+
+// Start starts a server that does not run, at the ports and with the state that it had, and does not wait for it.
+func (c *ConsulServers) Start(i int) (err error) {
+	s := c.Servers[i]
+	if s.Running() {
+		return fmt.Errorf("%s runs already, as pid %d", s.Name, s.process.PID())
+	}
+	args := []string{
+		"agent", "-server", "-bootstrap-expect=" + strconv.Itoa(c.config.Count), "-node=" + s.Name, "-ui",
+		"-data-dir=" + filepath.Join(s.dir, "data"), "-bind=127.0.0.1", "-client=127.0.0.1", "-log-level=warn",
+		"-hcl=disable_update_check = true", "-hcl=performance { raft_multiplier = 1 }", "-retry-interval=200ms",
+		"-http-port=" + port(s.HTTP), "-serf-lan-port=" + port(s.Serf), "-server-port=" + port(s.RPC),
+		"-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1",
+	}
+	for _, other := range c.Servers {
+		if other != s {
+			args = append(args, "-retry-join="+other.Serf)
+		}
+	}
+	if c.config.More != nil {
+		args = append(args, c.config.More(i)...)
+	}
+	s.process, err = startProcess(s.Name, filepath.Join(s.dir, "consul.log"), withoutConsul(os.Environ()), c.config.Binary, args...)
+	return err
+}
+
+func port(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
+}
+
+// errNoConsulLeader says that the servers that run do not agree on one of them.
+var errNoConsulLeader = errors.New("the Consul servers have no leader")
+
+// Leader is the server that a quorum of all servers takes for the leader and that runs.
+func (c *ConsulServers) Leader(ctx context.Context) (i int, err error) {
+	votes := map[string]int{}
+	for _, s := range c.Servers {
+		var leader string
+		if !s.Running() {
+			continue
+		}
+		if askErr := getJSON(ctx, "http://"+s.HTTP+"/v1/status/leader", &leader); askErr != nil {
+			err = askErr
+			continue
+		}
+		votes[leader]++
+	}
+	for i, s := range c.Servers {
+		if s.Running() && votes[s.RPC] > len(c.Servers)/2 {
+			return i, nil
+		}
+	}
+	return 0, errors.Join(errNoConsulLeader, err)
+}
+
+// AwaitLeader waits for a leader and returns which server it is. It ends with ctx, and when a server ends by itself.
+func (c *ConsulServers) AwaitLeader(ctx context.Context) (leader int, err error) {
+	running := slices.DeleteFunc(slices.Clone(c.Servers), func(s *ConsulServer) bool { return !s.Running() })
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		if leader, err = c.Leader(ctx); err == nil {
+			return leader, nil
+		}
+		for _, s := range running {
+			if !s.Running() {
+				return 0, &EndedError{Process: s.process}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return 0, fmt.Errorf("waiting for a leader: %w", err)
+		case <-ticker.C:
+		}
+	}
+}
+
+// Kill ends servers as a crash would, all of them if none is named, and returns when they have ended.
+func (c *ConsulServers) Kill(which ...int) {
+	if which == nil {
+		for i := range c.Servers {
+			which = append(which, i)
+		}
+	}
+	for _, i := range which {
+		c.Signal(i, syscall.SIGKILL)
+	}
+	for _, i := range which {
+		if p := c.Servers[i].process; p != nil {
+			<-p.Done()
+		}
+	}
+}
+
+// Signal sends a server a signal: SIGSTOP freezes it, SIGCONT lets it go on. To one that does not run it does nothing.
+func (c *ConsulServers) Signal(i int, signal syscall.Signal) {
+	if s := c.Servers[i]; s.Running() {
+		s.process.Signal(signal)
+	}
+}
+
+// Stop ends one server in good order, and kills it when ctx ends first, which is an error. It stays a member of the
+// quorum, as it does when its machine is restarted.
+func (c *ConsulServers) Stop(ctx context.Context, i int) error {
+	if s := c.Servers[i]; s.Running() {
+		return s.process.Stop(ctx)
+	}
+	return nil
+}
