@@ -23,6 +23,7 @@ const (
 	sendTime    = 25 * time.Second
 	receiveTime = 30 * time.Second // until its last byte
 	roomTime    = time.Second      // until others have left room for it
+	briefBody   = 64 << 10         // bytes that come within the time that every request has
 
 	longestID      = 512
 	messagesAtOnce = 1024
@@ -71,7 +72,9 @@ type message struct {
 
 func (o *outgoing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(receiveTime))
+	if r.ContentLength < 0 || r.ContentLength > briefBody {
+		_ = control.SetReadDeadline(time.Now().Add(receiveTime))
+	}
 	_ = control.SetWriteDeadline(time.Now().Add(receiveTime + sendTime + requestTimeout))
 	name := r.PathValue("name")
 	if bad := o.admit(r); bad != nil {
@@ -212,15 +215,8 @@ func (o *outgoing) receive(w http.ResponseWriter, r *http.Request, name string) 
 	if size < 0 {
 		size = most
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), roomTime)
-	defer cancel()
-	full := &reply{http.StatusTooManyRequests, true, "too many messages are on their way"}
-	if o.count.Acquire(ctx, 1) != nil {
-		return m, nil, full
-	}
-	if o.bytes.Acquire(ctx, size) != nil {
-		o.count.Release(1)
-		return m, nil, full
+	if !o.enter(r.Context(), size) {
+		return m, nil, &reply{http.StatusTooManyRequests, true, "too many messages are on their way"}
 	}
 	leave = func() {
 		o.bytes.Release(size)
@@ -242,6 +238,26 @@ func (o *outgoing) receive(w http.ResponseWriter, r *http.Request, name string) 
 		m.contentType = ""
 	}
 	return m, leave, nil
+}
+
+// enter waits until there is room for a message of that size, but not for long.
+func (o *outgoing) enter(ctx context.Context, size int64) bool {
+	if o.count.TryAcquire(1) {
+		if o.bytes.TryAcquire(size) {
+			return true
+		}
+		o.count.Release(1)
+	}
+	ctx, cancel := context.WithTimeout(ctx, roomTime)
+	defer cancel()
+	if o.count.Acquire(ctx, 1) != nil {
+		return false
+	}
+	if o.bytes.Acquire(ctx, size) != nil {
+		o.count.Release(1)
+		return false
+	}
+	return true
 }
 
 // once sends a message, unless it was sent or is being sent: then it returns what came, or comes, of that.

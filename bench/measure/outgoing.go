@@ -111,7 +111,7 @@ func (l *lab) pairs(ctx context.Context, o Options, b Broker, url, kind string) 
 	if err := l.Write(ctx, "zato/main/connectors/"+queue, definition); err != nil {
 		return nil, nil, err
 	}
-	host, err := l.Launch("host-"+kind, filepath.Join(l.Bin, "connectorhost"), "--id=host-"+kind, "--listen="+ours.front)
+	host, err := l.Launch("host-"+kind, filepath.Join(l.Bin, "connectorhost"), "--id=host-"+kind, "--listen="+ours.front, "--lease-ttl=10s")
 	if err != nil {
 		return nil, nil, err
 	}

@@ -8,7 +8,12 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"zatoha/connectorhost/gather"
 )
+
+// readTime is how long the other side may take to read; then it is taken for dead.
+const readTime = 10 * time.Second
 
 // ErrNotHandedOver says that the other side never got the message.
 var ErrNotHandedOver = errors.New("the message was not handed over")
@@ -19,7 +24,7 @@ var ErrUnanswered = errors.New("the connection ended before the answer")
 // Caller is the host's side of a connection. It may be used concurrently.
 type Caller struct {
 	connection net.Conn
-	pen        *pen
+	writer     *gather.Writer
 	begin      sync.Once     // reading and writing, by the first message: many connections never carry one
 	lost       chan struct{} // closed when the connection is of no use any more
 
@@ -32,7 +37,7 @@ type Caller struct {
 // NewCaller makes a caller of a connection, which it reads from then on. It ends with the connection, which somebody else
 // closes.
 func NewCaller(connection net.Conn) *Caller {
-	return &Caller{connection: connection, pen: newPen(connection), lost: make(chan struct{}), waiting: map[uint64]chan<- Answer{}}
+	return &Caller{connection: connection, writer: gather.New(connection, readTime), lost: make(chan struct{}), waiting: map[uint64]chan<- Answer{}}
 }
 
 // Send hands a message over and returns what became of it. Its deadline is that of ctx. An error is an [ErrNotHandedOver],
@@ -40,7 +45,7 @@ func NewCaller(connection net.Conn) *Caller {
 func (c *Caller) Send(ctx context.Context, m Message) (Answer, error) {
 	c.begin.Do(func() {
 		go c.read()
-		go func() { c.fail(c.pen.run(c.lost)) }()
+		go func() { c.fail(c.writer.Run(c.lost)) }()
 	})
 	if deadline, ok := ctx.Deadline(); ok {
 		m.Within = time.Until(deadline)
@@ -50,7 +55,7 @@ func (c *Caller) Send(ctx context.Context, m Message) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	if !c.pen.put(func(to []byte) []byte { return appendMessage(to, number, m) }) {
+	if _, ok := c.writer.Put(func(to []byte) []byte { return appendMessage(to, number, m) }); !ok {
 		c.forget(number)
 		return Answer{}, fmt.Errorf("%w: %w", ErrNotHandedOver, c.reason())
 	}
@@ -125,7 +130,7 @@ func (c *Caller) fail(why error) {
 func (c *Caller) reason() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.why == nil { // the pen has failed, and says why in an instant
+	if c.why == nil { // the writer has failed, and says why in an instant
 		return net.ErrClosed
 	}
 	return c.why

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"zatoha/connectorhost/gather"
 )
 
 // ErrLost says that the host's side of the connection is gone.
@@ -17,7 +19,7 @@ var ErrLost = errors.New("the connection to the connector host broke")
 // Server is the connector's side of a connection.
 type Server struct {
 	connection net.Conn
-	pen        *pen
+	writer     *gather.Writer
 	answer     func(context.Context, Message) Answer
 	lost       func(error)
 	once       sync.Once // lost is called
@@ -27,16 +29,28 @@ type Server struct {
 	closing atomic.Bool
 	closed  chan struct{}
 	parts   sync.WaitGroup // the reader and the writer
-	answers sync.WaitGroup // not added to after the reader has ended
+	answers sync.WaitGroup // messages in hand; not added to after the reader has ended
+
+	tasks chan task
+	idle  atomic.Int64 // goroutines that wait for a task, or are about to
 }
+
+// task is a message and its number.
+type task struct {
+	number  uint64
+	message Message
+}
+
+// mostIdle goroutines are kept: a new one first has to grow its stack.
+const mostIdle = 64
 
 // Serve has each message that comes by a connection answered, in a goroutine of its own whose context ends with the
 // message's time, until [Server.Close]. It calls lost once, with an [ErrLost], if the connection ends before.
 func Serve(connection net.Conn, answer func(context.Context, Message) Answer, lost func(error)) *Server {
-	s := &Server{connection: connection, pen: newPen(connection), answer: answer, lost: lost, closed: make(chan struct{})}
+	s := &Server{connection: connection, writer: gather.New(connection, readTime), answer: answer, lost: lost, closed: make(chan struct{}), tasks: make(chan task)}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.parts.Go(func() { s.broke(s.read()) })
-	s.parts.Go(func() { s.broke(s.pen.run(s.closed)) })
+	s.parts.Go(func() { s.broke(s.writer.Run(s.closed)) })
 	return s
 }
 
@@ -51,15 +65,38 @@ func (s *Server) read() error {
 		if err != nil {
 			return err
 		}
-		s.answers.Go(func() { s.handle(number, m) })
+		s.answers.Add(1)
+		select {
+		case s.tasks <- task{number, m}:
+		default: // nobody is idle
+			go s.work(task{number, m})
+		}
 	}
 }
 
-func (s *Server) handle(number uint64, m Message) {
-	ctx, cancel := context.WithTimeout(s.life, m.Within)
+// work handles tasks, the first and those that come later, until the connection is closed.
+func (s *Server) work(t task) {
+	for {
+		s.handle(t)
+		if s.idle.Add(1) > mostIdle {
+			s.idle.Add(-1)
+			return
+		}
+		select {
+		case t = <-s.tasks:
+			s.idle.Add(-1)
+		case <-s.closed:
+			return
+		}
+	}
+}
+
+func (s *Server) handle(t task) {
+	defer s.answers.Done()
+	ctx, cancel := context.WithTimeout(s.life, t.message.Within)
 	defer cancel()
-	a := s.answer(ctx, m)
-	s.pen.put(func(to []byte) []byte { return appendAnswer(to, number, a) }) // or nobody reads it
+	a := s.answer(ctx, t.message)
+	s.writer.Put(func(to []byte) []byte { return appendAnswer(to, t.number, a) }) // or nobody reads it
 }
 
 func (s *Server) broke(err error) {
@@ -83,7 +120,7 @@ func (s *Server) Close(within time.Duration) {
 	go func() {
 		defer close(done)
 		s.answers.Wait()
-		<-s.pen.written()
+		<-s.writer.Written()
 	}()
 	select {
 	case <-done:
