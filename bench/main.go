@@ -118,7 +118,7 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 		})
 		results = append(results, outcome.Results...)
 		for _, storm := range outcome.Totals.Storms {
-			fmt.Println("the storm:", storm)
+			fmt.Println("messages:", storm)
 		}
 	}
 	if len(results) > 0 {
