@@ -139,7 +139,7 @@ func messageScenarios(rabbitMQ string, messages, few int) []scenario {
 			more: "each of the poison is tried three times and parked with the reason; good throughput ≥ 0.9 of that without",
 		},
 		{
-			name: "connector-order", trials: 1, takes: time.Duration(some)*25*time.Millisecond + 30*time.Second, fault: order(rabbitMQ, some),
+			name: "connector-order", trials: 1, takes: time.Duration(some)*20*time.Millisecond + 25*time.Second, fault: order(rabbitMQ, some),
 			does: fmt.Sprintf("%d messages by AMQP to one consumer with prefetch 1, through the faults of the storm", some),
 			more: "0 lost, none out of its place; no more run twice than faults, each marked redelivered",
 		},
