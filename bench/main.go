@@ -39,8 +39,10 @@ type grammar struct {
 	Throughput  throughputCommand  `cmd:"" help:"What it carries, beside a static HAProxy."`
 	Latency     latencyCommand     `cmd:"" help:"How long an answer takes at fixed rates, beside a static HAProxy."`
 	Takeover    takeoverCommand    `cmd:"" help:"For how long connectors receive nothing when hosts fail, and whether ever two do."`
+	Outgoing    outgoingCommand    `cmd:"" help:"How many messages a second services can send, beside a bare publisher."`
 	Scale       scaleCommand       `cmd:"" help:"Changes and memory with thousands of instances."`
 	Upstream    upstreamCommand    `cmd:"" hidden:"" help:"An HTTP server that records what it executes; the faults are played with it."`
+	Publisher   publisherCommand   `cmd:"" hidden:"" help:"An HTTP server that publishes what is posted; outgoing messages are measured beside it."`
 
 	Bin string `default:"bin" help:"Folder with the programs lb, server, connectorhost and recorder."`
 	Out string `default:"bin/reports" help:"Folder for the reports."`
@@ -116,7 +118,7 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 		})
 		results = append(results, outcome.Results...)
 		for _, storm := range outcome.Totals.Storms {
-			fmt.Println("the storm:", storm)
+			fmt.Println("messages:", storm)
 		}
 	}
 	if len(results) > 0 {

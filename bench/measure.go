@@ -8,6 +8,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"zatoha/bench/measure"
+	"zatoha/deploy/program"
+	"zatoha/deploy/tools/find"
 )
 
 type propagationCommand struct {
@@ -55,6 +57,36 @@ func (s *scaleCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) er
 	return g.take(ctx, "scale", s.Trials, func(ctx context.Context, o measure.Options) (measure.Outcome, error) {
 		return measure.Scale(ctx, o, s.Sizes)
 	})
+}
+
+type outgoingCommand struct {
+	Trials int `short:"n" default:"15" help:"Pairs for each kind of queue."`
+}
+
+// Run is `bench outgoing`.
+func (c *outgoingCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) error {
+	rabbitMQ, err := find.FindRabbitMQ()
+	if err != nil {
+		return program.BadConfig("programs", err.Error(), "")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return g.take(ctx, "outgoing", c.Trials, func(ctx context.Context, o measure.Options) (measure.Outcome, error) {
+		return measure.Outgoing(ctx, o, measure.Broker{RabbitMQ: rabbitMQ, Peer: []string{self, "publisher"}})
+	})
+}
+
+type publisherCommand struct {
+	Listen program.HostPort `required:"" help:"Address to serve on."`
+	URL    string           `required:"" name:"url" help:"Address of the broker."`
+	Queue  string           `required:"" help:"Queue to publish to."`
+}
+
+// Run is `bench publisher`.
+func (p *publisherCommand) Run(ctx context.Context, _ zerolog.Logger) error {
+	return measure.Publisher(ctx, string(p.Listen), p.URL, p.Queue)
 }
 
 // take takes the figures, writes the report and prints the verdict.

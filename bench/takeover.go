@@ -16,15 +16,19 @@ import (
 func findRabbitMQ() string {
 	path, err := find.FindRabbitMQ()
 	if err != nil {
-		fmt.Println("the storm of AMQP messages is left out:", err)
+		fmt.Println("scenarios of AMQP messages are left out:", err)
 	}
 	return path
 }
 
+// leastMessages is what gives each scenario some.
+const leastMessages = 1000
+
 type takeoverCommand struct {
-	Trials int    `short:"n" help:"Trials of each scenario; 0 for each scenario's own number, 30 for most."`
-	Short  bool   `help:"Two trials of each, and shorter faults."`
-	Only   string `placeholder:"NAME" help:"Only the scenarios with NAME in their names."`
+	Trials   int    `short:"n" help:"Trials of each scenario; 0 for each scenario's own number, 30 for most."`
+	Messages int    `placeholder:"N" help:"Messages of the storm; 0 for 100,000, of which the other scenarios of messages take a part."`
+	Short    bool   `help:"Two trials of each, and shorter faults."`
+	Only     string `placeholder:"NAME" help:"Only the scenarios with NAME in their names."`
 }
 
 // Run is `bench takeover`.
@@ -32,12 +36,15 @@ func (t *takeoverCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar)
 	if t.Trials < 0 {
 		return fmt.Errorf("--trials: %d: must not be negative", t.Trials)
 	}
+	if t.Messages < 0 || t.Messages > 0 && t.Messages < leastMessages {
+		return fmt.Errorf("--messages: %d: must be 0, or at least %d", t.Messages, leastMessages)
+	}
 	found, err := g.findPrograms()
 	if err != nil {
 		return err
 	}
 	outcome, runErr := takeover.Run(ctx, takeover.Options{
-		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, RabbitMQ: findRabbitMQ(), Trials: t.Trials, Short: t.Short, Only: t.Only, Progress: os.Stdout,
+		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, RabbitMQ: findRabbitMQ(), Trials: t.Trials, Messages: t.Messages, Short: t.Short, Only: t.Only, Progress: os.Stdout,
 	})
 	if len(outcome.Results) > 0 {
 		path, err := takeover.Report(outcome, circumstances(ctx, found)).Write(g.Out, "takeover")
@@ -51,7 +58,7 @@ func (t *takeoverCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar)
 	}
 	passed, text := takeover.Summary(outcome)
 	for _, storm := range outcome.Totals.Storms {
-		fmt.Println("the storm:", storm)
+		fmt.Println("messages:", storm)
 	}
 	g.verdict(passed, "takeover: %s", text)
 	return nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"zatoha/connectorhost/relay"
 	"zatoha/connectorhost/supervise"
 	"zatoha/consul"
 )
@@ -29,13 +30,13 @@ type host struct {
 	connectors []supervise.Status
 	catalog    catalog
 	hosts      []consul.Instance
-	links      map[int]*link // of children, by their process IDs
-	changed    chan struct{} // closed at the next change of what concerns Consul or the supervisor
+	links      map[int]*relay.Caller // of children, by their process IDs
+	changed    chan struct{}         // closed at the next change of what concerns Consul or the supervisor
 }
 
 func newHost(s settings, address string, log zerolog.Logger) *host {
 	h := &host{
-		settings: s, address: address, log: log, began: time.Now(), changed: make(chan struct{}), links: map[int]*link{},
+		settings: s, address: address, log: log, began: time.Now(), changed: make(chan struct{}), links: map[int]*relay.Caller{},
 		lease: consul.LeaseState{Role: consul.Standby}, catalog: catalog{good: map[string]parsed{}},
 	}
 	h.sends = newOutgoing(h)
@@ -118,7 +119,7 @@ func (h *host) hold(supervisor *supervise.Supervisor, tenure *consul.Tenure) {
 	supervisor.Run(tenure, tenure.Epoch, definitions)
 	close(ended)
 	feeding.Wait()
-	h.change(func() { h.tenure, h.links = nil, map[int]*link{} })
+	h.change(func() { h.tenure, h.links = nil, map[int]*relay.Caller{} })
 }
 
 // feed hands on each set of definitions that differs from the one before.
@@ -148,7 +149,7 @@ func (h *host) feed(definitions chan<- []supervise.Definition, ended <-chan stru
 func (h *host) linked(pid int, connection net.Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.links[pid] = newLink(connection)
+	h.links[pid] = relay.NewCaller(connection)
 }
 
 // supervised is told the state of the connectors.

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
+	"zatoha/connectorhost/relay"
 	"zatoha/connectorhost/supervise"
 )
 
@@ -22,6 +23,7 @@ const (
 	sendTime    = 25 * time.Second
 	receiveTime = 30 * time.Second // until its last byte
 	roomTime    = time.Second      // until others have left room for it
+	briefBody   = 64 << 10         // bytes that come within the time that every request has
 
 	longestID      = 512
 	messagesAtOnce = 1024
@@ -61,14 +63,18 @@ func newOutgoing(h *host) *outgoing {
 
 // message is one that was posted.
 type message struct {
-	name, id string // of the connector, and its own
-	header   http.Header
-	body     []byte
+	name, kind  string // of the connector, as it is posted to
+	id          string
+	contentType string // "" for what the definition says
+	properties  string // a JSON object of texts, or ""
+	body        []byte
 }
 
 func (o *outgoing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(receiveTime))
+	if r.ContentLength < 0 || r.ContentLength > briefBody {
+		_ = control.SetReadDeadline(time.Now().Add(receiveTime))
+	}
 	_ = control.SetWriteDeadline(time.Now().Add(receiveTime + sendTime + requestTimeout))
 	name := r.PathValue("name")
 	if bad := o.admit(r); bad != nil {
@@ -156,11 +162,11 @@ func (o *outgoing) whyNot(name, kind string) *reply {
 }
 
 // find finds the link to the process of a connector, or says why there is none.
-func (o *outgoing) find(name, kind string) (l *link, away *reply) {
+func (o *outgoing) find(name, kind string) (l *relay.Caller, away *reply) {
 	h := o.host
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	later := func(format string, args ...any) (*link, *reply) {
+	later := func(format string, args ...any) (*relay.Caller, *reply) {
 		a := refused(fmt.Sprintf(format, args...))
 		return nil, &a
 	}
@@ -209,15 +215,8 @@ func (o *outgoing) receive(w http.ResponseWriter, r *http.Request, name string) 
 	if size < 0 {
 		size = most
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), roomTime)
-	defer cancel()
-	full := &reply{http.StatusTooManyRequests, true, "too many messages are on their way"}
-	if o.count.Acquire(ctx, 1) != nil {
-		return m, nil, full
-	}
-	if o.bytes.Acquire(ctx, size) != nil {
-		o.count.Release(1)
-		return m, nil, full
+	if !o.enter(r.Context(), size) {
+		return m, nil, &reply{http.StatusTooManyRequests, true, "too many messages are on their way"}
 	}
 	leave = func() {
 		o.bytes.Release(size)
@@ -231,17 +230,34 @@ func (o *outgoing) receive(w http.ResponseWriter, r *http.Request, name string) 
 		}
 		return m, nil, &reply{http.StatusBadRequest, true, "the message did not come whole: " + err.Error()}
 	}
-	m = message{name: name, id: r.Header.Get(headerMessageID), header: http.Header{}, body: body}
-	for _, name := range []string{headerMessageID, headerKind, headerProperties} {
-		if value := r.Header.Get(name); value != "" {
-			m.header.Set(name, value)
-		}
+	m = message{
+		name: name, kind: r.Header.Get(headerKind), id: r.Header.Get(headerMessageID), properties: r.Header.Get(headerProperties),
+		contentType: r.Header.Get("Content-Type"), body: body,
 	}
-	// Services that name no type send this one; what the definition says is better.
-	if value := r.Header.Get("Content-Type"); value != "application/octet-stream" {
-		m.header.Set("Content-Type", value)
+	if m.contentType == "application/octet-stream" { // of services that name none; what the definition says is better
+		m.contentType = ""
 	}
 	return m, leave, nil
+}
+
+// enter waits until there is room for a message of that size, but not for long.
+func (o *outgoing) enter(ctx context.Context, size int64) bool {
+	if o.count.TryAcquire(1) {
+		if o.bytes.TryAcquire(size) {
+			return true
+		}
+		o.count.Release(1)
+	}
+	ctx, cancel := context.WithTimeout(ctx, roomTime)
+	defer cancel()
+	if o.count.Acquire(ctx, 1) != nil {
+		return false
+	}
+	if o.bytes.Acquire(ctx, size) != nil {
+		o.count.Release(1)
+		return false
+	}
+	return true
 }
 
 // once sends a message, unless it was sent or is being sent: then it returns what came, or comes, of that.
@@ -283,11 +299,11 @@ func resultOf(a reply) string {
 // send hands a message to its connector. Whoever posted it may hang up: what becomes of it is of interest to who posts it
 // again.
 func (o *outgoing) send(ctx context.Context, m message) reply {
-	l, away := o.find(m.name, m.header.Get(headerKind))
+	l, away := o.find(m.name, m.kind)
 	if away != nil {
 		return *away
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTime)
 	defer cancel()
-	return l.send(ctx, m.header, m.body)
+	return sendBy(ctx, l, m)
 }

@@ -47,26 +47,31 @@ func replyTo(err error) reply {
 	return reply{status: http.StatusServiceUnavailable, details: err.Error()}
 }
 
+// confirmed is the body of most answers.
+var confirmed = []byte(`{"zato_env":{"result":"ZATO_OK"}}` + "\n")
+
 // write answers in the form that servers use too.
 func (a reply) write(w http.ResponseWriter) {
+	if a.status == http.StatusOK {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(confirmed) // whoever hung up does not want it
+		return
+	}
 	var body struct {
 		Env struct {
 			Result  string `json:"result"`
 			Details string `json:"details,omitempty"`
 		} `json:"zato_env"`
 	}
-	body.Env.Result, body.Env.Details = "ZATO_OK", a.details
+	body.Env.Result, body.Env.Details = "ZATO_ERROR", a.details
 	w.Header().Set("Content-Type", "application/json")
-	if a.status != http.StatusOK {
-		body.Env.Result = "ZATO_ERROR"
-		if a.notSent {
-			w.Header().Set(headerOutcome, outcomeNotSent)
-		}
-		if a.status == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="connectors"`)
-		}
+	if a.notSent {
+		w.Header().Set(headerOutcome, outcomeNotSent)
+	}
+	if a.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="connectors"`)
 	}
 	text, _ := json.Marshal(body) // of texts, which never fails
 	w.WriteHeader(a.status)
-	_, _ = w.Write(append(text, '\n')) // whoever hung up does not want it
+	_, _ = w.Write(append(text, '\n'))
 }

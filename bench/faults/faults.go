@@ -58,10 +58,35 @@ type Trial struct {
 	Failures []string   // in which respects it fell short of its pass line
 }
 
-// Measured is a time that something in a trial took, and the most that it may take.
+// Measured is a time that something in a trial took, and the most that it may take; or an amount in another unit.
 type Measured struct {
 	What        string
-	Took, Limit time.Duration
+	Took, Limit time.Duration // in other units than of time, their number: bytes, or [One] for a ratio of 1
+	In          Unit
+}
+
+// Unit is what an amount is in.
+type Unit int
+
+// The units.
+const (
+	Time Unit = iota
+	Bytes
+	Ratio
+)
+
+// One is the amount that is a ratio of 1.
+const One = 1_000_000
+
+// Text is an amount as a reader wants it.
+func (u Unit) Text(amount time.Duration) string {
+	switch u {
+	case Bytes:
+		return fmt.Sprintf("%.1f MB", float64(amount)/1e6)
+	case Ratio:
+		return fmt.Sprintf("%.3f", float64(amount)/One)
+	}
+	return Readable(amount)
 }
 
 // Passed says whether each trial did, and all together.

@@ -45,7 +45,7 @@ func TestJudging(t *testing.T) {
 		},
 		{
 			name: "slow to return", want: []string{"back took 2000 ms"},
-			trial: Trial{Measured: []Measured{{"back", 2 * time.Second, time.Second}, {"out", time.Hour, 0}}},
+			trial: Trial{Measured: []Measured{{What: "back", Took: 2 * time.Second, Limit: time.Second}, {What: "out", Took: time.Hour}}},
 		},
 	} {
 		p := &play{trial: test.trial, allowed: test.allowed}
@@ -80,7 +80,7 @@ func TestTheTable(t *testing.T) {
 
 func TestTheReport(t *testing.T) {
 	good := Result{
-		Name: "kill-get", Does: "kill", PassLine: "0 errors", Trials: []Trial{{Measured: []Measured{{"out", time.Second, 0}}}},
+		Name: "kill-get", Does: "kill", PassLine: "0 errors", Trials: []Trial{{Measured: []Measured{{What: "out", Took: time.Second, Limit: 0}}}},
 		Peer: Peer{"kill twice", []Trial{
 			{Load: load.Report{Requests: 9, Statuses: map[int]int{200: 7, 503: 2}}},
 			{Load: load.Report{Requests: 2, Statuses: map[int]int{200: 1}, Failures: map[load.Failure]int{load.SilentClose: 1}}, Failures: []string{"no route"}},
@@ -167,8 +167,8 @@ func TestSlowRoundsAreJudgedTogether(t *testing.T) {
 
 func TestTimesAreKeptApart(t *testing.T) {
 	all := timings([]Trial{
-		{Measured: []Measured{{"out", time.Second, 0}, {"back", time.Millisecond, time.Second}, {"out", 3 * time.Second, 0}}},
-		{Measured: []Measured{{"out", 2 * time.Second, 0}}},
+		{Measured: []Measured{{What: "out", Took: time.Second, Limit: 0}, {What: "back", Took: time.Millisecond, Limit: time.Second}, {What: "out", Took: 3 * time.Second, Limit: 0}}},
+		{Measured: []Measured{{What: "out", Took: 2 * time.Second, Limit: 0}}},
 	})
 	if len(all) != 2 || all[0].short() != "out 3 times, at most 3000 ms" || all[1].short() != "back 1.00 ms" {
 		t.Errorf("%+v", all)

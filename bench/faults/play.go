@@ -148,5 +148,5 @@ func (p *play) fail(format string, args ...any) {
 
 // measured notes a time; a limit of 0 is none. What happens more than once in a trial is noted as often.
 func (p *play) measured(what string, took, limit time.Duration) {
-	p.trial.Measured = append(p.trial.Measured, Measured{what, took, limit})
+	p.trial.Measured = append(p.trial.Measured, Measured{What: what, Took: took, Limit: limit})
 }

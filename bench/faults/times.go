@@ -13,6 +13,7 @@ import (
 type timing struct {
 	what   string
 	limit  time.Duration
+	in     Unit
 	sample measure.Sample
 }
 
@@ -23,7 +24,7 @@ func timings(trials []Trial) (all []timing) {
 			i := slices.IndexFunc(all, func(t timing) bool { return t.what == m.What })
 			if i < 0 {
 				i = len(all)
-				all = append(all, timing{what: m.What, limit: m.Limit})
+				all = append(all, timing{what: m.What, limit: m.Limit, in: m.In})
 			}
 			all[i].sample = append(all[i].sample, float64(m.Took)/float64(time.Millisecond))
 		}
@@ -32,7 +33,7 @@ func timings(trials []Trial) (all []timing) {
 }
 
 func (t timing) quantile(q float64) string {
-	return Readable(time.Duration(t.sample.Quantile(q) * float64(time.Millisecond)))
+	return t.in.Text(time.Duration(t.sample.Quantile(q) * float64(time.Millisecond)))
 }
 
 // short is the timing of one trial, in which some things come more than once.
@@ -50,7 +51,7 @@ func times(page *report.Page, results []Result) {
 		for _, t := range timings(trials) {
 			limit := ""
 			if limited && t.limit > 0 {
-				limit = "worst ≤ " + Readable(t.limit)
+				limit = "worst ≤ " + t.in.Text(t.limit)
 			}
 			rows = append(rows, []string{
 				scenario, balancer, t.what, fmt.Sprint(len(t.sample)), t.quantile(0.5), t.quantile(0.99), t.quantile(1), limit,

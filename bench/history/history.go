@@ -36,6 +36,8 @@ const clock = "15:04:05.000000"
 // Effect is a message that a service was called with.
 type Effect struct {
 	Connector, Message string
+	ID                 string // that the message goes by
+	Redelivered        bool   // the broker says that it may have come before
 	Epoch              uint64
 	At                 time.Time
 }
@@ -62,6 +64,8 @@ const (
 	Regression Kind = "an epoch below an earlier one"
 	Shared     Kind = "one epoch of two hosts"
 	Stale      Kind = "an effect of an epoch that was over"
+	Unmarked   Kind = "a message that came again and was not marked redelivered, or by another ID"
+	Disorder   Kind = "a message out of its place"
 )
 
 func (f Fault) String() string {
@@ -174,18 +178,4 @@ func Next(effects []Effect, connector string, since time.Time, epoch uint64) (at
 		}
 	}
 	return at, ok
-}
-
-// Repeated counts the effects that were there before, by connector and message.
-func Repeated(effects []Effect) (n int) {
-	type message struct{ connector, id string }
-	seen := map[message]bool{}
-	for _, e := range effects {
-		m := message{e.Connector, e.Message}
-		if seen[m] {
-			n++
-		}
-		seen[m] = true
-	}
-	return n
 }

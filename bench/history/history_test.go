@@ -121,11 +121,11 @@ func TestASuccessionOfTenuresHasNoFaultAndOneThatIsHeldTooLongHas(t *testing.T) 
 
 func TestEffectsOfAnEarlierEpochAreStale(t *testing.T) {
 	effects := []Effect{
-		{"x", "1", 7, at(0)},
-		{"x", "4", 7, at(30)},
-		{"x", "2", 8, at(20)},
-		{"y", "3", 7, at(25)},
-		{"x", "5", 8, at(40)},
+		{Connector: "x", Message: "1", Epoch: 7, At: at(0)},
+		{Connector: "x", Message: "4", Epoch: 7, At: at(30)},
+		{Connector: "x", Message: "2", Epoch: 8, At: at(20)},
+		{Connector: "y", Message: "3", Epoch: 7, At: at(25)},
+		{Connector: "x", Message: "5", Epoch: 8, At: at(40)},
 	}
 	faults := CheckEffects(effects)
 	if len(faults) != 1 || faults[0].Kind != Stale || !strings.Contains(faults[0].String(), "message 4 of x under epoch 7") {
@@ -141,7 +141,7 @@ func TestNeverStaleIfEpochsGrowWithTime(t *testing.T) {
 			if ms > 0 {
 				epoch += effects[ms-1].Epoch
 			}
-			effects = append(effects, Effect{"x", fmt.Sprint(ms), epoch, at(ms)})
+			effects = append(effects, Effect{Connector: "x", Message: fmt.Sprint(ms), Epoch: epoch, At: at(ms)})
 		}
 		if faults := CheckEffects(rapid.Permutation(effects).Draw(t, "shuffled")); faults != nil {
 			t.Fatalf("%v", faults)
@@ -151,12 +151,12 @@ func TestNeverStaleIfEpochsGrowWithTime(t *testing.T) {
 
 func TestTheSilenceIsTheLongestFromTheLastEffectBeforeTheFault(t *testing.T) {
 	effects := []Effect{
-		{"x", "6", 8, at(250)},
-		{"x", "1", 7, at(0)},
-		{"x", "2", 7, at(90)},
-		{"x", "3", 7, at(100)},
-		{"y", "4", 7, at(150)},
-		{"x", "5", 8, at(200)},
+		{Connector: "x", Message: "6", Epoch: 8, At: at(250)},
+		{Connector: "x", Message: "1", Epoch: 7, At: at(0)},
+		{Connector: "x", Message: "2", Epoch: 7, At: at(90)},
+		{Connector: "x", Message: "3", Epoch: 7, At: at(100)},
+		{Connector: "y", Message: "4", Epoch: 7, At: at(150)},
+		{Connector: "x", Message: "5", Epoch: 8, At: at(200)},
 	}
 	if longest, ok := Silence(effects, "x", at(110)); !ok || longest != 100*time.Millisecond {
 		t.Errorf("%v %v", longest, ok)

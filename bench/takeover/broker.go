@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
@@ -81,6 +82,8 @@ type publisher struct {
 	messages   int
 	resent     map[string]bool // that the broker may have more than once
 	reconnects int
+	hurried    bool               // as fast as it goes
+	text       func(n int) string // of a message; nil for its name
 }
 
 const (
@@ -91,7 +94,11 @@ const (
 
 // run sends all, and ends when the last one is confirmed.
 func (p *publisher) run(ctx context.Context) error {
-	tick := time.NewTicker(batchEvery)
+	every := batchEvery
+	if p.hurried {
+		every = time.Millisecond
+	}
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var connection *amqp091.Connection
 	var channel *amqp091.Channel
@@ -134,14 +141,28 @@ func (p *publisher) run(ctx context.Context) error {
 
 func (p *publisher) name(n int) string { return fmt.Sprintf("%s-%d", p.queue, n) }
 
+// number is that of a message of the queue's.
+func (p *publisher) number(name string) (n int, ok bool) {
+	text, ok := strings.CutPrefix(name, p.queue+"-")
+	n, err := strconv.Atoi(text)
+	return n, ok && err == nil
+}
+
+// twice says whether the broker may have a message more than once.
+func (p *publisher) twice(name string) bool { return p.resent[name] }
+
 // send publishes a batch, and says whether the broker has all of it.
 func (p *publisher) send(ctx context.Context, channel *amqp091.Channel, from, end int) bool {
 	ctx, cancel := context.WithTimeout(ctx, confirming)
 	defer cancel()
 	var waiting []*amqp091.DeferredConfirmation
 	for n := from; n < end; n++ {
+		body := p.name(n)
+		if p.text != nil {
+			body = p.text(n)
+		}
 		c, err := channel.PublishWithDeferredConfirmWithContext(ctx, "", p.queue, false, false, amqp091.Publishing{
-			MessageId: p.name(n), DeliveryMode: amqp091.Persistent, Body: []byte(p.name(n)),
+			MessageId: p.name(n), DeliveryMode: amqp091.Persistent, Body: []byte(body),
 		})
 		if err != nil {
 			return false

@@ -17,13 +17,10 @@ type feed struct {
 	stop    context.CancelFunc
 }
 
-const (
-	rate     = 250 // messages a second, of each connector
-	patience = 20 * time.Millisecond
-)
+const patience = 20 * time.Millisecond
 
-// startFeed listens at the ports and begins to send.
-func startFeed(ctx context.Context, connectors []string, ports []int) (*feed, error) {
+// startFeed listens at the ports and begins to send so many messages a second to each connector, or none.
+func startFeed(ctx context.Context, connectors []string, ports []int, rate int) (*feed, error) {
 	ctx, stop := context.WithCancel(ctx)
 	f := &feed{stop: stop}
 	for i, name := range connectors {
@@ -35,13 +32,15 @@ func startFeed(ctx context.Context, connectors []string, ports []int) (*feed, er
 			return nil, err
 		}
 		f.sockets = append(f.sockets, socket)
-		f.senders.Go(func() { send(ctx, socket, name) })
+		if rate > 0 {
+			f.senders.Go(func() { send(ctx, socket, name, rate) })
+		}
 	}
 	return f, nil
 }
 
-func send(ctx context.Context, socket *zmtp.Socket, name string) {
-	tick := time.NewTicker(time.Second / rate)
+func send(ctx context.Context, socket *zmtp.Socket, name string, rate int) {
+	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
 	for n := 1; ; n++ {
 		select {

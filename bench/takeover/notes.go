@@ -50,7 +50,7 @@ func (t *tail) lines(each func(string) error) error {
 // readNote reads a line of the recorder's.
 func readNote(line string) (e history.Effect, err error) {
 	fields := strings.Fields(line)
-	if len(fields) != 4 {
+	if len(fields) != 6 {
 		return e, fmt.Errorf("the line %.200q is no note", line)
 	}
 	epoch, err := strconv.ParseUint(fields[1], 10, 64)
@@ -61,5 +61,11 @@ func readNote(line string) (e history.Effect, err error) {
 	if err != nil {
 		return e, fmt.Errorf("the line %.200q has no time: %w", line, err)
 	}
-	return history.Effect{Connector: fields[0], Message: fields[3], Epoch: epoch, At: time.Unix(0, nanoseconds)}, nil
+	redelivered, err := strconv.ParseBool(fields[5])
+	if err != nil {
+		return e, fmt.Errorf("the line %.200q does not say whether it was redelivered: %w", line, err)
+	}
+	return history.Effect{
+		Connector: fields[0], Message: fields[3], ID: fields[4], Redelivered: redelivered, Epoch: epoch, At: time.Unix(0, nanoseconds),
+	}, nil
 }

@@ -49,7 +49,11 @@ func (p *play) perform(ctx context.Context, s scenario) (err error) {
 		return err
 	}
 	if s.gap > 0 {
-		p.silence(s)
+		names := p.names
+		if s.one {
+			names = []string{p.target()}
+		}
+		p.silence(s.gapIs, names, s.gap)
 	}
 	runs, err := p.witness.runs()
 	if err != nil {
@@ -62,12 +66,8 @@ func (p *play) perform(ctx context.Context, s scenario) (err error) {
 	return nil
 }
 
-// silence measures for how long no message came of the connectors that the fault was for: of the one that fared worst.
-func (p *play) silence(s scenario) {
-	names := p.names
-	if s.one {
-		names = []string{p.target()}
-	}
+// silence measures for how long no message came of some connectors: of the one that fared worst.
+func (p *play) silence(what string, names []string, limit time.Duration) {
 	var worst time.Duration
 	for _, name := range names {
 		longest, ok := history.Silence(p.effects, name, p.began)
@@ -76,7 +76,7 @@ func (p *play) silence(s scenario) {
 		}
 		worst = max(worst, longest)
 	}
-	p.measured(s.gapIs, worst, s.gap)
+	p.measured(what, worst, limit)
 }
 
 // target is the connector that a fault of one connector is for.

@@ -41,7 +41,7 @@ func Report(o Outcome, circumstances string) *report.Page {
 		"ZeroMQ channels, each of which gets %d messages a second from a PUSH. A gap is the longest time between two messages that "+
 		"servers noted, one behind the other, from the last one before the fault on, of the channel that fared worst: in quiet times it "+
 		"is that of the feed, %d ms, and what the machine's scheduling adds. Messages that ZeroMQ loses when a process dies are not "+
-		"counted: it promises no more.", summary, connectors, rate, 1000/rate))
+		"counted: it promises no more.", summary, usual.connectors, usual.rate, 1000/usual.rate))
 	var rows [][]string
 	for _, r := range o.Results {
 		rows = append(rows, figures(r)...)
@@ -53,7 +53,7 @@ func Report(o Outcome, circumstances string) *report.Page {
 		"fault is two runs of a connector at once, an epoch that sinks or that two hosts share, or a message that came under an "+
 		"epoch when a later one had come already.", o.Totals))
 	for _, storm := range o.Totals.Storms {
-		page.Paragraph("The storm: " + storm + ".")
+		page.Paragraph("Messages: " + storm + ".")
 	}
 	lines := slices.Concat(faults.Shortfalls(o.Results), o.Totals.Faults)
 	page.Section("What fell short")
@@ -73,8 +73,8 @@ func figures(r faults.Result) (rows [][]string) {
 		verdict = "**FAIL**"
 	}
 	for _, what := range timed(r) {
-		sample := sampleOf(r, what)
-		row := []string{"", "", what, fmt.Sprint(len(sample)), text(sample, 0.5), text(sample, 0.99), text(sample, 1), "", ""}
+		sample, in := sampleOf(r, what)
+		row := []string{"", "", what, fmt.Sprint(len(sample)), text(sample, in, 0.5), text(sample, in, 0.99), text(sample, in, worst(in)), "", ""}
 		if rows == nil {
 			row[0], row[1], row[7], row[8] = r.Name, r.Does, r.PassLine, verdict
 		}
@@ -98,19 +98,27 @@ func timed(r faults.Result) (all []string) {
 	return all
 }
 
-func sampleOf(r faults.Result, what string) (sample measure.Sample) {
+func sampleOf(r faults.Result, what string) (sample measure.Sample, in faults.Unit) {
 	for _, trial := range r.Trials {
 		for _, m := range trial.Measured {
 			if m.What == what {
-				sample = append(sample, float64(m.Took)/float64(time.Millisecond))
+				sample, in = append(sample, float64(m.Took)/float64(time.Millisecond)), m.In
 			}
 		}
 	}
-	return sample
+	return sample, in
 }
 
-func text(s measure.Sample, q float64) string {
-	return faults.Readable(time.Duration(s.Quantile(q) * float64(time.Millisecond)))
+// worst is the quantile of the worst: of times and sizes the largest, of ratios the smallest.
+func worst(in faults.Unit) float64 {
+	if in == faults.Ratio {
+		return 0
+	}
+	return 1
+}
+
+func text(s measure.Sample, in faults.Unit, q float64) string {
+	return in.Text(time.Duration(s.Quantile(q) * float64(time.Millisecond)))
 }
 
 // chart shows how the gaps are spread.
@@ -118,7 +126,7 @@ func chart(results []faults.Result) report.Chart {
 	c := report.Chart{Title: "Time without a message", X: report.Axis{Label: "ms", Log: true}, Y: report.Axis{Label: "share of trials"}}
 	for _, r := range results {
 		for _, s := range chosen(Options{}) {
-			if sample := sampleOf(r, s.gapIs); s.name == r.Name && s.gap > 0 && len(sample) > 0 {
+			if sample, _ := sampleOf(r, s.gapIs); s.name == r.Name && s.gap > 0 && len(sample) > 0 {
 				c.Series = append(c.Series, report.Cumulative(r.Name, slices.Sorted(slices.Values(sample))))
 			}
 		}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"zatoha/bench/faults"
-	"zatoha/bench/history"
 	"zatoha/bench/pause"
 )
 
@@ -23,6 +22,7 @@ type scenario struct {
 	fault      func(ctx context.Context, p *play) error
 	gap        time.Duration // longest time without a message; 0: it is not looked at
 	gapIs      string
+	stage      stage
 	one        bool   // of the connector that the fault is for, and not of all
 	more       string // of the pass line
 }
@@ -43,6 +43,9 @@ func chosen(o Options) []scenario {
 	n, spell, outage, messages := 30, 30*time.Second, 60*time.Second, 100_000
 	if o.Short {
 		n, spell, outage, messages = 2, 3*time.Second, 3*time.Second, 10_000
+	}
+	if o.Messages > 0 {
+		messages = o.Messages
 	}
 	few := max(n/5, 1)
 	if o.Trials > 0 {
@@ -83,14 +86,69 @@ func chosen(o Options) []scenario {
 			fault: pauseConsul(outage), more: "all stop ≤ 1 s, all consume ≤ 5 s after it goes on",
 		},
 	}
+	all = append(all, datacenterScenarios(outage, n, few)...)
+	all = append(all, sizeScenarios(o.RabbitMQ, n, few)...)
 	if o.RabbitMQ != "" {
-		all = append(all, scenario{
-			name: "connector-storm", trials: 1, takes: time.Duration(messages)*batchEvery/batch + 20*second, fault: storm(o.RabbitMQ, messages),
-			does: fmt.Sprintf("%d messages by AMQP, while hosts, the connector's process and servers are killed and RabbitMQ is restarted by turns", messages),
-			more: "0 lost; no more run twice than were in flight at the faults",
-		})
+		all = append(all, messageScenarios(o.RabbitMQ, messages, few)...)
+	}
+	for i := range all {
+		if all[i].stage == (stage{}) {
+			all[i].stage = usual
+		}
 	}
 	return slices.DeleteFunc(all, func(s scenario) bool { return !strings.Contains(s.name, o.Only) })
+}
+
+// datacenterScenarios are those that need a Consul of several servers.
+func datacenterScenarios(outage time.Duration, n, few int) []scenario {
+	return []scenario{
+		{
+			name: "connector-leader", does: "SIGKILL the leader of Consul's three servers", trials: n, takes: 10 * time.Second, stage: three,
+			fault: killLeader, gap: 5 * time.Second, gapIs: "without a message", more: "all consume ≤ 5 s after there is another leader",
+		},
+		{
+			name: "connector-quorum", does: fmt.Sprintf("SIGKILL two leaders of Consul, one after the other: no quorum for %v", outage),
+			trials: few, takes: outage + 20*time.Second, stage: three, fault: loseQuorum(outage),
+			more: "all stop ≤ 1 s, all consume ≤ 5 s after there is a leader again",
+		},
+	}
+}
+
+// sizeScenarios are about many connectors, and what one takes.
+func sizeScenarios(rabbitMQ string, n, few int) []scenario {
+	return []scenario{
+		{
+			name: "connector-many", does: fmt.Sprintf("SIGKILL the active of three hosts with %d connectors; kill all, start one", many.connectors),
+			trials: n, takes: 12 * time.Second, stage: many, fault: manyConnectors,
+			more: "others consume ≤ 2.5 s after the kill, all run ≤ 5 s after the start",
+		},
+		{
+			name: "connector-memory", does: "nothing: connectors without messages", trials: few, takes: 8 * time.Second, stage: quiet,
+			fault: memory(rabbitMQ), more: "≤ 25 MB of each process",
+		},
+	}
+}
+
+// messageScenarios are about what becomes of messages by AMQP.
+func messageScenarios(rabbitMQ string, messages, few int) []scenario {
+	some := messages / 20 // they come one at a time
+	return []scenario{
+		{
+			name: "connector-poison", trials: few, takes: 25 * time.Second, fault: poison(rabbitMQ, messages/10), stage: quiet,
+			does: fmt.Sprintf("%d messages by AMQP with 1 %% poison, and as many without", messages/10),
+			more: "each of the poison is tried three times and parked with the reason; good throughput ≥ 0.9 of that without",
+		},
+		{
+			name: "connector-order", trials: 1, takes: time.Duration(some)*20*time.Millisecond + 25*time.Second, fault: order(rabbitMQ, some),
+			does: fmt.Sprintf("%d messages by AMQP to one consumer with prefetch 1, through the faults of the storm", some),
+			more: "0 lost, none out of its place; no more run twice than faults, each marked redelivered",
+		},
+		{
+			name: "connector-storm", trials: 1, takes: time.Duration(messages)*batchEvery/batch + 20*time.Second, fault: storm(rabbitMQ, messages),
+			does: fmt.Sprintf("%d messages by AMQP, while hosts, the connector's process and servers are killed and RabbitMQ is restarted by turns", messages),
+			more: "0 lost; no more run twice than were in flight at the faults, each with its ID and marked redelivered",
+		},
+	}
 }
 
 // killHost kills the active host; its children die with it.
@@ -171,7 +229,7 @@ func stopHost(ctx context.Context, p *play) error {
 // change writes another definition of one connector.
 func change(ctx context.Context, p *play) error {
 	pid := processes(p.before)[p.target()]
-	if err := p.define(ctx, p.number%connectors); err != nil {
+	if err := p.define(ctx, p.number%len(p.names)); err != nil {
 		return err
 	}
 	if err := p.until(ctx, func(ctx context.Context) error {
@@ -248,31 +306,15 @@ func pauseConsul(outage time.Duration) func(context.Context, *play) error {
 		p.Consul.Signal(syscall.SIGSTOP)
 		goOn := func() { p.Consul.Signal(syscall.SIGCONT) }
 		defer goOn()
-		if err := p.until(ctx, func(context.Context) error {
-			if n := len(p.witness.acting()); n > 0 {
-				return fmt.Errorf("%d connectors still run", n)
-			}
-			return nil
-		}); err != nil {
+		if err := p.allStop(ctx); err != nil {
 			return err
 		}
-		p.measured("all have stopped", p.last().Sub(p.began), time.Second)
 		if err := pause.For(ctx, outage-time.Since(p.began)); err != nil {
 			return err
 		}
 		resumed := time.Now()
 		goOn()
-		if err := p.until(ctx, func(context.Context) error { return p.heard(resumed, 0) }); err != nil {
-			return err
-		}
-		worst := time.Duration(0)
-		for _, name := range p.names {
-			if at, ok := history.Next(p.effects, name, resumed, 0); ok {
-				worst = max(worst, at.Sub(resumed))
-			}
-		}
-		p.measured("all consume again", worst, 5*time.Second)
-		return nil
+		return p.resumed(ctx, resumed)
 	}
 }
 

@@ -18,16 +18,30 @@ import (
 )
 
 const (
-	hosts      = 3
-	servers    = 3
-	connectors = 3
-	bound      = 60 * time.Second // whatever takes longer is broken
-	token      = "a token of the bench's own"
+	hosts   = 3
+	servers = 3
+	bound   = 60 * time.Second // whatever takes longer is broken
+	token   = "a token of the bench's own"
+)
+
+// stage is what a scenario is played on.
+type stage struct {
+	connectors int
+	rate       int  // messages a second that each of them gets
+	datacenter bool // Consul has three servers, and each connector host an agent of its own
+}
+
+var (
+	usual = stage{connectors: 3, rate: 250}
+	three = stage{connectors: 3, rate: 250, datacenter: true}
+	many  = stage{connectors: 50, rate: 10}
+	quiet = stage{connectors: 3}
 )
 
 // scene is a running cluster with connector hosts, each of which reaches Consul by a wire of its own.
 type scene struct {
 	*cluster.Cluster
+	stage
 	options Options
 	dir     string
 	keep    bool // the folder, with the logs
@@ -43,6 +57,8 @@ type scene struct {
 	effects []history.Effect // that have been read
 	version int              // of the definitions
 	storms  []string         // what became of them
+
+	datacenter *datacenter // nil if the cluster's own Consul is that of the connector hosts
 }
 
 // connectorHost is one of the hosts, whether it runs or not.
@@ -53,8 +69,8 @@ type connectorHost struct {
 }
 
 // build starts everything and waits until each connector gets messages.
-func build(ctx context.Context, o Options) (_ *scene, err error) {
-	s := &scene{options: o}
+func build(ctx context.Context, o Options, on stage) (_ *scene, err error) {
+	s := &scene{options: o, stage: on}
 	defer func() {
 		if err != nil {
 			err = errors.New(err.Error()) // now, as it quotes from the logs
@@ -66,7 +82,7 @@ func build(ctx context.Context, o Options) (_ *scene, err error) {
 	}
 	starting, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	config, err := cluster.FreeConfig(servers + hosts + connectors)
+	config, err := cluster.FreeConfig(servers + hosts + on.connectors)
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +99,11 @@ func build(ctx context.Context, o Options) (_ *scene, err error) {
 	}
 	if err := s.Await(starting, func(status cluster.Status) bool { return len(status.Rotation) == servers }); err != nil {
 		return nil, err
+	}
+	if on.datacenter {
+		if s.datacenter, err = startDatacenter(starting, o.Consul, filepath.Join(s.dir, "datacenter")); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.connect(ctx, places[servers+hosts:]); err != nil {
 		return nil, err
@@ -124,21 +145,39 @@ func (s *scene) connect(ctx context.Context, addresses []string) (err error) {
 			return err
 		}
 	}
-	s.feed, err = startFeed(ctx, s.names, s.sources)
+	s.feed, err = startFeed(ctx, s.names, s.sources, s.rate)
 	return err
+}
+
+// consul is the address at which host i asks Consul.
+func (s *scene) consul(i int) string {
+	if s.datacenter != nil {
+		return s.datacenter.agents[i].HTTP
+	}
+	return s.ConsulAddr
+}
+
+// put writes the definition of a connector, and remove takes it away.
+func (s *scene) put(ctx context.Context, name string, definition map[string]any) error {
+	definition["name"] = name
+	text, err := json.Marshal(definition)
+	if err != nil {
+		return err
+	}
+	return call(ctx, http.MethodPut, "http://"+s.consul(0)+"/v1/kv/zato/main/connectors/"+name, text, nil)
+}
+
+func (s *scene) remove(ctx context.Context, name string) error {
+	return call(ctx, http.MethodDelete, "http://"+s.consul(0)+"/v1/kv/zato/main/connectors/"+name, nil, nil)
 }
 
 // define writes a connector's definition, another one each time.
 func (s *scene) define(ctx context.Context, i int) error {
 	s.version++
-	text, err := json.Marshal(map[string]any{
-		"name": s.names[i], "kind": "zmq", "role": "channel", "service": "record", "socket_type": "PULL", "socket_method": "connect",
+	return s.put(ctx, s.names[i], map[string]any{
+		"kind": "zmq", "role": "channel", "service": "record", "socket_type": "PULL", "socket_method": "connect",
 		"address": fmt.Sprintf("tcp://127.0.0.1:%d", s.sources[i]), "in_flight": 1 + s.version%100,
 	})
-	if err != nil {
-		return err
-	}
-	return call(ctx, http.MethodPut, "http://"+s.ConsulAddr+"/v1/kv/zato/main/connectors/"+s.names[i], text, nil)
 }
 
 func (s *scene) startHosts(ctx context.Context, addresses []string) error {
@@ -147,7 +186,7 @@ func (s *scene) startHosts(ctx context.Context, addresses []string) error {
 		h := &connectorHost{id: fmt.Sprintf("host-%d", i+1), address: address}
 		s.hosts = append(s.hosts, h)
 		var err error
-		if h.wire, err = newWire(s.ConsulAddr); err != nil {
+		if h.wire, err = newWire(s.consul(i)); err != nil {
 			return err
 		}
 		logs[h.id] = filepath.Join(s.LogDir(), h.id+".log")
@@ -190,6 +229,19 @@ type word struct {
 	} `json:"hosts"`
 }
 
+// allRun says whether so many connectors run, and no other.
+func (r word) allRun(n int) error {
+	if len(r.Connectors) != n {
+		return fmt.Errorf("there are %d connectors", len(r.Connectors))
+	}
+	for _, c := range r.Connectors {
+		if c.State != "running" {
+			return fmt.Errorf("connector %s is %s", c.Name, c.State)
+		}
+	}
+	return nil
+}
+
 func (h *connectorHost) said(ctx context.Context) (r word, err error) {
 	return r, call(ctx, http.MethodGet, "http://"+h.address+"/connectors", nil, &r)
 }
@@ -212,13 +264,8 @@ func (s *scene) whole(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if len(r.Connectors) != connectors {
-			return fmt.Errorf("there are %d connectors", len(r.Connectors))
-		}
-		for _, c := range r.Connectors {
-			if c.State != "running" {
-				return fmt.Errorf("connector %s is %s", c.Name, c.State)
-			}
+		if err := r.allRun(len(s.names)); err != nil {
+			return err
 		}
 		for _, h := range s.hosts {
 			other, err := h.said(ctx)
@@ -235,16 +282,28 @@ func (s *scene) whole(ctx context.Context) error {
 
 // heard says whether each connector's messages have come since, under an epoch.
 func (s *scene) heard(since time.Time, epoch uint64) error {
+	if s.rate == 0 {
+		return nil
+	}
 	if err := s.read(); err != nil {
 		return err
 	}
+	came := map[string]bool{}
+	for i := len(s.effects) - 1; i >= 0 && s.effects[i].At.After(since.Add(-unsorted)); i-- {
+		if e := s.effects[i]; e.Epoch >= epoch && !e.At.Before(since) {
+			came[e.Connector] = true
+		}
+	}
 	for _, name := range s.names {
-		if _, ok := history.Next(s.effects, name, since, epoch); !ok {
+		if !came[name] {
 			return fmt.Errorf("no message of %s has come", name)
 		}
 	}
 	return nil
 }
+
+// unsorted is by how much a note may be read later than one that was made after it.
+const unsorted = 5 * time.Second
 
 // read reads what the servers have noted since it was read last.
 func (s *scene) read() error {
@@ -262,11 +321,14 @@ func (s *scene) read() error {
 
 const pollInterval = 5 * time.Millisecond
 
+// glances is how often a condition is looked at. Answers about many connectors take the processor from them.
+func (s *scene) glances() time.Duration { return pollInterval * time.Duration(1+s.connectors/10) }
+
 // until asks for a condition until it holds. Its error says what is missing.
 func (s *scene) until(ctx context.Context, condition func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	tick := time.NewTicker(pollInterval)
+	tick := time.NewTicker(s.glances())
 	defer tick.Stop()
 	for {
 		err := condition(ctx)
@@ -307,6 +369,9 @@ func (s *scene) close(ctx context.Context) error {
 		if h.wire != nil {
 			h.wire.close()
 		}
+	}
+	if s.datacenter != nil {
+		s.datacenter.kill()
 	}
 	if s.Cluster != nil {
 		errs = append(errs, s.Stop(ctx))

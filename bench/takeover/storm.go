@@ -1,19 +1,23 @@
 package takeover
 
 import (
+	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
+	"zatoha/bench/history"
 	"zatoha/bench/pause"
 )
 
 const (
 	stormy        = "storm" // the connector, and its queue
+	ordered       = "ordered"
 	prefetch      = 20
 	betweenFaults = 2 * time.Second
 	stalled       = 30 * time.Second // without a new message, after which what is missing is lost
@@ -41,7 +45,7 @@ func storm(rabbitMQ string, messages int) func(context.Context, *play) error {
 				<-published
 			}
 		}()
-		if err := p.defineStorm(ctx, b); err != nil {
+		if err := p.consume(ctx, b, stormy, "record.slowly", prefetch); err != nil {
 			return err
 		}
 		faults := 0
@@ -55,33 +59,83 @@ func storm(rabbitMQ string, messages int) func(context.Context, *play) error {
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-time.After(betweenFaults):
-				if err := p.strike(ctx, faults, b); err != nil {
+				if err := p.strike(ctx, faults, b, stormy); err != nil {
 					return fmt.Errorf("fault %d of the storm: %w", faults+1, err)
 				}
 				faults++
 			}
 		}
-		arrived, repeated, err := p.calm(ctx, source)
+		arrived, err := p.calm(ctx, stormy, messages)
 		if err != nil {
 			return err
 		}
-		p.weigh(source, faults, arrived, repeated)
-		return call(ctx, http.MethodDelete, "http://"+p.ConsulAddr+"/v1/kv/zato/main/connectors/"+stormy, nil, nil)
+		p.weigh(source, faults, arrived, p.dropped(ctx))
+		return p.remove(ctx, stormy)
 	}
 }
 
-func (p *play) defineStorm(ctx context.Context, b *broker) error {
-	text, err := json.Marshal(map[string]any{
-		"name": stormy, "kind": "amqp", "role": "channel", "service": "record.slowly", "url": b.url(), "queue": stormy, "prefetch_count": prefetch,
-	})
-	if err != nil {
-		return err
+// order has one consumer with a prefetch of 1 receive messages that wait in a queue, while the same things fail. They have
+// to come in their order.
+func order(rabbitMQ string, messages int) func(context.Context, *play) error {
+	return func(ctx context.Context, p *play) (err error) {
+		b, err := startBroker(ctx, rabbitMQ, p.dir)
+		if b != nil {
+			defer func() { err = errors.Join(err, b.stop(ctx)) }()
+		}
+		if err != nil {
+			return err
+		}
+		source := &publisher{broker: b, queue: ordered, messages: messages, resent: map[string]bool{}, hurried: true}
+		if err := source.run(ctx); err != nil {
+			return err
+		}
+		p.forget(ordered)
+		if err := p.consume(ctx, b, ordered, "record.slowly", 1); err != nil {
+			return err
+		}
+		faults := 0
+		for p.count(ordered) < messages*9/10 { // the last ones come in peace
+			if err := pause.For(ctx, betweenFaults); err != nil {
+				return err
+			}
+			if err := p.strike(ctx, faults, b, ordered); err != nil {
+				return fmt.Errorf("fault %d: %w", faults+1, err)
+			}
+			faults++
+			if err := p.read(); err != nil {
+				return err
+			}
+		}
+		arrived, err := p.calm(ctx, ordered, messages)
+		if err != nil {
+			return err
+		}
+		out := history.CheckOrder(p.effects, ordered, source.number)
+		again, unmarked := history.CheckRepeated(p.effects, ordered, source.twice)
+		for _, fault := range append(out, unmarked...) {
+			p.fail("%s", fault)
+		}
+		p.noted("in order: %d messages by AMQP to one consumer with prefetch 1 through %d faults: %d lost, %d out of their place, %d ran twice, "+
+			"%d of these not marked redelivered", messages, faults, messages-arrived, len(out), again, len(unmarked))
+		if arrived < messages {
+			p.fail("%d of %d messages are lost", messages-arrived, messages)
+		}
+		if again > faults {
+			p.fail("%d messages ran twice, with %d in flight at the faults", again, faults)
+		}
+		return p.remove(ctx, ordered)
 	}
-	return call(ctx, http.MethodPut, "http://"+p.ConsulAddr+"/v1/kv/zato/main/connectors/"+stormy, text, nil)
+}
+
+// consume defines a channel that receives from the queue of its name.
+func (p *play) consume(ctx context.Context, b *broker, name, service string, prefetch int) error {
+	return p.put(ctx, name, map[string]any{
+		"kind": "amqp", "role": "channel", "service": service, "url": b.url(), "queue": name, "prefetch_count": prefetch,
+	})
 }
 
 // strike does the next thing that can happen.
-func (p *play) strike(ctx context.Context, n int, b *broker) (err error) {
+func (p *play) strike(ctx context.Context, n int, b *broker, name string) (err error) {
 	if err := p.until(ctx, func(ctx context.Context) (err error) {
 		p.holder, p.before, err = p.active(ctx)
 		return err
@@ -93,7 +147,7 @@ func (p *play) strike(ctx context.Context, n int, b *broker) (err error) {
 	case 0:
 		return killHost(ctx, p)
 	case 1:
-		if pid := processes(p.before)[stormy]; pid != 0 {
+		if pid := processes(p.before)[name]; pid != 0 {
 			err = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		return err
@@ -112,41 +166,95 @@ func (p *play) strike(ctx context.Context, n int, b *broker) (err error) {
 	}
 }
 
-// calm waits until all messages have come, or no more do. It counts those that came, and how often one came again that the
-// broker had once.
-func (p *play) calm(ctx context.Context, source *publisher) (arrived, repeated int, err error) {
-	seen := map[string]bool{}
-	looked, last := 0, time.Now()
-	for arrived < source.messages && time.Since(last) < stalled {
+// calm waits until all messages have come, or no more do, and counts those that came.
+func (p *play) calm(ctx context.Context, name string, messages int) (arrived int, err error) {
+	last := time.Now()
+	for arrived < messages && time.Since(last) < stalled {
 		if err := pause.For(ctx, 20*pollInterval); err != nil {
-			return arrived, repeated, err
+			return arrived, err
 		}
 		if err := p.read(); err != nil {
-			return arrived, repeated, err
+			return arrived, err
 		}
-		for _, e := range p.effects[looked:] {
-			switch {
-			case e.Connector != stormy:
-			case !seen[e.Message]:
-				seen[e.Message], last = true, time.Now()
-				arrived++
-			case !source.resent[e.Message]:
-				repeated++
-			}
+		if now := p.count(name); now > arrived {
+			arrived, last = now, time.Now()
 		}
-		looked = len(p.effects)
 	}
-	return arrived, repeated, nil
+	return arrived, nil
+}
+
+// count is how many different messages of a connector have come.
+func (p *play) count(name string) int {
+	seen := map[string]bool{}
+	for _, e := range p.effects {
+		if e.Connector == name {
+			seen[e.Message] = true
+		}
+	}
+	return len(seen)
+}
+
+// dropped is how many messages the servers did not run because they had run them before, as far as those know that were
+// not killed since.
+func (p *play) dropped(ctx context.Context) (n int) {
+	for _, place := range p.places {
+		n += duplicates(ctx, "http://"+place+"/metrics")
+	}
+	return n
+}
+
+// duplicates reads a server's metrics.
+func duplicates(ctx context.Context, url string) (n int) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0
+	}
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0
+	}
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		if text, found := strings.CutPrefix(lines.Text(), `zato_server_invocations_total{what="duplicate"} `); found {
+			n, _ = strconv.Atoi(text)
+		}
+	}
+	return n
 }
 
 // weigh holds the storm against its pass line.
-func (p *play) weigh(source *publisher, faults, arrived, repeated int) {
-	p.storms = append(p.storms, fmt.Sprintf("%d messages by AMQP through %d faults: %d lost, %d ran twice, of at most %d in flight at the faults; "+
-		"%d may have been published twice, and are not counted", source.messages, faults, source.messages-arrived, repeated, faults*prefetch, len(source.resent)))
+func (p *play) weigh(source *publisher, faults, arrived, dropped int) {
+	repeated, unmarked := history.CheckRepeated(p.effects, stormy, source.twice)
+	p.noted("%d messages by AMQP through %d faults: %d lost, %d ran twice, of at most %d in flight at the faults, and %d of these not "+
+		"marked redelivered or by another ID; servers knew and dropped at least %d; %d may have been published twice, and are not counted",
+		source.messages, faults, source.messages-arrived, repeated, faults*prefetch, len(unmarked), dropped, len(source.resent))
 	if arrived < source.messages {
 		p.fail("%d of %d messages are lost", source.messages-arrived, source.messages)
 	}
 	if repeated > faults*prefetch {
 		p.fail("%d messages ran twice, with %d in flight at the faults", repeated, faults*prefetch)
 	}
+	for _, fault := range unmarked {
+		p.fail("%s", fault)
+	}
+}
+
+// noted keeps what became of messages for the report.
+func (p *play) noted(format string, args ...any) {
+	p.storms = append(p.storms, fmt.Sprintf(format, args...))
+}
+
+// forget drops what came of a connector in an earlier trial.
+func (p *play) forget(name string) {
+	kept := p.effects[:0]
+	for _, e := range p.effects {
+		if e.Connector != name {
+			kept = append(kept, e)
+		}
+	}
+	p.effects = kept
 }

@@ -27,6 +27,7 @@ type Options struct {
 	HAProxy  string // path of HAProxy
 	RabbitMQ string // path of its own start script; "": the storm is left out
 	Trials   int    // of each scenario; 0 for its own number
+	Messages int    // of the storm; 0 for 100,000, or 10,000 if Short
 	Short    bool   // two trials, and shorter faults
 	Only     string // the scenarios whose names contain it; "" for all
 	Progress io.Writer
@@ -104,8 +105,13 @@ func (t *theatre) scenario(ctx context.Context, s scenario) (faults.Result, erro
 // trial plays a scenario once. What goes wrong in it is a failure of the trial, and what keeps it from being played is an
 // error.
 func (t *theatre) trial(ctx context.Context, s scenario, number int) (faults.Trial, error) {
+	if t.now != nil && t.now.stage != s.stage {
+		if err := t.strike(ctx); err != nil {
+			return faults.Trial{}, err
+		}
+	}
 	if t.now == nil {
-		built, err := build(ctx, t.options)
+		built, err := build(ctx, t.options, s.stage)
 		if err != nil {
 			return faults.Trial{}, err
 		}
@@ -141,7 +147,7 @@ func (t *theatre) strike(ctx context.Context) error {
 func told(trial faults.Trial) string {
 	var parts []string
 	for _, m := range trial.Measured {
-		parts = append(parts, m.What+" "+faults.Readable(m.Took))
+		parts = append(parts, m.What+" "+m.In.Text(m.Took))
 	}
 	if len(trial.Failures) > 0 {
 		return strings.Join(parts, ", ") + "  FELL SHORT: " + strings.Join(trial.Failures, "; ")

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rabbitmq/amqp091-go"
+
 	"zatoha/bench/faults"
 	"zatoha/bench/history"
 )
@@ -116,15 +118,16 @@ func TestAGrowingFileIsReadInWholeLines(t *testing.T) {
 }
 
 func TestANoteIsReadOrRefused(t *testing.T) {
-	e, err := readNote("c-1 7 1767351600123456789 c-1-42")
-	if err != nil || e != (history.Effect{Connector: "c-1", Message: "c-1-42", Epoch: 7, At: time.Unix(0, 1767351600123456789)}) {
+	e, err := readNote("c-1 7 1767351600123456789 c-1-42 K1 true")
+	if err != nil || e != (history.Effect{Connector: "c-1", Message: "c-1-42", ID: "K1", Redelivered: true, Epoch: 7, At: time.Unix(0, 1767351600123456789)}) {
 		t.Errorf("%v, %v", e, err)
 	}
 	for line, want := range map[string]string{
-		"":           "is no note",
-		"c-1 7 1":    "is no note",
-		"c-1 x 1 m":  "has no epoch",
-		"c-1 7 1s m": "has no time",
+		"":                  "is no note",
+		"c-1 7 1":           "is no note",
+		"c-1 x 1 m i true":  "has no epoch",
+		"c-1 7 1s m i true": "has no time",
+		"c-1 7 1 m i maybe": "does not say whether",
 	} {
 		if _, err := readNote(line); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", line, err)
@@ -132,19 +135,31 @@ func TestANoteIsReadOrRefused(t *testing.T) {
 	}
 }
 
+// storms are effects of a storm: so many messages, of which the first so many come twice, and are marked or not.
+func storms(arrived, repeated int, marked bool) (effects []history.Effect) {
+	for n := range arrived + repeated {
+		e := history.Effect{Connector: stormy, Message: fmt.Sprintf("storm-%d", n%arrived), At: time.Unix(int64(n), 0), Redelivered: n >= arrived && marked}
+		e.ID = e.Message
+		effects = append(effects, e)
+	}
+	return effects
+}
+
 func TestAStormThatLosesOrRepeatsMessagesFallsShort(t *testing.T) {
 	for _, c := range []struct {
 		arrived, repeated int
+		marked            bool
 		want              string
 	}{
-		{1000, 40, ""},
-		{998, 0, "2 of 1000 messages are lost"},
-		{1000, 41, "41 messages ran twice, with 40 in flight at the faults"},
+		{1000, 40, true, ""},
+		{998, 0, true, "2 of 1000 messages are lost"},
+		{1000, 41, true, "41 messages ran twice, with 40 in flight at the faults"},
+		{1000, 1, false, "not marked redelivered"},
 	} {
-		p := &play{scene: &scene{}}
-		p.weigh(&publisher{messages: 1000}, 2, c.arrived, c.repeated)
-		if got := strings.Join(p.trial.Failures, "; "); got != c.want || len(p.storms) != 1 {
-			t.Errorf("%d arrived, %d repeated: %q, %q", c.arrived, c.repeated, got, p.storms)
+		p := &play{scene: &scene{effects: storms(c.arrived, c.repeated, c.marked)}}
+		p.weigh(&publisher{messages: 1000}, 2, c.arrived, 0)
+		if got := strings.Join(p.trial.Failures, "; "); (got == "") != (c.want == "") || !strings.Contains(got, c.want) || len(p.storms) != 1 {
+			t.Errorf("%+v: %q, %q", c, got, p.storms)
 		}
 	}
 }
@@ -155,11 +170,37 @@ func TestAStormIsCountedByItsMessages(t *testing.T) {
 		{Connector: "c-1", Message: "storm-0"},
 		{Connector: stormy, Message: "storm-0"},
 		{Connector: stormy, Message: "storm-1"},
-		{Connector: stormy, Message: "storm-1"},
 	}}}
-	arrived, repeated, err := p.calm(t.Context(), &publisher{messages: 2, resent: map[string]bool{"storm-1": true}})
-	if err != nil || arrived != 2 || repeated != 1 {
-		t.Errorf("%d arrived, %d repeated, %v", arrived, repeated, err)
+	if arrived, err := p.calm(t.Context(), stormy, 2); err != nil || arrived != 2 {
+		t.Errorf("%d arrived, %v", arrived, err)
+	}
+	p.forget(stormy)
+	if len(p.effects) != 1 || p.effects[0].Connector != "c-1" {
+		t.Errorf("%v", p.effects)
+	}
+}
+
+func TestParkedMessagesSayWhy(t *testing.T) {
+	for want, m := range map[string]amqp091.Delivery{
+		"":                        {Body: []byte("poison-50"), Headers: amqp091.Table{"x-zatoha-reason": "so it is", "x-zatoha-attempts": int64(maxAttempts)}},
+		"good-1 is parked":        {Body: []byte("good-1"), Headers: amqp091.Table{"x-zatoha-reason": "so it is", "x-zatoha-attempts": int64(maxAttempts)}},
+		"parked after 2 attempts": {Body: []byte("poison-50"), Headers: amqp091.Table{"x-zatoha-reason": "so it is", "x-zatoha-attempts": int64(2)}},
+		"with the reason \"\"":    {Body: []byte("poison-50"), Headers: amqp091.Table{"x-zatoha-attempts": int64(maxAttempts)}},
+	} {
+		p := &play{scene: &scene{}}
+		p.judgeParked(m)
+		if got := strings.Join(p.trial.Failures, "; "); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestMemoryIsRead(t *testing.T) {
+	if size, err := resident(os.Getpid()); err != nil || size < 1<<20 || size > 1<<33 {
+		t.Error(size, err)
+	}
+	if _, err := resident(1 << 30); err == nil {
+		t.Error("a process that is none has memory")
 	}
 }
 

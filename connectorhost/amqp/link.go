@@ -12,6 +12,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"zatoha/connectorhost/connector"
+	"zatoha/connectorhost/gather"
 )
 
 // Bounds of calls into the library.
@@ -79,9 +80,14 @@ func (l *link) dialSocket(ctx context.Context, network, address string) (net.Con
 	defer l.mu.Unlock()
 	l.socket = socket
 	if l.broken {
-		socket.Close()
+		_ = socket.Close()
 	}
-	return socket, nil
+	return gather.Wrap(socket, gather.New(socket, writeTime), func(err error) {
+		if errors.Is(err, gather.ErrUnread) {
+			err = errors.New("the broker reads nothing")
+		}
+		l.fail(fmt.Errorf("%w: %w", connector.ErrNotConnected, err))
+	}), nil
 }
 
 // breakSocket ends the connection, whatever the library is doing: all its calls come back.

@@ -56,8 +56,11 @@ func (s *sink) Send(ctx context.Context, m connector.Message) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, sendTime)
-	defer cancel()
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, sendTime)
+		defer cancel()
+	}
 	p := s.publishers[s.turn.Add(1)%uint64(len(s.publishers))]
 	return p.publish(ctx, exchange, routingKey, s.settings.Mandatory, publishing)
 }

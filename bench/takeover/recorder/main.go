@@ -1,9 +1,11 @@
-// Program recorder is a server with two services of its own: record notes every message that a connector brings, before
+// Program recorder is a server with services of its own: record notes every message that a connector brings, before
 // anything else, so that the note survives SIGKILL; record.slowly takes 15 ms for the rest of its work, so that there is
-// something in flight when somebody dies. Its first argument is the file; the others are a server's.
+// something in flight when somebody dies; record.unless-poison fails for messages that begin with poison. Its first argument is
+// the file; the others are a server's.
 //
 // One case: the connector c-1 calls record with the message c-1-42, under epoch 7, and the file gets the line
-// "c-1 7 1767351600123456789 c-1-42".
+// "c-1 7 1767351600123456789 c-1-42 K0…42 false": the ID is one of the connector's own, and the broker has not delivered it
+// before.
 package main
 
 import (
@@ -11,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"zatoha/bench/pause"
@@ -33,9 +36,11 @@ func run() int {
 	defer record.Close()
 	os.Args = append(os.Args[:1], os.Args[2:]...)
 	note := func(_ *service.Context, r service.Request) (service.Response, error) {
-		now := strconv.FormatInt(time.Now().UnixNano(), 10)
-		line := r.Headers.Get("X-Zato-Connector") + " " + r.Headers.Get("X-Zato-Connector-Epoch") + " " + now + " " + string(r.Payload) + "\n"
-		_, err := record.WriteString(line) // one write, whole
+		fields := []string{
+			r.Headers.Get("X-Zato-Connector"), r.Headers.Get("X-Zato-Connector-Epoch"), strconv.FormatInt(time.Now().UnixNano(), 10),
+			string(r.Payload), r.Headers.Get("X-Zato-Message-ID"), strconv.FormatBool(r.Headers.Get("X-Zato-Redelivered") != ""),
+		}
+		_, err := record.WriteString(strings.Join(fields, " ") + "\n") // one write, whole
 		return service.Response{}, err
 	}
 	services := service.NewRegistry()
@@ -43,6 +48,13 @@ func run() int {
 	services.MustAdd("record.slowly", func(ctx *service.Context, r service.Request) (service.Response, error) {
 		response, err := note(ctx, r)
 		return response, errors.Join(err, pause.For(ctx, 15*time.Millisecond))
+	})
+	services.MustAdd("record.unless-poison", func(ctx *service.Context, r service.Request) (service.Response, error) {
+		response, err := note(ctx, r)
+		if strings.HasPrefix(string(r.Payload), "poison") {
+			err = errors.Join(err, errors.New("it is poison"))
+		}
+		return response, err
 	})
 	return server.Main(services)
 }

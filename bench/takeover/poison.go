@@ -1,0 +1,160 @@
+package takeover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"zatoha/bench/faults"
+)
+
+const (
+	onePoison   = 100 // of so many messages
+	maxAttempts = 3
+	leastGood   = 0.9
+)
+
+// poison compares how fast good messages come with one of a hundred poisoned, and without. The poisoned ones have to be
+// tried as often as the definition says, and parked with the reason.
+func poison(rabbitMQ string, messages int) func(context.Context, *play) error {
+	return func(ctx context.Context, p *play) (err error) {
+		b, err := startBroker(ctx, rabbitMQ, p.dir)
+		if b != nil {
+			defer func() { err = errors.Join(err, b.stop(ctx)) }()
+		}
+		if err != nil {
+			return err
+		}
+		rates := map[bool]float64{}
+		for turn := range 2 {
+			poisoned := (p.number+turn)%2 == 0
+			name := fmt.Sprintf("clean-%d", p.number)
+			if poisoned {
+				name = fmt.Sprintf("poisoned-%d", p.number)
+			}
+			if rates[poisoned], err = p.goodRate(ctx, b, name, messages, poisoned); err != nil {
+				return err
+			}
+		}
+		ratio := rates[true] / rates[false]
+		p.noted("%d messages by AMQP, 1 %% poison: %.0f good ones a second, and %.0f without poison: %.3f of that", messages, rates[true], rates[false], ratio)
+		p.trial.Measured = append(p.trial.Measured, faults.Measured{What: "good messages, of those without poison", Took: time.Duration(ratio * faults.One), In: faults.Ratio})
+		if ratio < leastGood {
+			p.fail("good throughput is %.3f of that without poison, at least %.2f should be", ratio, leastGood)
+		}
+		return nil
+	}
+}
+
+// goodRate is how many good messages a second come, from the first to the last of them.
+func (p *play) goodRate(ctx context.Context, b *broker, name string, messages int, poisoned bool) (float64, error) {
+	good := messages
+	text := func(n int) string { return fmt.Sprintf("good-%d", n) }
+	if poisoned {
+		good -= messages / onePoison
+		text = func(n int) string {
+			if n%onePoison == onePoison/2 {
+				return fmt.Sprintf("poison-%d", n)
+			}
+			return fmt.Sprintf("good-%d", n)
+		}
+	}
+	source := &publisher{broker: b, queue: name, messages: messages, resent: map[string]bool{}, hurried: true, text: text}
+	if err := source.run(ctx); err != nil {
+		return 0, err
+	}
+	if err := p.put(ctx, name, map[string]any{
+		"kind": "amqp", "role": "channel", "service": "record.unless-poison", "url": b.url(), "queue": name, "prefetch_count": prefetch,
+		"max_attempts": maxAttempts,
+	}); err != nil {
+		return 0, err
+	}
+	arrived, err := p.calm(ctx, name, messages)
+	if err != nil {
+		return 0, err
+	}
+	if arrived < messages {
+		p.fail("%d of %d messages are lost", messages-arrived, messages)
+	}
+	rate := p.rateOf(name, good)
+	if poisoned {
+		err = p.parked(ctx, b, name, messages/onePoison)
+	}
+	return rate, errors.Join(err, p.remove(ctx, name))
+}
+
+// rateOf is how many good messages of a connector came a second.
+func (p *play) rateOf(name string, good int) float64 {
+	var first, last time.Time
+	for _, e := range p.effects {
+		if e.Connector != name || len(e.Message) > 4 && e.Message[:5] != "good-" {
+			continue
+		}
+		if first.IsZero() || e.At.Before(first) {
+			first = e.At
+		}
+		if e.At.After(last) {
+			last = e.At
+		}
+	}
+	return float64(good) / last.Sub(first).Seconds()
+}
+
+// parked waits until the poisoned messages are parked, and looks at each, and at how often it was tried.
+func (p *play) parked(ctx context.Context, b *broker, name string, poisoned int) error {
+	connection, channel, err := b.dial()
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	found := map[string]bool{}
+	if err := p.until(ctx, func(context.Context) error {
+		for {
+			m, ok, err := channel.Get(name+".dead-letter", true)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				break
+			}
+			found[string(m.Body)] = true
+			p.judgeParked(m)
+		}
+		if len(found) < poisoned {
+			return fmt.Errorf("%d of %d messages are parked", len(found), poisoned)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := p.read(); err != nil {
+		return err
+	}
+	calls := map[string]int{}
+	for _, e := range p.effects {
+		if e.Connector == name {
+			calls[e.Message]++
+		}
+	}
+	for message, n := range calls {
+		if want := map[bool]int{true: maxAttempts, false: 1}[found[message]]; n != want {
+			p.fail("%s was called %d times, not %d", message, n, want)
+		}
+	}
+	if len(found) != poisoned {
+		p.fail("%d messages are parked, not %d", len(found), poisoned)
+	}
+	return nil
+}
+
+// judgeParked fails the trial if a parked message does not say why it is there.
+func (p *play) judgeParked(m amqp091.Delivery) {
+	reason, _ := m.Headers["x-zatoha-reason"].(string)
+	attempts, _ := m.Headers["x-zatoha-attempts"].(int64)
+	if reason == "" || attempts != maxAttempts || string(m.Body[:min(len(m.Body), 7)]) != "poison-" {
+		p.fail("%.50s is parked after %d attempts, with the reason %q", m.Body, attempts, reason)
+	}
+}

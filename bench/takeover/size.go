@@ -1,0 +1,139 @@
+package takeover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"zatoha/bench/faults"
+)
+
+const (
+	mostStart  = 5 * time.Second
+	mostMemory = 25_000_000 // bytes of an idle connector's process
+)
+
+// manyConnectors kills the active host, so that another takes over all its connectors. Then it starts a host where there is
+// none.
+func manyConnectors(ctx context.Context, p *play) error {
+	if err := killHost(ctx, p); err != nil {
+		return err
+	}
+	if err := p.whole(ctx); err != nil {
+		return err
+	}
+	p.silence("until others consume", p.names, 2500*time.Millisecond)
+	for _, h := range p.hosts {
+		h.process.Kill()
+	}
+	began := time.Now()
+	first := p.hosts[p.number%len(p.hosts)]
+	if err := p.startHost(first); err != nil {
+		return err
+	}
+	if err := p.until(ctx, func(ctx context.Context) error {
+		r, err := first.said(ctx)
+		if err == nil && r.Role != "active" {
+			err = errors.New("it is not active")
+		}
+		if err == nil {
+			err = r.allRun(len(p.names))
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	p.measured("all run after a start", time.Since(began), mostStart)
+	if err := p.until(ctx, func(context.Context) error { return p.heard(began, 0) }); err != nil {
+		return err
+	}
+	for _, h := range p.hosts {
+		if h != first {
+			if err := p.startHost(h); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// memory reads how much the processes of idle connectors take: all that is in memory of them, also what they share.
+func memory(rabbitMQ string) func(context.Context, *play) error {
+	return func(ctx context.Context, p *play) (err error) {
+		idle := map[string]string{p.names[0]: "a ZeroMQ channel"}
+		if rabbitMQ != "" {
+			b, err := startBroker(ctx, rabbitMQ, p.dir)
+			if b != nil {
+				defer func() { _ = b.stop(ctx) }()
+			}
+			if err != nil {
+				return err
+			}
+			source := &publisher{broker: b, queue: "idle", messages: 1, resent: map[string]bool{}, hurried: true}
+			if err := source.run(ctx); err != nil { // which makes the queue
+				return err
+			}
+			if err := p.consume(ctx, b, "idle", "record", prefetch); err != nil {
+				return err
+			}
+			if err := p.put(ctx, "idle-out", map[string]any{"kind": "amqp", "role": "outgoing", "url": b.url(), "routing_key": "idle"}); err != nil {
+				return err
+			}
+			idle["idle"], idle["idle-out"] = "an AMQP channel", "an outgoing AMQP connector"
+		}
+		r, err := p.allIdle(ctx, len(p.names)+len(idle)-1)
+		if err != nil {
+			return err
+		}
+		for name, pid := range processes(r) {
+			what := idle[name]
+			if what == "" {
+				continue
+			}
+			size, err := resident(pid)
+			if err != nil {
+				return err
+			}
+			p.trial.Measured = append(p.trial.Measured, faults.Measured{What: "memory of " + what, Took: size, Limit: mostMemory, In: faults.Bytes})
+			if size > mostMemory {
+				p.fail("%s takes %s, at most %s may be", what, faults.Bytes.Text(size), faults.Bytes.Text(mostMemory))
+			}
+		}
+		for _, name := range []string{"idle", "idle-out"} {
+			if idle[name] != "" {
+				err = errors.Join(err, p.remove(ctx, name))
+			}
+		}
+		return err
+	}
+}
+
+// allIdle waits until the active host runs so many connectors.
+func (p *play) allIdle(ctx context.Context, n int) (r word, err error) {
+	err = p.until(ctx, func(ctx context.Context) (err error) {
+		if _, r, err = p.active(ctx); err == nil {
+			err = r.allRun(n)
+		}
+		return err
+	})
+	return r, err
+}
+
+// resident is how much of a process is in memory. As a duration it is what a trial notes.
+func resident(pid int) (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, found := strings.CutPrefix(line, "VmRSS:"); found {
+			kilobytes, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), " kB"))
+			return time.Duration(kilobytes) << 10, err
+		}
+	}
+	return 0, fmt.Errorf("process %d has no VmRSS", pid)
+}
