@@ -93,13 +93,16 @@ else
 endif
 
 .PHONY: integration
-integration: tools ## Run the tests of the whole, with the real HAProxy and Consul.
+integration: tools build ## Run the tests of the whole, with the real HAProxy and Consul.
 	@echo "== integration: with the real programs"
 	@bin/tools chromium || echo "== integration: WITHOUT THE TEST OF CONSUL'S UI, for want of chromium"
 	@bin/tools rabbitmq-server
 	@ZATOHA_REQUIRE_TOOLS=1 go test -count=1 -timeout 10m ./deploy/integration/... ./connectorhost/amqp/rabbitmq
 	@if bin/tools python3-zmq; then ZATOHA_REQUIRE_TOOLS=1 go test -count=1 -run ibzmq ./connectorhost/zmtp; else \
 		echo "== integration: WITHOUT A TRIAL OF ZEROMQ AGAINST LIBZMQ, for want of python3-zmq"; fi
+	@echo "== integration: servers killed under load, in short (make faults has all)"
+	@go build -o bin/ ./bench ./bench/takeover/recorder
+	@bin/bench faults --short --slack 10 --only kill-post
 
 .PHONY: fuzz
 fuzz: ## Fuzz each fuzz target for 20 seconds.

@@ -83,7 +83,16 @@ func (g *grammar) verdict(passed bool, format string, args ...any) {
 type faultsCommand struct {
 	Short bool     `help:"Fewer trials and shorter faults: four minutes."`
 	Only  string   `placeholder:"NAME" help:"Only the scenarios with NAME in their names."`
+	Slack int      `default:"1" help:"Let times be that many times as long, on a machine that does something else beside."`
 	LBArg []string `name:"lb-arg" sep:"none" placeholder:"ARG" help:"One more argument for the load balancer, such as --lb-arg=--access-log=stdout."`
+}
+
+// Validate refuses what would pass nothing.
+func (f *faultsCommand) Validate() error {
+	if f.Slack < 1 {
+		return fmt.Errorf("--slack is %d: give 1 or more", f.Slack)
+	}
+	return nil
 }
 
 // Run is `bench faults`.
@@ -108,7 +117,7 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 	if faults.Matches(f.Only) || !takeover.Matches(f.Only) {
 		results, runErr = faults.Run(ctx, faults.Options{
 			Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, ConsulTemplate: found.consulTemplate, SlowHTTPTest: slowHTTPTest,
-			Upstream: []string{self, "upstream"}, Short: f.Short, Only: f.Only, LBArgs: f.LBArg, Progress: os.Stdout,
+			Upstream: []string{self, "upstream"}, Short: f.Short, Only: f.Only, Slack: f.Slack, LBArgs: f.LBArg, Progress: os.Stdout,
 		})
 	}
 	if runErr == nil && takeover.Matches(f.Only) {

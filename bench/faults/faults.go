@@ -30,6 +30,7 @@ type Options struct {
 	SlowHTTPTest   string    // path of slowhttptest; "": its scenarios are left out, as they are of a short run
 	Upstream       []string  // command line that runs [Upstream]; its arguments are appended
 	Short          bool      // fewer trials and shorter faults
+	Slack          int       // bounds of time are that many times as wide, for a machine that does something else beside; 0 is 1
 	Only           string    // the scenarios whose names contain it; "" for all
 	LBArgs         []string  // more arguments for the load balancer
 	Progress       io.Writer // gets a line for each trial
@@ -111,6 +112,9 @@ func Run(ctx context.Context, options Options) ([]Result, error) {
 	chosen := slices.DeleteFunc(table(options.Short, options.SlowHTTPTest), func(s scenario) bool { return !strings.Contains(s.name, options.Only) })
 	if len(chosen) == 0 {
 		return nil, fmt.Errorf("no scenario has %q in its name; there are %s", options.Only, strings.Join(Names(), ", "))
+	}
+	for i := range chosen {
+		chosen[i].slack = max(options.Slack, 1)
 	}
 	if options.ConsulTemplate == "" {
 		for i := range chosen {

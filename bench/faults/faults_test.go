@@ -39,6 +39,7 @@ func TestJudging(t *testing.T) {
 		{name: "none came", scenario: scenario{load: busy}, want: []string{"no request"}},
 		{name: "a close is an error", scenario: scenario{load: busy}, trial: Trial{Load: report(10, 1, 0)}, want: []string{"1 errors, at most 0", "1 closes"}},
 		{name: "slow", scenario: scenario{load: busy, worst: time.Second}, trial: Trial{Load: report(10, 0, 1001*time.Millisecond)}, want: []string{"the worst took 1001 ms"}},
+		{name: "slow, with slack", scenario: scenario{load: busy, worst: time.Second, slack: 2}, trial: Trial{Load: report(10, 0, 2*time.Second)}},
 		{
 			name: "as many errors as in flight", scenario: scenario{load: busy}, allowed: 2,
 			trial: Trial{Load: load.Report{Requests: 10, Statuses: map[int]int{200: 8, 502: 2}}},

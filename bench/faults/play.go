@@ -132,14 +132,19 @@ func (s scenario) judge(p *play) {
 	if n := Closes(report); n > p.allowed {
 		p.fail("%d closes", n)
 	}
-	if s.worst > 0 && report.Latency.Worst > s.worst {
-		p.fail("the worst took %s, at most %s may be", Readable(report.Latency.Worst), Readable(s.worst))
+	if limit := s.bound(s.worst); limit > 0 && report.Latency.Worst > limit {
+		p.fail("the worst took %s, at most %s may be", Readable(report.Latency.Worst), Readable(limit))
 	}
 	for _, m := range p.trial.Measured {
-		if m.Limit > 0 && m.Took > m.Limit {
-			p.fail("%s took %s, at most %s may be", m.What, Readable(m.Took), Readable(m.Limit))
+		if limit := s.bound(m.Limit); limit > 0 && m.Took > limit {
+			p.fail("%s took %s, at most %s may be", m.What, Readable(m.Took), Readable(limit))
 		}
 	}
+}
+
+// bound is a limit of time with the slack that was asked for.
+func (s scenario) bound(limit time.Duration) time.Duration {
+	return limit * time.Duration(max(s.slack, 1))
 }
 
 func (p *play) fail(format string, args ...any) {

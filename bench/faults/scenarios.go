@@ -22,6 +22,7 @@ type scenario struct {
 	worst      time.Duration                     // of a request; 0 for any
 	errors     string                            // how many errors may be, if not 0
 	more       string                            // of the pass line
+	slack      int                               // how much wider its times may be; 0 is 1
 	together   func([]Trial) (failures []string) // what the trials are held against, all together
 }
 
@@ -204,5 +205,9 @@ func (s scenario) passLine() string {
 	if s.worst > 0 {
 		line += fmt.Sprintf(", worst ≤ %s", Readable(s.worst))
 	}
-	return line + s.more
+	line += s.more
+	if s.slack > 1 {
+		line += fmt.Sprintf(", times up to %d-fold", s.slack)
+	}
+	return line
 }
