@@ -36,6 +36,11 @@ func Wrap(connection net.Conn, writer *Writer, failed func(error)) *Conn {
 }
 
 func (c *Conn) Write(p []byte) (int, error) {
+	select {
+	case <-c.ended: // the writer may not have seen it yet
+		return 0, net.ErrClosed
+	default:
+	}
 	waiting, ok := c.writer.Put(func(to []byte) []byte { return append(to, p...) })
 	if !ok {
 		return 0, net.ErrClosed
