@@ -52,12 +52,13 @@ func (h *Host) Dead(ctx context.Context) error {
 	if h.space == nil {
 		return nil
 	}
-	if err := h.Unplug(ctx); err != nil {
+	// Its end of the cable goes with the host, when the kernel gets to it; ours goes first, so that it is gone for certain.
+	if err := h.net.link(ctx, h.net.hub, "link set dev "+h.Name+" down", "link del dev "+h.Name); err != nil {
 		return err
 	}
 	h.space.end()
 	h.space = nil
-	return h.net.link(ctx, h.net.hub, "link del dev "+h.Name)
+	return nil
 }
 
 // Unplug pulls the host's cable: its interface has no carrier, and its processes go on.
