@@ -74,9 +74,9 @@ func serving(t testing.TB, router Router, limits Limits, options ...Option) runn
 
 // tell answers with what a service knows of its call.
 func tell(ctx *service.Context, q service.Request) (service.Response, error) {
-	return service.Response{Payload: fmt.Appendf(nil, "%s %s %s id=%s n=%s h=%s auth=%q key=%q trace=%.35s deadline=%t",
+	return service.Response{Payload: fmt.Appendf(nil, "%s %s %s id=%s n=%s h=%s auth=%q key=%q trace=%.35s%s deadline=%t",
 		ctx.Channel(), ctx.Caller(), q.Payload, q.Params["id"], q.Params["n"], q.Headers.Get("x-thing"),
-		q.Headers.Get("Authorization"), q.Headers.Get("X-API-Key"), ctx.Trace(), func() bool { _, set := ctx.Deadline(); return set }())}, nil
+		q.Headers.Get("Authorization"), q.Headers.Get("X-API-Key"), ctx.Trace(), ctx.Trace().State(), func() bool { _, set := ctx.Deadline(); return set }())}, nil
 }
 
 func get(path string, headers ...string) string { return ask("GET", path, "", headers...) }
@@ -117,6 +117,8 @@ func TestChannelsAreReached(t *testing.T) {
 		{get("/orders/7?n=1&id=8&n=2", "X-Thing: a"), 200, "GET /orders/{id}   id=7 n=1 h=a" + rest, ""},
 		{get("/orders/a%20b"), 200, "GET /orders/{id}   id=a b n= h=" + rest, ""},
 		{get("/orders/7", "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), 200, `GET /orders/{id}   id=7 n= h= auth="" key="" trace=00-4bf92f3577b34da6a3ce929d0e0e4736 deadline=true`, ""},
+		{get("/orders/7", "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate: a=1", "Tracestate: b=2"), 200, `GET /orders/{id}   id=7 n= h= auth="" key="" trace=00-4bf92f3577b34da6a3ce929d0e0e4736a=1,b=2 deadline=true`, ""},
+		{get("/orders/7", "tracestate: a=1"), 200, "GET /orders/{id}   id=7 n= h=" + rest, ""},
 		{get("/orders/7", "traceparent: 00-XYZ"), 200, "GET /orders/{id}   id=7 n= h=" + rest, ""},
 		{ask("POST", "/orders", `{"a":1}`, "Content-Type: application/json; charset=utf-8"), 200, `POST /orders  {"a":1} id= n= h=` + rest, ""},
 		{ask("POST", "/orders", `{"a":1}`, "Content-Type: application/x-www-form-urlencoded"), 200, `POST /orders  {"a":1} id= n= h=` + rest, ""},

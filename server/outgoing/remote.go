@@ -223,6 +223,9 @@ func (s *Set) request(ctx context.Context, host, kind, name string, message serv
 			properties[name] = value
 		}
 	}
+	if kind == "amqp" { // the kinds without headers have no place for it
+		passTrace(service.TraceOf(ctx), properties)
+	}
 	if len(properties) > 0 {
 		header.Set(HeaderProperties, ascii(properties))
 	}
@@ -236,6 +239,15 @@ func (s *Set) request(ctx context.Context, host, kind, name string, message serv
 		}
 	}
 	return request, nil
+}
+
+// passTrace adds the trace of the call to a message's headers, unless the service has said something else.
+func passTrace(trace service.Trace, properties map[string]string) {
+	for name, value := range map[string]string{"header.traceparent": trace.String(), "header.tracestate": trace.State()} {
+		if _, own := properties[name]; !own && value != "" {
+			properties[name] = value
+		}
+	}
 }
 
 // ascii is JSON without a byte that a header may not have.

@@ -159,6 +159,36 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 	}
 }
 
+// A message carries the trace of the call that sends it, in headers by which the other side's tracing knows it.
+func TestTheTraceGoesWithAMessage(t *testing.T) {
+	const parent, state = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=1"
+	trace, _ := service.ParseTrace(parent)
+	h := newHost(t, says(200, ""))
+	s := newSet(t, Config{})
+	s.hosts.set([]string{h.address()})
+	ctx := service.NewContext(t.Context(), service.Call{Trace: trace.WithState(state)})
+	own := map[string]string{"header.traceparent": "mine"}
+	for _, c := range []struct {
+		kind    string
+		headers map[string]string
+		want    string
+	}{
+		{"amqp", nil, `{"header.traceparent":"` + parent + `","header.tracestate":"a=1"}`},
+		{"amqp", own, `{"header.traceparent":"mine","header.tracestate":"a=1"}`},
+		{"ibmmq", nil, ""},
+	} {
+		if err := s.Outgoing(c.kind, "orders").Send(ctx, service.Message{Headers: c.headers}); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.seen[len(h.seen)-1].Header.Get(HeaderProperties); got != c.want {
+			t.Errorf("%s, %v: %s, want %s", c.kind, c.headers, got, c.want)
+		}
+	}
+	if len(own) != 1 {
+		t.Errorf("the service's own headers became %v", own)
+	}
+}
+
 func TestWhatIsSentToAHost(t *testing.T) {
 	h := newHost(t, says(200, ""))
 	s := newSet(t, Config{Token: func() (string, error) { return "s3cret", nil }})
