@@ -86,7 +86,7 @@ func TestThousandLiveChangesUnderLoad(t *testing.T) {
 	for range 2 {
 		load.Go(func() {
 			c := client(t)
-			pace := time.NewTicker(time.Millisecond) // it shall not take the processors from the changes
+			pace := time.NewTicker(250 * time.Microsecond) // it shall not take the processors from the changes
 			defer pace.Stop()
 			for n := 0; ctx.Err() == nil; n++ {
 				<-pace.C
