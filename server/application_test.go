@@ -1,6 +1,8 @@
 package server
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"zatoha/deploy/program"
 	"zatoha/server/service"
 )
 
@@ -37,6 +40,45 @@ func TestAServerIsAsWellAsTheApplicationBehindIt(t *testing.T) {
 	_ = response.Body.Close()
 	if response.StatusCode != 200 || response.Header.Get("X-Zato-CID") == "" {
 		t.Errorf("%v", response)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A channel whose service is proxy leads to the application, with the channel's credentials, methods and path.
+func TestAChannelMayLeadToTheApplication(t *testing.T) {
+	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s %s key=%q", r.Method, r.URL, body, r.Header.Get("X-API-Key"))
+	}))
+	t.Cleanup(application.Close)
+	channels := program.Document(`[{"name": "shop", "method": "PUT", "path": "/shop/{rest...}", "service": "proxy", "security": "api_key", "api_key": "swordfish", "data_format": "raw"}]`)
+	address, stop := live(t, &stubAgent{}, settings{ProxyUpstream: application.URL, Channels: channels, FinishTimeout: time.Second})
+	eventually(t, "it serves", func() bool { got, err := ping(address); return err == nil && got == 200 })
+	for _, c := range []struct {
+		method, key string
+		status      int
+		body        string
+	}{
+		{"PUT", "swordfish", 200, `PUT /shop/a/b?c=1 hi key="swordfish"`},
+		{"PUT", "trout", 401, `"result": "ZATO_ERROR"`},
+		{"POST", "swordfish", 405, `"result": "ZATO_ERROR"`},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), c.method, "http://"+address+"/shop/a/b?c=1", strings.NewReader("hi"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("X-API-Key", c.key)
+		response, err := client(t).Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil || response.StatusCode != c.status || !strings.Contains(string(body), c.body) || response.Header.Get("X-Zato-CID") == "" {
+			t.Errorf("%s with %s: %s %s, %v", c.method, c.key, response.Status, body, err)
+		}
 	}
 	if err := stop(); err != nil {
 		t.Error(err)

@@ -195,16 +195,12 @@ func (f *Front) answerError(ctx *fasthttp.RequestCtx, route *Route, cid string, 
 	if kind == service.Unauthorized {
 		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, `Basic realm="zato"`)
 	}
-	if errors.Is(err, errBusy) {
-		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, retryAfter)
-	}
 	fail(ctx, statusOf(kind), cid, details)
 }
 
 // answerBusy tells a client that it would be one too many.
 func (f *Front) answerBusy(ctx *fasthttp.RequestCtx, cid string) {
 	f.metrics.busy.Inc()
-	ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, retryAfter)
 	_, details := service.Classify(errBusy)
 	fail(ctx, fasthttp.StatusServiceUnavailable, cid, details)
 }

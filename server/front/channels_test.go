@@ -3,7 +3,6 @@ package front
 import (
 	"bufio"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
-	"github.com/valyala/fasthttp"
 
 	"zatoha/server/channel"
 	"zatoha/server/service"
@@ -74,9 +72,9 @@ func serving(t testing.TB, router Router, limits Limits, options ...Option) runn
 
 // tell answers with what a service knows of its call.
 func tell(ctx *service.Context, q service.Request) (service.Response, error) {
-	return service.Response{Payload: fmt.Appendf(nil, "%s %s %s id=%s n=%s h=%s auth=%q key=%q trace=%.35s deadline=%t",
+	return service.Response{Payload: fmt.Appendf(nil, "%s %s %s id=%s n=%s h=%s auth=%q key=%q trace=%.35s%s deadline=%t",
 		ctx.Channel(), ctx.Caller(), q.Payload, q.Params["id"], q.Params["n"], q.Headers.Get("x-thing"),
-		q.Headers.Get("Authorization"), q.Headers.Get("X-API-Key"), ctx.Trace(), func() bool { _, set := ctx.Deadline(); return set }())}, nil
+		q.Headers.Get("Authorization"), q.Headers.Get("X-API-Key"), ctx.Trace(), ctx.Trace().State(), func() bool { _, set := ctx.Deadline(); return set }())}, nil
 }
 
 func get(path string, headers ...string) string { return ask("GET", path, "", headers...) }
@@ -117,6 +115,8 @@ func TestChannelsAreReached(t *testing.T) {
 		{get("/orders/7?n=1&id=8&n=2", "X-Thing: a"), 200, "GET /orders/{id}   id=7 n=1 h=a" + rest, ""},
 		{get("/orders/a%20b"), 200, "GET /orders/{id}   id=a b n= h=" + rest, ""},
 		{get("/orders/7", "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), 200, `GET /orders/{id}   id=7 n= h= auth="" key="" trace=00-4bf92f3577b34da6a3ce929d0e0e4736 deadline=true`, ""},
+		{get("/orders/7", "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate: a=1", "Tracestate: b=2"), 200, `GET /orders/{id}   id=7 n= h= auth="" key="" trace=00-4bf92f3577b34da6a3ce929d0e0e4736a=1,b=2 deadline=true`, ""},
+		{get("/orders/7", "tracestate: a=1"), 200, "GET /orders/{id}   id=7 n= h=" + rest, ""},
 		{get("/orders/7", "traceparent: 00-XYZ"), 200, "GET /orders/{id}   id=7 n= h=" + rest, ""},
 		{ask("POST", "/orders", `{"a":1}`, "Content-Type: application/json; charset=utf-8"), 200, `POST /orders  {"a":1} id= n= h=` + rest, ""},
 		{ask("POST", "/orders", `{"a":1}`, "Content-Type: application/x-www-form-urlencoded"), 200, `POST /orders  {"a":1} id= n= h=` + rest, ""},
@@ -268,88 +268,5 @@ func TestServicesThatPanicOrExitHarmNobody(t *testing.T) {
 	}
 	if !strings.Contains(r.log.String(), "every hundredth") {
 		t.Error("the log has no panic")
-	}
-}
-
-func TestReadinessIsNotLiveness(t *testing.T) {
-	r, _ := live(t, DefaultLimits(), nil)
-	const ready = `{"zato_env": {"details": "", "result": "ZATO_OK", "cid": "CID"}, "zato_ready_response": {"ready": true}}`
-	r.exchange(t, get("/zato/ready")).check(t, 200, ready)
-	var down atomic.Bool
-	r.Require("upstream", func() error {
-		if down.Load() {
-			return errors.New("10.0.0.7:80 refuses connections")
-		}
-		return nil
-	})
-	r.exchange(t, get("/zato/ready")).check(t, 200, ready)
-	down.Store(true)
-	r.exchange(t, get("/zato/ready")).check(t, 503, refusal("upstream: 10.0.0.7:80 refuses connections"))
-	r.Stopping()
-	r.exchange(t, get("/zato/ready")).check(t, 503, refusal("the server is stopping; upstream: 10.0.0.7:80 refuses connections"))
-	r.exchange(t, get("/zato/ping")).check(t, 200, pong)
-	r.exchange(t, ask("POST", "/zato/ready", "")).check(t, 405, refusal("this path takes GET"))
-}
-
-func TestRequestsAreLoggedAsAskedFor(t *testing.T) {
-	r, _ := live(t, DefaultLimits(), map[string]*Route{
-		"GET /slow": {Timeout: time.Second, Service: func(ctx *service.Context, _ service.Request) (service.Response, error) {
-			timer := time.NewTimer(30 * time.Millisecond)
-			defer timer.Stop()
-			<-timer.C
-			ctx.Logger().Info("said by the service", "n", 1)
-			return service.Response{}, nil
-		}},
-	}, WithRequestLog(RequestLog{Every: 10, Slow: 20 * time.Millisecond}))
-	got := r.exchange(t, get("/slow?secret=1"))
-	for range 29 {
-		r.exchange(t, get("/zato/ping"))
-	}
-	eventually(t, "three of thirty are logged", func() bool {
-		return strings.Count(r.log.String(), `"message":"request"`) == 3 && strings.Count(r.log.String(), `"message":"slow request"`) == 1
-	})
-	log := r.log.String()
-	for _, part := range []string{`"cid":"` + got.Header.Get("X-Zato-CID") + `"`, `"path":"/slow"`, `"status":200`, `"said by the service"`} {
-		if !strings.Contains(log, part) {
-			t.Errorf("no %s in %s", part, log)
-		}
-	}
-	if strings.Contains(log, "secret") {
-		t.Error("the query is in the log")
-	}
-}
-
-type forwarder struct{}
-
-func (forwarder) Handle(ctx *fasthttp.RequestCtx, cid string) {
-	switch string(ctx.Path()) {
-	case "/app/panic":
-		panic("in a handler")
-	case "/app/down":
-		Fail(ctx, fasthttp.StatusBadGateway, cid, "the application does not answer")
-	default:
-		ctx.SetContentType("application/json")
-		ctx.SetBodyString("from " + string(ctx.Path()))
-	}
-}
-
-func TestAHandlerMayTakeTheWholeRequest(t *testing.T) {
-	limits := DefaultLimits()
-	limits.Concurrency = 1
-	r, _ := live(t, limits, map[string]*Route{"GET /app/{path...}": {Handler: forwarder{}, Name: "proxy"}})
-	r.exchange(t, get("/app/a/b")).check(t, 200, "from /app/a/b")
-	r.exchange(t, get("/app/down")).check(t, 502, refusal("the application does not answer"))
-	r.exchange(t, get("/app/panic")).check(t, 500, refusal("internal error, the log has more under this cid"))
-	r.exchange(t, get("/app/")).check(t, 200, "from /app/")
-	metrics := r.exchange(t, get("/metrics")).body
-	for _, line := range []string{
-		`zato_server_service_calls_total{channel="GET /app/{path...}",outcome="ok",service="proxy"} 2`,
-		`zato_server_service_calls_total{channel="GET /app/{path...}",outcome="unavailable",service="proxy"} 1`,
-		`zato_server_service_calls_total{channel="GET /app/{path...}",outcome="internal",service="proxy"} 1`,
-		`zato_server_service_in_flight{channel="GET /app/{path...}",service="proxy"} 0`,
-	} {
-		if !strings.Contains(metrics, line+"\n") {
-			t.Errorf("no %s in\n%s", line, metrics)
-		}
 	}
 }

@@ -28,6 +28,9 @@ func setCID(ctx *fasthttp.RequestCtx, cid string) {
 
 func fail(ctx *fasthttp.RequestCtx, status int, cid, details string) {
 	ctx.Response.SetStatusCode(status)
+	if status == fasthttp.StatusServiceUnavailable {
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, retryAfter)
+	}
 	setCID(ctx, cid)
 	ctx.Response.Header.SetContentType(contentType)
 	ctx.Response.SetBodyRaw(envelope(cid, details))

@@ -9,12 +9,18 @@ import (
 	"zatoha/server/service"
 )
 
-const traceHeader = "traceparent"
+const (
+	traceHeader      = "traceparent"
+	traceStateHeader = "tracestate"
+)
 
 // traceOf is the caller's place in its trace, zero if it has none or says it badly.
 func traceOf(ctx *fasthttp.RequestCtx) service.Trace {
-	trace, _ := service.ParseTrace(string(ctx.Request.Header.Peek(traceHeader)))
-	return trace
+	trace, found := service.ParseTrace(string(ctx.Request.Header.Peek(traceHeader)))
+	if !found || len(ctx.Request.Header.Peek(traceStateHeader)) == 0 {
+		return trace
+	}
+	return trace.WithState(string(bytes.Join(ctx.Request.Header.PeekAll(traceStateHeader), []byte(","))))
 }
 
 // request is what a service gets of an HTTP request. fasthttp uses its memory again as soon as the request is answered;

@@ -136,6 +136,9 @@ func (a answer) check(t testing.TB, status int, body string) {
 	if got := a.Header.Values("Content-Type"); len(got) != 1 || got[0] != "application/json" {
 		t.Errorf("Content-Type is %q", got)
 	}
+	if got := a.Header.Get("Retry-After"); (got != "") != (status == 503) {
+		t.Errorf("status %d has Retry-After %q", status, got)
+	}
 	if got := a.Header.Values("Server"); got != nil {
 		t.Errorf("Server is %q", got)
 	}

@@ -223,6 +223,9 @@ func (s *Set) request(ctx context.Context, host, kind, name string, message serv
 			properties[name] = value
 		}
 	}
+	if kind == "amqp" { // the kinds without headers have no place for it
+		passTrace(service.TraceOf(ctx), properties)
+	}
 	if len(properties) > 0 {
 		header.Set(HeaderProperties, ascii(properties))
 	}
@@ -236,24 +239,6 @@ func (s *Set) request(ctx context.Context, host, kind, name string, message serv
 		}
 	}
 	return request, nil
-}
-
-// ascii is JSON without a byte that a header may not have.
-func ascii(properties map[string]string) string {
-	text, _ := json.Marshal(properties) // of texts, which never fails
-	var b strings.Builder
-	for _, r := range string(text) {
-		switch {
-		case r < 0x7f:
-			b.WriteRune(r)
-		case r > 0xffff:
-			r -= 0x10000
-			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-	}
-	return b.String()
 }
 
 // details is what an answer says: the details of our JSON envelope, else its beginning.

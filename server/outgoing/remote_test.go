@@ -3,7 +3,6 @@ package outgoing
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -156,42 +155,6 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestWhatIsSentToAHost(t *testing.T) {
-	h := newHost(t, says(200, ""))
-	s := newSet(t, Config{Token: func() (string, error) { return "s3cret", nil }})
-	s.hosts.set([]string{h.address()})
-	headers := map[string]string{"content_type": "text/plain", "routing_key": "a\nb", "Grüße": "😀"}
-	for _, m := range []service.Message{
-		{Payload: []byte("x"), ID: "4711", Headers: headers},
-		{},
-	} {
-		if err := s.Outgoing("ibmmq", "a b/c").Send(t.Context(), m); err != nil {
-			t.Fatal(err)
-		}
-	}
-	first, second := h.seen[0], h.seen[1]
-	if first.Method != "POST" || first.RequestURI != "/outgoing/a%20b%2Fc" || first.Header.Get(HeaderMessageID) != "4711" ||
-		first.Header.Get(HeaderKind) != "ibmmq" || first.Header.Get("Content-Type") != "text/plain" ||
-		first.Header.Get("Authorization") != "Bearer s3cret" || first.ContentLength != 1 {
-		t.Errorf("%s %s %v", first.Method, first.RequestURI, first.Header)
-	}
-	var properties map[string]string
-	text := first.Header.Get(HeaderProperties)
-	if err := json.Unmarshal([]byte(text), &properties); err != nil || len(properties) != 2 ||
-		properties["routing_key"] != "a\nb" || properties["Grüße"] != "😀" || strings.ContainsFunc(text, func(r rune) bool { return r > 126 || r < 32 }) {
-		t.Errorf("%s: %v", text, err)
-	}
-	if second.Header.Get(HeaderMessageID) == "" || second.Header.Get(HeaderProperties) != "" ||
-		second.Header.Get("Content-Type") != "application/octet-stream" || second.ContentLength != 0 {
-		t.Errorf("%v", second.Header)
-	}
-	bad := newSet(t, Config{Token: func() (string, error) { return "", errors.New("no such file") }})
-	bad.hosts.set([]string{h.address()})
-	if err := bad.Outgoing("amqp", "x").Send(t.Context(), service.Message{}); kindOf(err) != service.Internal || !strings.Contains(err.Error(), "no such file") {
-		t.Errorf("without a token: %v", err)
 	}
 }
 

@@ -94,7 +94,12 @@ func (c *Context) Done() <-chan struct{} { return c.waited().Done() }
 func (c *Context) Err() error { return c.waited().Err() }
 
 // Value implements context.Context.
-func (c *Context) Value(key any) any { return c.parent.Value(key) }
+func (c *Context) Value(key any) any {
+	if _, asked := key.(traceKey); asked {
+		return c.call.Trace
+	}
+	return c.parent.Value(key)
+}
 
 // End says that the call is over: who still waits by this context gives up.
 func (c *Context) End() {

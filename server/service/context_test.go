@@ -128,6 +128,22 @@ func TestTraces(t *testing.T) {
 	if trace, _ := ParseTrace(good); trace.String() != good || !trace.Sampled() {
 		t.Errorf("%v", trace)
 	}
+	trace, _ := ParseTrace(good)
+	for state, kept := range map[string]bool{
+		"a=1,b@c=2": true, "a=\t1": true, strings.Repeat("x", 512): true, strings.Repeat("x", 513): false, "a=\n": false, "a=é": false,
+	} {
+		if got := trace.WithState(state).Child(); (got.State() == state) != kept || !kept && got.State() != "" {
+			t.Errorf("the state %q is passed on as %q", state, got.State())
+		}
+	}
+	if got := (Trace{}).WithState("a=1"); !got.IsZero() || got.State() != "" {
+		t.Errorf("no trace has the state %q", got.State())
+	}
+	derived, cancel := context.WithCancel(NewContext(t.Context(), Call{Trace: trace}))
+	defer cancel()
+	if TraceOf(derived) != trace || !TraceOf(t.Context()).IsZero() {
+		t.Error("the trace of a context is lost")
+	}
 	if got := (Trace{}).String(); got != "" {
 		t.Errorf("no trace is %q", got)
 	}

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
@@ -12,11 +13,13 @@ type Trace struct {
 	id    [16]byte
 	span  [8]byte
 	flags byte
+	state string
 }
 
 const (
 	traceParentLength = 2 + 1 + 32 + 1 + 16 + 1 + 2 // version, trace, span, flags
 	sampled           = 1
+	longestState      = 512 // bytes; the standard wants no more to be passed on
 )
 
 // NewTrace begins a trace, one that is recorded.
@@ -75,6 +78,34 @@ func (t Trace) Sampled() bool { return t.flags&sampled != 0 }
 
 // IsZero says whether this is no trace.
 func (t Trace) IsZero() bool { return t.id == [16]byte{} }
+
+// WithState is the place with what tracing systems on the way have noted, the header tracestate. One that is too long, or
+// has bytes that no header may have, is dropped, and the trace goes on without.
+func (t Trace) WithState(state string) Trace {
+	t.state = ""
+	if len(state) > longestState || t.IsZero() {
+		return t
+	}
+	for i := range len(state) {
+		if c := state[i]; (c < ' ' && c != '\t') || c > '~' {
+			return t
+		}
+	}
+	t.state = state
+	return t
+}
+
+// State is the tracestate header to send on beside String, empty for none.
+func (t Trace) State() string { return t.state }
+
+// traceKey is what a [Context] has its trace under for whoever gets it as a context.Context.
+type traceKey struct{}
+
+// TraceOf is the place of the call that a context is of, zero if it is of none.
+func TraceOf(ctx context.Context) Trace {
+	trace, _ := ctx.Value(traceKey{}).(Trace)
+	return trace
+}
 
 // String is the traceparent header to send on, empty for none.
 func (t Trace) String() string {

@@ -34,6 +34,7 @@ type (
 		TraceID    string      `json:"traceId"`
 		SpanID     string      `json:"spanId"`
 		ParentID   string      `json:"parentSpanId,omitempty"`
+		State      string      `json:"traceState,omitempty"`
 		Name       string      `json:"name"`
 		Kind       int         `json:"kind"`
 		Start      string      `json:"startTimeUnixNano"`
@@ -65,7 +66,7 @@ func Encode(about Resource, spans []Span) ([]byte, error) {
 
 func message(span Span) spanMessage {
 	m := spanMessage{
-		TraceID: span.Own.ID(), SpanID: span.Own.Span(), Name: span.Call.Service, Kind: kindServer,
+		TraceID: span.Own.ID(), SpanID: span.Own.Span(), State: span.Own.State(), Name: span.Call.Service, Kind: kindServer,
 		Start: nanoseconds(span.Start), End: nanoseconds(span.End),
 		Attributes: []attribute{
 			text("zato.cid", span.Call.CID), text("zato.service", span.Call.Service), text("zato.channel", span.Call.Channel),

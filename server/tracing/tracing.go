@@ -6,7 +6,9 @@
 // [Tracer.Begin] gives the call a place of its own in that trace, a child of 00f0…, which the service passes on to whatever
 // it calls. When the service is done the span ends, with the CID, the service and the channel, and an error's kind if there
 // was one; a second later at most it goes to the collector's /v1/traces, with those that came meanwhile. A caller that does
-// not record its trace gets no span. A collector that is away costs spans, which are counted, and nothing else.
+// not record its trace gets no span. A collector that is away, or asks for
+// patience, gets the same spans a second later, five times at most; meanwhile 4096 more are kept, and what is beyond that is
+// lost, counted, and costs nothing else.
 package tracing
 
 import (
@@ -29,6 +31,7 @@ import (
 const (
 	mostQueued    = 4096 // spans; more are lost
 	mostSent      = 512  // spans at a time
+	mostTries     = 5    // of a batch
 	every         = time.Second
 	exportTimeout = 5 * time.Second
 	closeTimeout  = 2 * time.Second
@@ -44,6 +47,9 @@ type Tracer struct {
 	closing chan struct{}
 	closed  chan struct{}
 	spans   *prometheus.CounterVec
+
+	batch []Span // that is being sent; of the goroutine that exports
+	tries int    // that failed
 }
 
 var errNoURL = errors.New("must be a URL like http://127.0.0.1:4318")
@@ -59,7 +65,7 @@ func New(endpoint string, about Resource, registry prometheus.Registerer, log ze
 		client: &http.Client{Timeout: exportTimeout, Transport: &http.Transport{MaxIdleConns: 1, IdleConnTimeout: time.Minute}},
 		queue:  make(chan Span, mostQueued), closing: make(chan struct{}), closed: make(chan struct{}),
 		spans: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "zato_server_spans_total", Help: "Spans, by what became of them (sent, or lost on the way to the collector).",
+			Name: "zato_server_spans_total", Help: "Spans, by what became of them (sent; tried again, since the collector was away; or lost).",
 		}, []string{"what"}),
 	}
 	registry.MustRegister(t.spans)
@@ -114,10 +120,13 @@ func (t *Tracer) export() {
 			timeout = closeTimeout
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
-		err := t.flush(ctx)
+		err := t.flush(ctx, last)
 		cancel()
 		if err != nil && !failing {
-			t.log.Warn().Err(err).Msg("spans are lost: the collector does not take them")
+			t.log.Warn().Err(err).Msg("the collector does not take spans; they are tried again, and lost if that lasts")
+		}
+		if err == nil && failing {
+			t.log.Info().Msg("the collector takes spans again")
 		}
 		failing = err != nil
 		if last {
@@ -126,22 +135,62 @@ func (t *Tracer) export() {
 	}
 }
 
-// flush sends what is in the queue.
-func (t *Tracer) flush(ctx context.Context) error {
+// flush sends what is in the queue, until that fails. What fails for the last time is lost.
+func (t *Tracer) flush(ctx context.Context, last bool) error {
 	for {
-		var spans []Span
-		for len(spans) < mostSent && len(t.queue) > 0 {
-			spans = append(spans, <-t.queue)
+		if len(t.batch) == 0 {
+			t.batch, t.tries = t.take(mostSent), 0
 		}
-		if len(spans) == 0 {
+		if len(t.batch) == 0 {
 			return nil
 		}
-		if err := t.send(ctx, spans); err != nil {
-			t.spans.WithLabelValues("lost").Add(float64(len(spans)))
-			return err
+		err := t.send(ctx, t.batch)
+		count := float64(len(t.batch))
+		var answer *refusal
+		switch t.tries++; {
+		case err == nil:
+			t.spans.WithLabelValues("sent").Add(count)
+			t.batch = nil
+			continue
+		case last:
+			t.spans.WithLabelValues("lost").Add(count + float64(len(t.take(mostQueued))))
+			t.batch = nil
+		case t.tries >= mostTries, errors.As(err, &answer) && !answer.mayChange():
+			t.spans.WithLabelValues("lost").Add(count)
+			t.batch = nil
+		default:
+			t.spans.WithLabelValues("retried").Add(count)
 		}
-		t.spans.WithLabelValues("sent").Add(float64(len(spans)))
+		return err
 	}
+}
+
+// take takes spans from the queue, as many as there are up to a number.
+func (t *Tracer) take(most int) (spans []Span) {
+	for len(spans) < most && len(t.queue) > 0 {
+		spans = append(spans, <-t.queue)
+	}
+	return spans
+}
+
+// refusal is an answer of the collector that is no success.
+type refusal struct {
+	target string
+	status int
+	text   []byte
+}
+
+func (r *refusal) Error() string {
+	return fmt.Sprintf("%s answers %d %s: %.200s", r.target, r.status, http.StatusText(r.status), r.text)
+}
+
+// mayChange says whether the same spans may be taken later, by OTLP's rules.
+func (r *refusal) mayChange() bool {
+	switch r.status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
 }
 
 func (t *Tracer) send(ctx context.Context, spans []Span) error {
@@ -161,7 +210,7 @@ func (t *Tracer) send(ctx context.Context, spans []Span) error {
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<10))
 	if err == nil && response.StatusCode/100 != 2 {
-		err = fmt.Errorf("%s answers %s: %.200s", t.target, response.Status, answer)
+		err = &refusal{t.target, response.StatusCode, answer}
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,6 +138,51 @@ func TestACollectorThatIsAwayCostsSpansOnly(t *testing.T) {
 	}
 	if lost := count(t, registry, "lost"); lost < mostSent+10 || !strings.Contains(log.String(), "503") {
 		t.Errorf("%v lost, log %s", lost, log.String())
+	}
+}
+
+// A collector that asks for patience loses nothing; one that cannot read the spans does not get them again.
+func TestACollectorIsAskedAgain(t *testing.T) {
+	for _, c := range []struct {
+		status              int
+		asked               int64
+		sent, retried, lost float64
+	}{
+		{http.StatusServiceUnavailable, 3, 7, 14, 0},
+		{http.StatusTooManyRequests, 3, 7, 14, 0},
+		{http.StatusBadRequest, 1, 0, 0, 7},
+	} {
+		var asked atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if asked.Add(1) <= 2 {
+				http.Error(w, "not now", c.status)
+			}
+		}))
+		registry := prometheus.NewRegistry()
+		tracer, err := New(server.URL, Resource{}, registry, zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 7 {
+			_, end := tracer.Begin(service.Call{Service: "s"})
+			end(nil)
+		}
+		deadline := time.After(20 * time.Second)
+		for tick := time.NewTicker(10 * time.Millisecond); count(t, registry, "sent")+count(t, registry, "lost") < 7; {
+			select {
+			case <-tick.C:
+			case <-deadline:
+				t.Fatalf("%d: neither sent nor lost", c.status)
+			}
+		}
+		if err := tracer.Close(); err != nil {
+			t.Error(err)
+		}
+		server.Close()
+		sent, retried, lost := count(t, registry, "sent"), count(t, registry, "retried"), count(t, registry, "lost")
+		if asked.Load() != c.asked || sent != c.sent || retried != c.retried || lost != c.lost {
+			t.Errorf("%d: asked %d times, %v sent, %v retried, %v lost", c.status, asked.Load(), sent, retried, lost)
+		}
 	}
 }
 

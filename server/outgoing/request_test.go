@@ -1,0 +1,76 @@
+package outgoing
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"zatoha/server/service"
+)
+
+// A message carries the trace of the call that sends it, in headers by which the other side's tracing knows it.
+func TestTheTraceGoesWithAMessage(t *testing.T) {
+	const parent, state = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=1"
+	trace, _ := service.ParseTrace(parent)
+	h := newHost(t, says(200, ""))
+	s := newSet(t, Config{})
+	s.hosts.set([]string{h.address()})
+	ctx := service.NewContext(t.Context(), service.Call{Trace: trace.WithState(state)})
+	own := map[string]string{"header.traceparent": "mine"}
+	for _, c := range []struct {
+		kind    string
+		headers map[string]string
+		want    string
+	}{
+		{"amqp", nil, `{"header.traceparent":"` + parent + `","header.tracestate":"a=1"}`},
+		{"amqp", own, `{"header.traceparent":"mine","header.tracestate":"a=1"}`},
+		{"ibmmq", nil, ""},
+	} {
+		if err := s.Outgoing(c.kind, "orders").Send(ctx, service.Message{Headers: c.headers}); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.seen[len(h.seen)-1].Header.Get(HeaderProperties); got != c.want {
+			t.Errorf("%s, %v: %s, want %s", c.kind, c.headers, got, c.want)
+		}
+	}
+	if len(own) != 1 {
+		t.Errorf("the service's own headers became %v", own)
+	}
+}
+
+func TestWhatIsSentToAHost(t *testing.T) {
+	h := newHost(t, says(200, ""))
+	s := newSet(t, Config{Token: func() (string, error) { return "s3cret", nil }})
+	s.hosts.set([]string{h.address()})
+	headers := map[string]string{"content_type": "text/plain", "routing_key": "a\nb", "Grüße": "😀"}
+	for _, m := range []service.Message{
+		{Payload: []byte("x"), ID: "4711", Headers: headers},
+		{},
+	} {
+		if err := s.Outgoing("ibmmq", "a b/c").Send(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, second := h.seen[0], h.seen[1]
+	if first.Method != "POST" || first.RequestURI != "/outgoing/a%20b%2Fc" || first.Header.Get(HeaderMessageID) != "4711" ||
+		first.Header.Get(HeaderKind) != "ibmmq" || first.Header.Get("Content-Type") != "text/plain" ||
+		first.Header.Get("Authorization") != "Bearer s3cret" || first.ContentLength != 1 {
+		t.Errorf("%s %s %v", first.Method, first.RequestURI, first.Header)
+	}
+	var properties map[string]string
+	text := first.Header.Get(HeaderProperties)
+	if err := json.Unmarshal([]byte(text), &properties); err != nil || len(properties) != 2 ||
+		properties["routing_key"] != "a\nb" || properties["Grüße"] != "😀" || strings.ContainsFunc(text, func(r rune) bool { return r > 126 || r < 32 }) {
+		t.Errorf("%s: %v", text, err)
+	}
+	if second.Header.Get(HeaderMessageID) == "" || second.Header.Get(HeaderProperties) != "" ||
+		second.Header.Get("Content-Type") != "application/octet-stream" || second.ContentLength != 0 {
+		t.Errorf("%v", second.Header)
+	}
+	bad := newSet(t, Config{Token: func() (string, error) { return "", errors.New("no such file") }})
+	bad.hosts.set([]string{h.address()})
+	if err := bad.Outgoing("amqp", "x").Send(t.Context(), service.Message{}); kindOf(err) != service.Internal || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("without a token: %v", err)
+	}
+}
