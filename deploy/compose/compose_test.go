@@ -19,7 +19,6 @@ import (
 // file is as much of the Compose specification as compose.yaml uses. What is not here is refused.
 type file struct {
 	Name     string             `yaml:"name"`
-	Consul   map[string]string  `yaml:"x-consul"`
 	Services map[string]service `yaml:"services"`
 	Volumes  map[string]any     `yaml:"volumes"`
 }
@@ -32,6 +31,7 @@ type service struct {
 		Target     string `yaml:"target"`
 	} `yaml:"build"`
 	Command     []string          `yaml:"command"`
+	NetworkMode string            `yaml:"network_mode"`
 	Environment map[string]string `yaml:"environment"`
 	Ports       []string          `yaml:"ports"`
 	Volumes     []string          `yaml:"volumes"`
@@ -84,6 +84,9 @@ func TestTheFileFitsThePrograms(t *testing.T) {
 		}
 		if _, err := os.Stat(filepath.Join(service.Build.Context, service.Build.Dockerfile)); err != nil {
 			t.Error(err)
+		}
+		if network, shared := strings.CutPrefix(service.NetworkMode, "service:"); shared && (compose.Services[network].Image == "" || len(service.Ports) > 0) {
+			t.Errorf("%s has the network of %s, and ports %q", name, network, service.Ports)
 		}
 		for other := range service.DependsOn {
 			if _, there := compose.Services[other]; !there {

@@ -24,7 +24,7 @@ func analyze(t *testing.T) string {
 	if err == nil {
 		return path
 	}
-	if os.Getenv("ZATOHA_REQUIRE_SYSTEMD") != "" {
+	if os.Getenv("ZATOHA_REQUIRE_TOOLS") != "" {
 		t.Fatal(err)
 	}
 	t.Skip("NOT RUN, for want of systemd-analyze (apt-get install systemd)")
