@@ -6,7 +6,7 @@ RELEASE ?=
 
 lint_tool := go tool -modfile=deploy/tools/lint/go.mod
 # Those with the real programs have a target of their own.
-unit_packages = $$(go list ./... | grep -vE '^zatoha/(deploy/integration|connectorhost/amqp/rabbitmq)$$')
+unit_packages = $$(go list ./... | grep -vE '^zatoha/(deploy/(integration|debian|systemd|compose|prometheus)|connectorhost/amqp/rabbitmq)$$')
 
 # haproxy is in a folder that is not in everyone's PATH.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin
@@ -39,6 +39,18 @@ run: tools build ## Start a cluster here until Ctrl-C: Consul, the load balancer
 .PHONY: build
 build: ## Build the programs into bin/ (RELEASE=v1.2.3 make build).
 	@go build -ldflags '$(if $(RELEASE),-X zatoha/deploy/program.release=$(RELEASE))' -o bin/ ./lb ./server/cmd/server ./connectorhost
+
+# nfpm's idea of the version: that of the release, else one that any release comes after.
+package_version = $(if $(RELEASE),$(RELEASE:v%=%),0.0.0~dev)
+PACKAGE_DIR ?= bin/packages
+
+.PHONY: package
+package: ## Make the Debian package zatoha, in bin/packages (RELEASE=v1.2.3 make package).
+	@mkdir -p $(PACKAGE_DIR)/programs
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(if $(RELEASE),-X zatoha/deploy/program.release=$(RELEASE))' \
+		-o $(PACKAGE_DIR)/programs/ ./lb ./server/cmd/server ./connectorhost ./deploy/consul
+	@BIN=$(PACKAGE_DIR)/programs VERSION=$(package_version) GOARCH=$$(go env GOARCH) \
+		go tool -modfile=deploy/tools/package/go.mod nfpm package --config deploy/debian/nfpm.yaml --packager deb --target $(PACKAGE_DIR)
 
 .PHONY: tools
 tools: ## Get HAProxy and Consul if they are missing.
@@ -98,6 +110,9 @@ integration: tools build ## Run the tests of the whole, with the real HAProxy an
 	@bin/tools chromium || echo "== integration: WITHOUT THE TEST OF CONSUL'S UI, for want of chromium"
 	@bin/tools rabbitmq-server
 	@ZATOHA_REQUIRE_TOOLS=1 go test -count=1 -timeout 10m ./deploy/integration/... ./connectorhost/amqp/rabbitmq
+	@bin/tools prometheus || echo "== integration: WITHOUT THE TESTS OF ALARMS AND DASHBOARD, for want of prometheus"
+	@said=$$(go test -count=1 -v ./deploy/systemd ./deploy/debian ./deploy/compose ./deploy/prometheus 2>&1) || \
+		{ echo "$$said"; exit 1; }; echo "$$said" | grep -E '^ok|NOT RUN'
 	@if bin/tools python3-zmq; then ZATOHA_REQUIRE_TOOLS=1 go test -count=1 -run ibzmq ./connectorhost/zmtp; else \
 		echo "== integration: WITHOUT A TRIAL OF ZEROMQ AGAINST LIBZMQ, for want of python3-zmq"; fi
 	@echo "== integration: servers killed under load, in short (make faults has all)"

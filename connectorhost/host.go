@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -22,6 +23,7 @@ type host struct {
 	log     zerolog.Logger
 	began   time.Time
 	sends   *outgoing
+	beat    atomic.Int64 // when the last beat of the lease ended, in nanoseconds since began
 
 	mu         sync.Mutex
 	lease      consul.LeaseState

@@ -67,7 +67,7 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 	lease := consul.Lease{
 		Key: consul.LeaseKey(h.Cluster), Service: h.Service, Host: h.ID, Address: h.address, Check: member.check,
 		TTL: h.LeaseTTL, Beat: h.LeaseBeat, Observe: h.leased,
-		Hold: func(t *consul.Tenure) { h.hold(supervisor, t) },
+		Hold: func(t *consul.Tenure) { h.hold(supervisor, t) }, Beaten: h.beaten,
 	}
 	parts, ctx := errgroup.WithContext(ctx)
 	staying, leave := context.WithCancel(context.WithoutCancel(ctx))
@@ -76,6 +76,10 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 		return agent.Compete(ctx, lease)
 	})
 	parts.Go(func() error { return member.keep(staying) })
+	parts.Go(func() error {
+		program.Attend(ctx, h.log, func(ctx context.Context) error { return h.alive(ctx, listener.Addr()) })
+		return nil
+	})
 	parts.Go(func() error { return serveHTTP(staying, listener, h) })
 	parts.Go(func() error {
 		member.checks(staying)

@@ -98,6 +98,9 @@ func (c *competitor) beats(ctx context.Context) {
 			tenure := c.current.Load()
 			running.Go(func() {
 				c.beat(ctx, tenure)
+				if c.Beaten != nil {
+					c.Beaten()
+				}
 				<-slots
 			})
 		default:

@@ -37,6 +37,8 @@ type Lease struct {
 	Hold func(*Tenure)
 	// Observe is told the state after each change, one call at a time.
 	Observe func(LeaseState)
+	// Beaten is told of each beat that has ended, whether or not it got through: whoever competes lives. May be nil.
+	Beaten func()
 }
 
 // Role is what a competitor is just now.

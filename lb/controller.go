@@ -67,6 +67,10 @@ func (c *controller) run(ctx context.Context, listener net.Listener) error {
 		return nil
 	})
 	parts.Go(func() error { return c.agent.KeepRegistered(ctx, c.registration, c.registered) })
+	parts.Go(func() error {
+		program.Attend(ctx, c.log, c.loop.Alive)
+		return nil
+	})
 	return parts.Wait()
 }
 

@@ -31,6 +31,7 @@ type life struct {
 	watches       []func(ctx context.Context) // of what the server learns from Consul
 	informed      <-chan struct{}             // closed when it has learned what it needs for its first request
 	member        *membership
+	attend        func(ctx context.Context, alive func(context.Context) error) // tells a service manager; nil: there is none
 	drainTimeout  time.Duration
 	finishTimeout time.Duration
 	log           zerolog.Logger
@@ -52,7 +53,10 @@ func (l life) run(ctx context.Context) error {
 	case ctx.Err() != nil: // stopped before anybody knew of it
 		failure = nil
 	case failure == nil:
-		if failure = l.stay(ctx, serving); failure == nil {
+		unready := l.ready(ctx)
+		failure = l.stay(ctx, serving)
+		unready()
+		if failure == nil {
 			l.front.Stopping()
 			l.leave(stopping)
 		}
@@ -66,6 +70,22 @@ func (l life) run(ctx context.Context) error {
 	<-private.done
 	l.deregister(stopping)
 	return errors.Join(failure, private.err)
+}
+
+// ready tells a service manager that the server serves, and that it goes on to, until the function returned is called.
+func (l life) ready(ctx context.Context) (unready func()) {
+	if l.attend == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	attending := begin(func() error {
+		l.attend(ctx, func(ctx context.Context) error {
+			_, err := pingSelf(ctx, l.listener.Addr())
+			return err
+		})
+		return nil
+	})
+	return func() { cancel(); <-attending.done }
 }
 
 // watch begins to learn from Consul. The function returned ends that.
@@ -152,19 +172,27 @@ func (l life) deregister(ctx context.Context) {
 func selfCheck(ctx context.Context, listening net.Addr) error {
 	ctx, cancel := context.WithTimeout(ctx, selfCheckTimeout)
 	defer cancel()
-	url := "http://" + reachable(listening) + pingPath
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	status, err := pingSelf(ctx, listening)
 	if err != nil {
-		return err
+		return fmt.Errorf("self-check: %w", err)
+	}
+	if status != http.StatusOK && status != http.StatusServiceUnavailable { // an application may start later
+		return fmt.Errorf("self-check: http://%s%s answers %d %s, want 200: does another program answer at this address?",
+			reachable(listening), pingPath, status, http.StatusText(status))
+	}
+	return nil
+}
+
+// pingSelf asks the server over the network, as everybody does.
+func pingSelf(ctx context.Context, listening net.Addr) (status int, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(listening)+pingPath, nil)
+	if err != nil {
+		return 0, err
 	}
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("self-check: %w", err)
+		return 0, err
 	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusServiceUnavailable { // an application may start later
-		return fmt.Errorf("self-check: %s answers %s, want 200: does another program answer at this address?", url, response.Status)
-	}
-	return nil
+	return response.StatusCode, response.Body.Close()
 }

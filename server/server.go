@@ -93,6 +93,7 @@ func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent
 			agent: agent, registration: registration, ackKey: consul.DrainedKey(s.Cluster, registration.ID), log: log,
 			changed: built.channels.changed, meta: func() map[string]string { return s.meta(built.channels.active()) },
 		},
+		attend:        func(ctx context.Context, alive func(context.Context) error) { program.Attend(ctx, log, alive) },
 		drainTimeout:  s.DrainTimeout,
 		finishTimeout: s.FinishTimeout,
 		log:           log,

@@ -165,7 +165,7 @@ func writePrograms(folder folder, m machine, authority pair, kept *secrets) erro
 	if err := folder.put(filepath.Join(inside, "consul-ca.pem"), authority.cert); err != nil {
 		return err
 	}
-	const environment = "# Where our programs find the machine's Consul agent; each has a token of its own.\n" +
+	const environment = "# Where all programs of this machine find its Consul agent. Each has a token of its own.\n" +
 		"CONSUL_HTTP_ADDR=https://127.0.0.1:8501\nCONSUL_CACERT=/etc/zatoha/consul-ca.pem\n"
 	if err := folder.put(filepath.Join(inside, "consul.env"), []byte(environment)); err != nil {
 		return err
@@ -175,6 +175,9 @@ func writePrograms(folder folder, m machine, authority pair, kept *secrets) erro
 			continue // people have it elsewhere
 		}
 		if err := folder.put(filepath.Join(inside, program+".token"), []byte(kept.Programs[program].Secret+"\n")); err != nil {
+			return err
+		}
+		if err := folder.put(filepath.Join(inside, program+".env"), []byte("CONSUL_HTTP_TOKEN_FILE=/etc/zatoha/"+program+".token\n")); err != nil {
 			return err
 		}
 	}

@@ -49,7 +49,7 @@ type setup struct {
 	Datacenter string        `default:"dc1" help:"Name of the datacenter."`
 	Cluster    string        `default:"main" help:"Name of the cluster: its keys in Consul begin with zato/<cluster>/."`
 	InstallDir string        `default:"/etc/consul.d" help:"Where each machine has the files of its agent; {machine} stands for its name."`
-	FastGossip bool          `help:"Notice a dead machine in about a second: see agent/gossip-fast.hcl for the price."`
+	FastGossip bool          `help:"Notice a dead machine in less than a second: see agent/gossip-fast.hcl for the price."`
 	Valid      time.Duration `default:"8760h" help:"How long certificates are good for; they are renewed by a run in the last third of that."`
 
 	ACL  string        `name:"acl" placeholder:"URL" help:"A Consul server that runs, like https://10.0.0.1:8501, to set policies and tokens up at."`

@@ -65,6 +65,20 @@ func (s *Servers) Leader() (i int, known bool) {
 	return i, err == nil
 }
 
+// StartAgent starts an agent that is no server, as each machine of our programs has one, and returns when it has joined.
+// It ends with the test.
+func (s *Servers) StartAgent(name string) *cluster.ConsulServer {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	agent, err := s.all.StartClient(ctx, name)
+	if err != nil {
+		s.t.Fatalf("consultest: %v", err)
+	}
+	s.t.Cleanup(agent.Process().Kill)
+	return agent
+}
+
 // AwaitLeader waits for a leader, and returns which it is.
 func (s *Servers) AwaitLeader() int {
 	s.t.Helper()

@@ -1,5 +1,5 @@
 // Program tools makes sure that the real programs are there that the cluster and its tests run on: HAProxy, Consul, and
-// for who wants them consul-template, hey, Chromium, RabbitMQ, Python's ZeroMQ, keepalived, ip and nft.
+// for who wants them consul-template, hey, Chromium, RabbitMQ, Prometheus, Python's ZeroMQ, keepalived, ip and nft.
 //
 // One case: `make run` on a bare machine calls `tools haproxy consul`. There is no haproxy: apt-get installs it. There
 // is no consul, and Debian has none: Go builds it from the module in deploy/tools/consul into the cache, which takes
@@ -63,7 +63,8 @@ func (m *machine) tools() []tool {
 		{"hey", inPath("hey"), m.apt("hey")},
 		{"chromium", inPath("chromium"), m.apt("chromium")}, // 124 MB, for a test of Consul's UI
 		{"rabbitmq-server", find.FindRabbitMQ, m.withoutService("rabbitmq-server", m.apt("rabbitmq-server"))},
-		{"python3-zmq", find.FindPythonZMQ, m.apt("python3-zmq")}, // libzmq, for the tests of connectorhost/zmtp
+		{"prometheus", find.FindPrometheus, m.withoutService("prometheus", m.apt("prometheus"))}, // for the tests of alarms and dashboards
+		{"python3-zmq", find.FindPythonZMQ, m.apt("python3-zmq")},                                // libzmq, for the tests of connectorhost/zmtp
 		// For a pair of load balancers, and for networks of hosts on one machine.
 		{"keepalived", find.FindKeepalived, m.withoutService("keepalived", m.apt("keepalived"))},
 		{"iproute2", find.FindIP, m.apt("iproute2")},
@@ -81,8 +82,8 @@ func inPath(name string) func() (string, error) {
 	}
 }
 
-const usage = `usage: tools [-print] [haproxy] [consul] [consul-template] [hey] [chromium] [rabbitmq-server] [python3-zmq]
-             [keepalived] [iproute2] [nftables]
+const usage = `usage: tools [-print] [haproxy] [consul] [consul-template] [hey] [chromium] [rabbitmq-server] [prometheus]
+             [python3-zmq] [keepalived] [iproute2] [nftables]
 
 Makes sure that the programs named are there, by default haproxy and consul: from PATH, else installed by apt-get
 (consul and consul-template: built from their Go modules into ${ZATOHA_CACHE:-${XDG_CACHE_HOME:-~/.cache}/zatoha}, once).

@@ -82,7 +82,7 @@ func TestWhatIsThereIsFound(t *testing.T) {
 }
 
 func TestBadArguments(t *testing.T) {
-	newBare(t, nil).expect(t, "nginx", 2, "", `tools: unknown program "nginx": name one of haproxy, consul, consul-template, hey, chromium, rabbitmq-server, python3-zmq, keepalived, iproute2, nftables`)
+	newBare(t, nil).expect(t, "nginx", 2, "", `tools: unknown program "nginx": name one of haproxy, consul, consul-template, hey, chromium, rabbitmq-server, prometheus, python3-zmq, keepalived, iproute2, nftables`)
 	newBare(t, nil).expect(t, "-x", 2, "", "-x", "usage: tools")
 	newBare(t, nil).expect(t, "-h", 0, "", "usage: tools")
 }

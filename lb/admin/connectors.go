@@ -116,6 +116,7 @@ func (r connectorRow) Mark() string {
 var (
 	descHosts     = desc("connectorhosts", "Number of registered connector hosts, by what they do.", "role")
 	descActive    = desc("connectorhost_active", "1 while a connector host is active, as far as Consul answers.")
+	descLease     = desc("connectorhost_lease_known", "1 while the lease that connector hosts compete for can be read.")
 	descEpoch     = desc("connectorhost_epoch", "Epoch of the connector host that is active, or was last.")
 	descAnswers   = desc("connectorhost_answers", "1 while the active connector host answers.")
 	descConnector = desc("connector_up", "1 while the connector runs, and nothing holds it up.", "connector", "kind", "role")
@@ -130,6 +131,7 @@ func exportConnectors(gauge func(*prometheus.Desc, float64, ...string), s Status
 	}
 	_, active := c.Active()
 	gauge(descActive, truth(c.Lease.Held))
+	gauge(descLease, truth(c.Lease.Known && c.Lease.Error == ""))
 	gauge(descEpoch, float64(c.Lease.Epoch))
 	gauge(descAnswers, truth(active && c.Error == ""))
 	gauge(descUnwanted, float64(len(c.Refused)))

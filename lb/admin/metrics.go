@@ -23,6 +23,7 @@ var (
 	descFreeFor    = desc("slots_free_for_seconds", "Seconds until no slot is free, which then costs a reload, at the growth of the last hour; +Inf without growth.")
 	descServers    = desc("servers", "Number of instances, by what the pool wants of them.", "mode")
 	descRotation   = desc("servers_in_rotation", "Number of instances that HAProxy sends traffic to.")
+	descFailing    = desc("servers_failing", "Number of instances that are out of rotation though nobody asked them to be.")
 	descRefused    = desc("servers_refused", "Number of registered instances that cannot be balanced.")
 	descHeld       = desc("guard_held", "Number of removals that are held back as implausible.")
 	descDiffer     = desc("servers_differing", "Number of servers whose services are not those of most, by whether they are held out of rotation for it.", "held")
@@ -66,6 +67,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(descServers, float64(n), string(mode))
 	}
 	gauge(descRotation, float64(len(s.Rotation)))
+	gauge(descFailing, float64(s.failing()))
 	gauge(descRefused, float64(len(s.Refused)))
 	gauge(descHeld, float64(len(s.Held)))
 	gauge(descDiffer, float64(s.heldForParity()), "true")

@@ -61,6 +61,7 @@ type Loop struct {
 	log     zerolog.Logger
 	convert converter
 	wake    chan struct{} // holds one wake-up; more would be the same
+	asked   chan struct{} // taken from by the loop itself, between two rounds
 	drains  drains        // used by the rounds only
 	parting parting       // likewise
 
@@ -83,7 +84,7 @@ func New(pool state.Pool, plane DataPlane, acks Acknowledger, log zerolog.Logger
 	return &Loop{
 		options: options, plane: plane, acks: acks, log: log, pool: pool, consul: ConsulReport{Since: options.LastSeen},
 		convert: newConverter(options.MaxConn),
-		wake:    make(chan struct{}, 1), drains: drains{}, parting: parting{},
+		wake:    make(chan struct{}, 1), asked: make(chan struct{}), drains: drains{}, parting: parting{},
 	}
 }
 
@@ -131,6 +132,17 @@ func (l *Loop) Wake() {
 	}
 }
 
+// Alive returns nil as soon as the loop itself says that it turns, and an error if ctx ends first. A round that fails, and
+// one that takes its time, are no reason to doubt it: a round ends within half a minute.
+func (l *Loop) Alive(ctx context.Context) error {
+	select {
+	case l.asked <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return errors.New("the loop over the servers does not turn")
+	}
+}
+
 const (
 	roundTimeout = 30 * time.Second       // a reload with a check of 5,000 servers takes a second or two
 	retryDelay   = 500 * time.Millisecond // after a round that failed
@@ -167,6 +179,7 @@ func (l *Loop) rest(ctx context.Context, err error) {
 			return
 		case <-l.wake:
 			return
+		case <-l.asked:
 		case <-round.C:
 			return
 		case <-drains.C:

@@ -28,9 +28,16 @@ type fakePlane struct {
 	sessions map[string]int
 	rebuilds int
 	down     error
+	hang     chan struct{} // if not nil, reading the servers takes until it is closed
 }
 
 func (f *fakePlane) Servers(context.Context) ([]haproxy.Server, error) {
+	f.mu.Lock()
+	hang := f.hang
+	f.mu.Unlock()
+	if hang != nil {
+		<-hang
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.running), f.down
@@ -438,4 +445,39 @@ func TestHostNamesAreResolvedAndRemembered(t *testing.T) {
 	if address, fault := r.address(t.Context(), "web.local"); address != "10.0.0.3" || fault != "" {
 		t.Errorf("a known name is %q, %q while the name server is down", address, fault)
 	}
+}
+
+func TestALoopThatHangsIsNotAlive(t *testing.T) {
+	asks := func(t *testing.T, w *world) error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		return w.Alive(ctx)
+	}
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		if err := asks(t, w); err != nil {
+			t.Errorf("at rest: %v", err)
+		}
+		w.plane.mu.Lock()
+		w.plane.down = errors.New("haproxy is away")
+		w.plane.mu.Unlock()
+		pass(time.Minute)
+		if err := asks(t, w); err != nil {
+			t.Errorf("when its rounds fail: %v", err)
+		}
+		hang := make(chan struct{})
+		w.plane.mu.Lock()
+		w.plane.hang = hang
+		w.plane.mu.Unlock()
+		pass(time.Minute)
+		if err := asks(t, w); err == nil {
+			t.Error("it hangs, and is alive")
+		}
+		w.plane.mu.Lock()
+		w.plane.hang = nil
+		w.plane.mu.Unlock()
+		close(hang)
+		if err := asks(t, w); err != nil {
+			t.Errorf("after it hung: %v", err)
+		}
+	})
 }

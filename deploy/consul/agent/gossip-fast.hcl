@@ -1,10 +1,9 @@
-# OPTIONAL. Notices a dead machine in about a second, where Consul's defaults take five to eight. It matters to connectors
+# OPTIONAL. Notices a dead machine in less than a second, where Consul's defaults take five to eight. It matters to connectors
 # alone: servers and HAProxy leave rotation by HAProxy's own checks, but while the machine of the active connector host
 # is not known to be dead nobody may take over. All agents of the datacenter must have the same values.
 #
-# The price: about five times the gossip (some KB/s for each machine), and a machine that answers nobody for a second,
-# because it is overloaded, paused or migrated, counts as dead, so that its instances turn critical and its connectors
-# move. Leave this out where machines pause so long. Across data centres with more than 50 ms between them, too.
+# The price: about five times the gossip (some KB/s for each machine), and a machine that answers nobody for 0.8 s, because
+# it is overloaded, paused or migrated, counts as dead, so that its instances turn critical and its connectors move. Leave this out where machines pause so long. Across data centres with more than 50 ms between them, too.
 gossip_lan {
   gossip_interval = "100ms" # default 200ms
   gossip_nodes    = 4       # default 3

@@ -1,0 +1,94 @@
+#!/bin/sh
+# A trial of the package, in namespaces of its own that `unshare` has made: trial.sh DEB CONSUL. The working directory is
+# an empty folder, of which only the mounts in this namespace are used. See package_test.go.
+set -eu
+deb=$1 consul=$2 here=$(pwd)
+
+say() { echo "== $*"; }
+fail() { echo "FAILED: $*"; exit 1; }
+# until COMMAND holds, 20 s at most
+until_so() {
+	tries=0
+	until eval "$1" >/dev/null 2>&1; do
+		tries=$((tries + 1))
+		[ $tries -lt 200 ] || { tail -5 "$here"/*.log; fail "not in 20 s: $1"; }
+		sleep 0.1
+	done
+}
+
+mount --make-rprivate /
+mount -t tmpfs -o mode=0755 trial "$here"
+mkdir "$here/changes" "$here/work" "$here/root"
+mount -t overlay -o "lowerdir=/,upperdir=$here/changes,workdir=$here/work" trial "$here/root" ||
+	{ echo "NOT RUN: no overlay"; exit 0; }
+for folder in dev sys; do mount --rbind /$folder "$here/root/$folder"; done
+mount -t proc proc "$here/root/proc"
+mount -t tmpfs tmpfs "$here/root/tmp"
+mount -t tmpfs tmpfs "$here/root/run"
+ip link set lo up
+cp "$deb" "$here/root/tmp/zatoha.deb"
+cp "$consul" "$here/root/tmp/consul"
+chmod 0755 "$here/root/tmp/consul"
+chmod 1777 "$here/root/tmp"
+in_root() { chroot "$here/root" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
+# What the layer has that the machine has not, and what it has taken away, except what dpkg and useradd write about themselves.
+left() {
+	find "$here/changes" \( -type f -o -type c -o -type l \) | sed "s|^$here/changes||" |
+		grep -vE '^/(var/(lib/dpkg|log|cache)/|etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|etc/\.pwd\.lock$|tmp/|run/)' || true
+}
+
+say "install"
+in_root dpkg -i /tmp/zatoha.deb
+[ "$(in_root zatoha-lb --version)" != "" ] || fail "zatoha-lb says no version"
+in_root zatoha-lb --version | grep -q v1.2.3 || fail "the version is $(in_root zatoha-lb --version)"
+for unit in lb server connectorhost; do
+	[ -e "$here/root/usr/lib/systemd/system/zatoha-$unit.service" ] || fail "no unit of $unit"
+done
+if command -v systemd-analyze >/dev/null; then
+	in_root systemd-analyze verify --man=no /usr/lib/systemd/system/zatoha-lb.service \
+		/usr/lib/systemd/system/zatoha-server.service /usr/lib/systemd/system/zatoha-connectorhost.service
+fi
+[ "$(in_root stat -c '%U %G %a' /etc/zatoha)" = "root zatoha 750" ] || fail "/etc/zatoha is $(in_root stat -c '%U %G %a' /etc/zatoha)"
+
+say "run, as the units do"
+pids=
+chroot "$here/root" /tmp/consul agent -dev -log-level=warn >"$here/consul.log" 2>&1 &
+until_so "in_root curl -fs http://127.0.0.1:8500/v1/status/leader | grep :8300"
+for unit in connectorhost server lb; do
+	# The unit's own command line.
+	line=$(sed -n 's/^ExecStart=//p' "$here/root/usr/lib/systemd/system/zatoha-$unit.service")
+	# shellcheck disable=SC2086
+	chroot "$here/root" env -i PATH=/usr/sbin:/usr/bin setpriv --reuid zatoha --regid zatoha --clear-groups --no-new-privs \
+		$line >"$here/$unit.log" 2>&1 &
+	pids="$pids $!"
+done
+until_so "in_root curl -fs http://127.0.0.1:11223/zato/ping | grep pong"
+until_so "in_root curl -fs http://127.0.0.1:17110/connectors | grep '\"role\": \"active\"'"
+in_root curl -fs http://127.0.0.1:11224/status >/dev/null || fail "no status page"
+
+say "a change of a conffile outlives an upgrade"
+echo "# ours" >>"$here/root/etc/zatoha/lb.yaml"
+in_root dpkg -i --force-confold /tmp/zatoha.deb
+grep -q "# ours" "$here/root/etc/zatoha/lb.yaml" || fail "lb.yaml was overwritten"
+in_root curl -fs http://127.0.0.1:11223/zato/ping >/dev/null || fail "an upgrade has stopped the programs"
+
+say "remove"
+# There is no systemd here: what it does at a stop.
+for pid in $pids; do
+	kill -TERM "$pid"
+	wait "$pid" || fail "a program ended with $?: $(tail -3 "$here"/*.log)"
+done
+in_root curl -s http://127.0.0.1:11223/zato-lb-alive >/dev/null || fail "haproxy ended with its controller"
+in_root dpkg -r zatoha
+! in_root curl -s http://127.0.0.1:11223/zato-lb-alive >/dev/null || fail "haproxy runs on without the package"
+[ -e "$here/root/etc/zatoha/lb.yaml" ] || fail "the configuration is gone before the purge"
+
+say "purge"
+in_root dpkg -P zatoha
+[ -z "$(left)" ] || fail "left behind: $(left)"
+for folder in etc/zatoha var/lib/zatoha usr/share/doc/zatoha; do
+	[ ! -e "$here/root/$folder" ] || fail "/$folder is left"
+done
+! in_root getent passwd zatoha >/dev/null || fail "the user is left"
+! in_root getent group zatoha >/dev/null || fail "the group is left"
+say "nothing is left"

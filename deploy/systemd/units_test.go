@@ -1,0 +1,98 @@
+// Package systemd has the units by which systemd runs our programs, and their tests.
+//
+// One case: `systemctl restart zatoha-lb` on a machine under load. systemd ends the controller alone, as the unit says;
+// HAProxy stays in the unit's group and serves on. The new controller adopts it and says that it is ready, by the socket
+// in NOTIFY_SOCKET, and from then on every 40 seconds that its loop turns: see deploy/program, Attend. When it does not for
+// two minutes, systemd ends it, with a trace of what every goroutine was doing in the journal, and starts another.
+package systemd
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// exposed is systemd's measure of what a unit may do: 10 is everything; below 2 it says "OK".
+const exposed = "20" // tenths
+
+func analyze(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("systemd-analyze")
+	if err == nil {
+		return path
+	}
+	if os.Getenv("ZATOHA_REQUIRE_TOOLS") != "" {
+		t.Fatal(err)
+	}
+	t.Skip("NOT RUN, for want of systemd-analyze (apt-get install systemd)")
+	return ""
+}
+
+func units(t *testing.T) []string {
+	t.Helper()
+	units, err := filepath.Glob("*.service")
+	if err != nil || len(units) < 4 {
+		t.Fatalf("units are %q, %v", units, err)
+	}
+	return units
+}
+
+var program = regexp.MustCompile(`(?m)^(ExecStart)=\S+`)
+
+// systemd understands every line. What it cannot find here, the programs, is replaced by one that is everywhere.
+func TestUnitsAreUnderstood(t *testing.T) {
+	t.Parallel()
+	analyze, dir := analyze(t), t.TempDir()
+	var copies []string
+	for _, unit := range units(t) {
+		text, err := os.ReadFile(unit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, unit)
+		if err := os.WriteFile(path, program.ReplaceAll(text, []byte("$1=/bin/true")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		copies = append(copies, path)
+	}
+	output, err := exec.Command(analyze, append([]string{"verify", "--man=no"}, copies...)...).CombinedOutput()
+	if err != nil || strings.Contains(string(output), dir) || strings.Contains(string(output), "Unknown") {
+		t.Errorf("%v: %s", err, output)
+	}
+}
+
+func TestUnitsMayDoLittle(t *testing.T) {
+	t.Parallel()
+	analyze := analyze(t)
+	for _, unit := range units(t) {
+		output, err := exec.Command(analyze, "security", "--no-pager", "--offline=true", "--threshold="+exposed, unit).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v: %s", unit, err, output)
+		}
+		lines := strings.Split(strings.TrimSpace(string(output)), "\n")
+		t.Log(lines[len(lines)-1])
+	}
+}
+
+// A stop or a death of the controller must not reach HAProxy; a server and a connector host are to end as a whole.
+func TestWhatDiesWithAUnit(t *testing.T) {
+	t.Parallel()
+	for unit, want := range map[string][]string{
+		"zatoha-lb.service":            {"KillMode=process", "Type=notify", "Restart=always", "WatchdogSec=120", "LimitNOFILE=", "PrivateTmp=no"},
+		"zatoha-server.service":        {"KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=30", "LimitNOFILE="},
+		"zatoha-connectorhost.service": {"KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=15", "LimitNOFILE="},
+	} {
+		text, err := os.ReadFile(unit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range append(want, "After=network-online.target consul.service", "RestartPreventExitStatus=2") {
+			if !strings.Contains(string(text), "\n"+line) {
+				t.Errorf("%s does not say %s", unit, line)
+			}
+		}
+	}
+}
