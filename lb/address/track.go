@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -97,10 +98,15 @@ func (m *Monitor) Ask(ctx context.Context) (Answer, error) {
 func (m *Monitor) Close() { m.client.CloseIdleConnections() }
 
 // Track keeps the file of keepalived up to date until ctx ends.
-func Track(ctx context.Context, monitor *Monitor, files Files, log zerolog.Logger) error {
+func Track(ctx context.Context, monitor *Monitor, outlook *Outlook, files Files, log zerolog.Logger) error {
 	defer monitor.Close()
+	looking, stop := context.WithCancel(ctx)
+	var looks sync.WaitGroup
+	defer looks.Wait()
+	defer stop()
+	looks.Go(func() { outlook.follow(looking) })
 	judge := &Judge{}
-	last := judge.Value(files.Yielded())
+	last := judge.Value(files.Yielded(), false)
 	if err := files.write(last); err != nil {
 		return err
 	}
@@ -112,13 +118,13 @@ func Track(ctx context.Context, monitor *Monitor, files Files, log zerolog.Logge
 			return nil
 		}
 		judge.Hear(time.Now(), answer)
-		yielded := files.Yielded()
-		if value := judge.Value(yielded); value != last {
+		yielded, alone := files.Yielded(), outlook.Alone()
+		if value := judge.Value(yielded, alone); value != last {
 			if err := files.write(value); err != nil {
 				return err
 			}
 			last = value
-			log.Info().Int("value", value).Str("haproxy", string(judge.Counts())).Bool("yielded", yielded).AnErr("answer", err).
+			log.Info().Int("value", value).Str("haproxy", string(judge.Counts())).Bool("yielded", yielded).Bool("alone", alone).AnErr("answer", err).
 				Msg("keepalived is told how this load balancer does")
 		}
 		select {
