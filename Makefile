@@ -100,6 +100,15 @@ integration: tools ## Run the tests of the whole, with the real HAProxy and Cons
 	@ZATOHA_REQUIRE_TOOLS=1 go test -count=1 -timeout 10m ./deploy/integration/... ./connectorhost/amqp/rabbitmq
 	@if bin/tools python3-zmq; then ZATOHA_REQUIRE_TOOLS=1 go test -count=1 -run ibzmq ./connectorhost/zmtp; else \
 		echo "== integration: WITHOUT A TRIAL OF ZEROMQ AGAINST LIBZMQ, for want of python3-zmq"; fi
+	@if [ "$$(id -u)" = 0 ] && bin/tools keepalived iproute2 nftables; then \
+		ZATOHA_REQUIRE_TOOLS=1 go test -count=1 ./deploy/netns ./deploy/keepalived/... && $(MAKE) --no-print-directory redundancy SHORT=1; else \
+		echo "== integration: WITHOUT THE TESTS ON SEVERAL HOSTS, for want of root, keepalived, ip or nft"; fi
+
+.PHONY: redundancy
+redundancy: tools build ## Break a cluster on several hosts, which are namespaces and take root (SHORT=1 for a minute, ONLY=dies for some).
+	@[ "$$(id -u)" != 0 ] || bin/tools keepalived iproute2 nftables
+	@go build -o bin/ ./bench/takeover/recorder ./deploy/redundancy
+	@exec bin/redundancy $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: fuzz
 fuzz: ## Fuzz each fuzz target for 20 seconds.
