@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -128,6 +130,10 @@ type yieldCommand struct {
 func (y *yieldCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) error {
 	if err := g.onlyHere(); err != nil {
 		return err
+	}
+	if text, err := os.ReadFile(g.HAProxyCfg); err != nil || !strings.Contains(string(text), haproxy.YieldVariable) {
+		return program.BadConfig("--virtual-address", "HAProxy here cannot be told to close connections",
+			"start the load balancer with the same flag, and with this --state-dir and --haproxy-cfg")
 	}
 	front, err := y.front(ctx, g)
 	if err != nil {

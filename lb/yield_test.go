@@ -2,6 +2,8 @@ package main
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -36,6 +38,21 @@ func TestOnlyTheMachineOfHAProxyYields(t *testing.T) {
 	g := &grammar{StateDir: t.TempDir(), DataPlane: dataPlaneFlags{URL: "http://haproxy:5555"}}
 	if err := (&yieldCommand{}).Run(t.Context(), zerolog.Nop(), g); err == nil || !strings.Contains(err.Error(), "--dataplane-url") {
 		t.Error(err)
+	}
+}
+
+func TestAHAProxyThatWasNotToldOfTheAddressCannotYield(t *testing.T) {
+	dir := t.TempDir()
+	g := &grammar{StateDir: dir, HAProxyCfg: filepath.Join(dir, "haproxy.cfg")}
+	for _, text := range []string{"", "frontend f\n"} {
+		if text != "" {
+			if err := os.WriteFile(g.HAProxyCfg, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := (&yieldCommand{}).Run(t.Context(), zerolog.Nop(), g); err == nil || !strings.Contains(err.Error(), "start the load balancer with the same flag") {
+			t.Error(err)
+		}
 	}
 }
 

@@ -71,6 +71,10 @@ func TestTheFileSaysHowHAProxyDoes(t *testing.T) {
 	}
 	expect(Fault)
 	expect(Good)
+	if err := os.Remove(files.Value()); err != nil {
+		t.Fatal(err)
+	}
+	expect(Good)
 	leader.Store(false)
 	expect(Alone)
 	leader.Store(true)

@@ -42,6 +42,12 @@ func (f Files) SetYielded(yielded bool) error {
 	return os.WriteFile(f.yielded(), nil, 0o644)
 }
 
+// missing says whether somebody has removed the value.
+func (f Files) missing() bool {
+	_, err := os.Stat(f.Value())
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // write replaces the value at one stroke: an empty file would be a zero.
 func (f Files) write(value int) error {
 	next := f.Value() + ".next"
@@ -119,7 +125,7 @@ func Track(ctx context.Context, monitor *Monitor, outlook *Outlook, files Files,
 		}
 		judge.Hear(time.Now(), answer)
 		yielded, alone := files.Yielded(), outlook.Alone()
-		if value := judge.Value(yielded, alone); value != last {
+		if value := judge.Value(yielded, alone); value != last || files.missing() {
 			if err := files.write(value); err != nil {
 				return err
 			}
