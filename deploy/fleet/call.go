@@ -8,11 +8,15 @@ import (
 	"net/http"
 )
 
-// call makes a request, and hands the answer over if it is a good one.
-func call(ctx context.Context, client *http.Client, method, url string, body []byte, read func([]byte) error) error {
+// call makes a request, with a token of Consul's if there is one, and hands the answer over if it is a good one.
+func call(ctx context.Context, client *http.Client, token, method, url string, body []byte, read func([]byte) error) error {
 	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		request.Header.Set("X-Consul-Token", token)
 	}
 	response, err := client.Do(request)
 	if err != nil {

@@ -23,10 +23,13 @@ type Agent struct {
 	Gossip  Gossip
 }
 
-// Files are what an agent needs: its configuration, by name, and the environment of the programs that ask it.
+// Files are what an agent needs, and those who ask it.
 type Files struct {
-	Config      map[string][]byte
-	Environment []string
+	Config map[string][]byte // its configuration, by name
+	// Environment is what a program is given to ask the agent with, such as its token: server, lb, track or connectorhost. It
+	// is asked for when the program is started; nil is nothing.
+	Environment func(program string) []string
+	Token       string // of the fleet's own calls, if they need one
 }
 
 // Agents makes the configuration of an agent.
@@ -68,6 +71,8 @@ func Plain(a Agent) (Files, error) {
 		"node_name": a.Name, "data_dir": a.DataDir, "bind_addr": a.Address.String(), "client_addr": "127.0.0.1",
 		"ports":       map[string]int{"http": ConsulPort, "dns": -1, "grpc": -1, "grpc_tls": -1, "serf_wan": -1},
 		"performance": map[string]int{"raft_multiplier": 1}, "disable_update_check": true, "log_level": "info",
+		// A server that was cut off for a moment stays one: to be taken in anew would cost it half a minute.
+		"autopilot":  map[string]bool{"cleanup_dead_servers": false},
 		"retry_join": others(a), "retry_interval": "1s", "gossip_lan": a.Gossip,
 	}
 	if a.Server {
@@ -112,9 +117,18 @@ func (n *Node) StartAgent() error {
 			return err
 		}
 	}
-	n.env = append(append(plainEnviron(), fmt.Sprintf("CONSUL_HTTP_ADDR=127.0.0.1:%d", ConsulPort)), files.Environment...)
+	n.files = files
 	n.Agent, err = n.Start("consul", n.log("consul"), plainEnviron(), f.Consul, "agent", "-config-dir="+folder)
 	return err
+}
+
+// environ is that of one of our programs on the node.
+func (n *Node) environ(program string) []string {
+	environ := append(plainEnviron(), fmt.Sprintf("CONSUL_HTTP_ADDR=127.0.0.1:%d", ConsulPort))
+	if n.files.Environment != nil {
+		environ = append(environ, n.files.Environment(program)...)
+	}
+	return environ
 }
 
 // plainEnviron is ours without what would configure an agent or its clients.

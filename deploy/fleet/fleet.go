@@ -57,6 +57,10 @@ type Config struct {
 	Advert     time.Duration // of keepalived; 0: as it is shipped
 	Gossip     Gossip        // of Consul; the zero value is Consul's own
 	Agents     Agents        // Consul's configuration; nil: [Plain]
+
+	// Prepare is called when Consul has a leader, before anybody else asks it, to make what its access control wants; nil
+	// does nothing.
+	Prepare func(ctx context.Context, f *Fleet) error
 }
 
 // The ports of each host.
@@ -86,7 +90,7 @@ type Node struct {
 	Agent, Service, Connector, LB, Track, Keepalived *cluster.Process
 
 	fleet *Fleet
-	env   []string // of our programs
+	files Files // of its agent
 }
 
 // Start starts everything, and waits until all of it works.
@@ -117,12 +121,25 @@ func Start(ctx context.Context, config Config) (_ *Fleet, err error) {
 			return nil, err
 		}
 	}
+	if err := f.prepare(ctx); err != nil {
+		return nil, err
+	}
 	for _, n := range f.Nodes {
 		if err := n.startRest(ctx); err != nil {
 			return nil, err
 		}
 	}
 	return f, f.Whole(ctx)
+}
+
+func (f *Fleet) prepare(ctx context.Context) error {
+	if f.Prepare == nil || len(f.Nodes) == 0 {
+		return nil
+	}
+	if err := f.Nodes[0].awaitLeader(ctx); err != nil {
+		return err
+	}
+	return f.Prepare(ctx, f)
 }
 
 // Close ends everything.
@@ -245,35 +262,6 @@ func (n *Node) Status(ctx context.Context) (status cluster.Status, err error) {
 	return status, n.Get(ctx, fmt.Sprintf("http://127.0.0.1:%d/status", AdminPort), &status)
 }
 
-// ConnectorStatus is what a connector host says of itself.
-type ConnectorStatus struct {
-	Role   string `json:"role"`
-	Held   bool   `json:"held"`
-	Holder struct {
-		Host  string `json:"host"`
-		Epoch uint64 `json:"epoch"`
-	} `json:"holder"`
-	Connectors []cluster.Connector `json:"connectors"`
-}
-
-// ConnectorStatus asks a node's connector host.
-func (n *Node) ConnectorStatus(ctx context.Context) (status ConnectorStatus, err error) {
-	return status, n.Get(ctx, fmt.Sprintf("http://%s:%d/connectors", n.Address, ConnectorPort), &status)
-}
-
-// Active is the node whose connector host is active, by its own word.
-func (f *Fleet) Active(ctx context.Context) (*Node, ConnectorStatus, error) {
-	for _, n := range f.Nodes {
-		if !n.Connectors {
-			continue
-		}
-		if status, err := n.ConnectorStatus(ctx); err == nil && status.Role == cluster.Active {
-			return n, status, nil
-		}
-	}
-	return nil, ConnectorStatus{}, errors.New("no connector host is active")
-}
-
 // callTimeout bounds a call.
 const callTimeout = 2 * time.Second
 
@@ -281,7 +269,7 @@ const callTimeout = 2 * time.Second
 func (n *Node) Get(ctx context.Context, url string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return call(ctx, n.HTTP(), "GET", url, nil, func(text []byte) error { return json.Unmarshal(text, into) })
+	return call(ctx, n.HTTP(), n.files.Token, "GET", url, nil, func(text []byte) error { return json.Unmarshal(text, into) })
 }
 
 // Put writes a value under a key, by a node's own agent.
@@ -292,5 +280,5 @@ func (n *Node) Put(ctx context.Context, key string, value any) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return call(ctx, n.HTTP(), "PUT", fmt.Sprintf("http://127.0.0.1:%d/v1/kv/%s", ConsulPort, key), text, nil)
+	return call(ctx, n.HTTP(), n.files.Token, "PUT", fmt.Sprintf("http://127.0.0.1:%d/v1/kv/%s", ConsulPort, key), text, nil)
 }

@@ -18,7 +18,7 @@ func TestPlainAgents(t *testing.T) {
 	}{
 		{
 			Agent{Name: "a", Address: servers[0], Server: true, Servers: servers, DataDir: "/d", Gossip: Tuned()},
-			[]string{`"server": true`, `"bootstrap_expect": 2`, `"retry_join": [ "10.0.0.2" ]`, `"raft_multiplier": 1`, `"probe_interval": "250ms"`, `"suspicion_mult": 3`, `"bind_addr": "10.0.0.1"`},
+			[]string{`"server": true`, `"bootstrap_expect": 2`, `"retry_join": [ "10.0.0.2" ]`, `"raft_multiplier": 1`, `"cleanup_dead_servers": false`, `"probe_interval": "250ms"`, `"suspicion_mult": 3`, `"bind_addr": "10.0.0.1"`},
 			nil,
 		},
 		{

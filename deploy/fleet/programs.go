@@ -39,9 +39,9 @@ func (n *Node) Front() string { return n.at(FrontPort) }
 // Front is the virtual address with its port.
 func (f *Fleet) Front() string { return netip.AddrPortFrom(f.Virtual, FrontPort).String() }
 
-// startRest starts what needs the agent, when that has a leader.
-func (n *Node) startRest(ctx context.Context) error {
-	if err := n.Agent.Await(ctx, func(ctx context.Context) error {
+// awaitLeader waits until a node's agent knows of a leader.
+func (n *Node) awaitLeader(ctx context.Context) error {
+	return n.Agent.Await(ctx, func(ctx context.Context) error {
 		leader := ""
 		if err := n.Get(ctx, fmt.Sprintf("http://127.0.0.1:%d/v1/status/leader", ConsulPort), &leader); err != nil {
 			return err
@@ -50,7 +50,12 @@ func (n *Node) startRest(ctx context.Context) error {
 			return errors.New("consul has no leader yet")
 		}
 		return nil
-	}); err != nil {
+	})
+}
+
+// startRest starts what needs the agent, when that has a leader.
+func (n *Node) startRest(ctx context.Context) error {
+	if err := n.awaitLeader(ctx); err != nil {
 		return err
 	}
 	var errs []error
@@ -67,7 +72,7 @@ func (n *Node) startRest(ctx context.Context) error {
 }
 
 func (n *Node) launch(into **cluster.Process, name, binary string, args ...string) (err error) {
-	*into, err = n.Start(name, n.log(name), n.env, binary, args...)
+	*into, err = n.Start(name, n.log(name), n.environ(name), binary, args...)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"sync"
 	"time"
 
 	"zatoha/bench/load"
@@ -24,7 +25,7 @@ func pair() []fleet.Role {
 }
 
 // balancers are the scenarios of the pair of load balancers.
-func balancers(options) []scenario {
+func balancers(o options) []scenario {
 	on := scenery{roles: pair()}
 	const once = "no client has more than one failed request"
 	return []scenario{
@@ -49,6 +50,11 @@ func balancers(options) []scenario {
 			passLine: "the address stays; 0 failed requests",
 		},
 		{
+			name: "balancer-cut-off", on: on, trials: 5, fault: balancerCutOff,
+			does:     fmt.Sprintf("cut the host off that has the virtual address, for %v, and heal", o.Partition),
+			passLine: "the address serves from the other ≤ 1 s, and stays there; " + once,
+		},
+		{
 			name: "balancer-keepalived-dies", on: on, trials: 5, fault: keepalivedDies,
 			does:     "SIGKILL keepalived of the host that has the virtual address, and start it again",
 			passLine: "the address serves from one alone afterwards",
@@ -61,7 +67,6 @@ func balancers(options) []scenario {
 func (p *playing) answers(ctx context.Context) (time.Time, error) {
 	const every, patience = 5 * time.Millisecond, 150 * time.Millisecond
 	ctx, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
 	answered := make(chan time.Time, 1)
 	try := func() {
 		ctx, cancel := context.WithTimeout(ctx, patience)
@@ -82,10 +87,13 @@ func (p *playing) answers(ctx context.Context) (time.Time, error) {
 			}
 		}
 	}
+	var tries sync.WaitGroup
+	defer tries.Wait()
+	defer cancel()
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		go try() // ends with its patience
+		tries.Go(try)
 		select {
 		case at := <-answered:
 			return at, nil
@@ -225,6 +233,37 @@ func controllerDies(ctx context.Context, p *playing) error {
 		p.fail("the address has moved from %s to %s", holder.Role.Name, after.Role.Name)
 	}
 	return errors.Join(p.flawless(ctx, "the virtual address", running), holder.StartLB())
+}
+
+// balancerCutOff has the address on both sides for a while. When they meet again, it has to stay where the clients are.
+func balancerCutOff(ctx context.Context, p *playing) error {
+	holder, running, err := p.underLoad(ctx, get)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := p.Partition(ctx, holder); err != nil {
+		return err
+	}
+	if err := p.servedAgain(ctx, began, time.Second); err != nil {
+		return err
+	}
+	if err := pause.For(ctx, p.options.Partition-time.Since(began)); err != nil {
+		return err
+	}
+	if err := p.Heal(ctx); err != nil {
+		return err
+	}
+	if err := until(ctx, func(ctx context.Context) error { _, err := p.Holder(ctx); return err }); err != nil {
+		return err
+	}
+	if err := pause.For(ctx, 3*time.Second); err != nil { // in which it might come back
+		return err
+	}
+	if after, err := p.Holder(ctx); err != nil || after == holder {
+		p.fail("the address has moved back, %v", err)
+	}
+	return p.oneErrorEach(ctx, running)
 }
 
 func keepalivedDies(ctx context.Context, p *playing) error {
