@@ -109,8 +109,8 @@ integration: tools build ## Run the tests of the whole, with the real HAProxy an
 	@echo "== integration: with the real programs"
 	@bin/tools chromium || echo "== integration: WITHOUT THE TEST OF CONSUL'S UI, for want of chromium"
 	@bin/tools rabbitmq-server
-	@ZATOHA_REQUIRE_TOOLS=1 go test -count=1 -timeout 10m ./deploy/integration/... ./connectorhost/amqp/rabbitmq
 	@bin/tools prometheus || echo "== integration: WITHOUT THE TESTS OF ALARMS AND DASHBOARD, for want of prometheus"
+	@ZATOHA_REQUIRE_TOOLS=1 go test -count=1 -timeout 10m ./deploy/integration/... ./connectorhost/amqp/rabbitmq
 	@said=$$(go test -count=1 -v ./deploy/systemd ./deploy/debian ./deploy/compose ./deploy/prometheus 2>&1) || \
 		{ echo "$$said"; exit 1; }; echo "$$said" | grep -E '^ok|NOT RUN'
 	@if bin/tools python3-zmq; then ZATOHA_REQUIRE_TOOLS=1 go test -count=1 -run ibzmq ./connectorhost/zmtp; else \
@@ -118,6 +118,15 @@ integration: tools build ## Run the tests of the whole, with the real HAProxy an
 	@echo "== integration: servers killed under load, in short (make faults has all)"
 	@go build -o bin/ ./bench ./bench/takeover/recorder
 	@bin/bench faults --short --slack 10 --only kill-post
+	@if [ "$$(id -u)" = 0 ] && bin/tools keepalived iproute2 nftables; then \
+		ZATOHA_REQUIRE_TOOLS=1 go test -count=1 ./deploy/netns ./deploy/keepalived/... && $(MAKE) --no-print-directory redundancy SHORT=1; else \
+		echo "== integration: WITHOUT THE TESTS ON SEVERAL HOSTS, for want of root, keepalived, ip or nft"; fi
+
+.PHONY: redundancy
+redundancy: tools build ## Break a cluster on several hosts, which are namespaces and take root (SHORT=1 for a minute, ONLY=dies for some).
+	@[ "$$(id -u)" != 0 ] || bin/tools keepalived iproute2 nftables
+	@go build -o bin/ ./bench/takeover/recorder ./deploy/redundancy
+	@exec bin/redundancy $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: fuzz
 fuzz: ## Fuzz each fuzz target for 20 seconds.

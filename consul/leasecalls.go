@@ -23,10 +23,11 @@ const (
 type leaseCalls struct{ client *Client }
 
 // newLeaseCalls makes calls that are less patient than the client's: an answer that got lost on its way must not leave a
-// host waiting for it while the lease is free.
+// host waiting for it while the lease is free. So it is when Consul's leader is cut off: what the agent has asked it for
+// hangs, while the next leader has freed the lease.
 func newLeaseCalls(client *Client) leaseCalls {
 	hasty := *client
-	hasty.timeout, hasty.wait = 2*time.Second, 4*time.Second
+	hasty.timeout, hasty.wait = 2*time.Second, time.Second
 	return leaseCalls{&hasty}
 }
 

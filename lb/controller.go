@@ -12,6 +12,7 @@ import (
 
 	"zatoha/consul"
 	"zatoha/deploy/program"
+	"zatoha/lb/address"
 	"zatoha/lb/admin"
 	"zatoha/lb/connectors"
 	"zatoha/lb/peers"
@@ -34,9 +35,12 @@ type controller struct {
 }
 
 // equip adds the loop over the pool, and the status page that reads it.
-func (c *controller) equip(pool state.Pool, r *runCommand) {
+func (c *controller) equip(pool state.Pool, r *runCommand, files address.Files) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if r.VirtualAddress.IsValid() {
+		exportAddress(registry, r.VirtualAddress, files)
+	}
 	c.loop = reconcile.New(pool, c.plane, c.agent, c.log, reconcile.Options{
 		Policy:     r.policy(),
 		MaxConn:    r.ServerMaxConn,

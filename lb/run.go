@@ -7,6 +7,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"zatoha/deploy/program"
+	"zatoha/lb/address"
 	"zatoha/lb/reconcile"
 )
 
@@ -33,20 +34,20 @@ func (r *runCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) er
 	if err != nil {
 		return err
 	}
-	if err := r.assemble(ctx, c); err != nil {
+	if err := r.assemble(ctx, c, g.files()); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	return c.run(ctx, listener)
 }
 
 // assemble puts the parts together and the configuration in order.
-func (r *runCommand) assemble(ctx context.Context, c *controller) error {
+func (r *runCommand) assemble(ctx context.Context, c *controller, files address.Files) error {
 	pool, err := lastPool(ctx, c.plane, r.Slots)
 	if err != nil {
 		return c.plane.refusal(err)
 	}
 	c.registration = r.registration(c.plane.about())
-	c.equip(pool, r)
+	c.equip(pool, r, files)
 	if err := c.plane.Prepare(ctx, reconcile.Servers(pool)); err != nil {
 		return c.plane.refusal(err)
 	}

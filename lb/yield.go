@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"zatoha/consul"
 	"zatoha/deploy/program"
 	"zatoha/haproxy"
 	"zatoha/haproxy/embedded"
@@ -43,6 +47,25 @@ func (f fronts) ports() []uint16 {
 // files are where keepalived reads.
 func (g *grammar) files() address.Files { return address.Files{Dir: g.StateDir} }
 
+// exportAddress shows, as metrics, where the virtual address is.
+func exportAddress(registry prometheus.Registerer, virtual netip.Addr, files address.Files) {
+	gauge := func(name, help string, is func() bool) {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: name, Help: help, ConstLabels: prometheus.Labels{"address": virtual.String()},
+		}, func() float64 {
+			if is() {
+				return 1
+			}
+			return 0
+		}))
+	}
+	gauge("zatoha_lb_virtual_address", "1 while this machine has the virtual address.", func() bool {
+		here, _ := address.Here(virtual) // who cannot tell his addresses has none to offer
+		return here
+	})
+	gauge("zatoha_lb_virtual_address_yielded", "1 from a yield until it is resumed.", files.Yielded)
+}
+
 // onlyHere refuses what has to run beside HAProxy.
 func (g *grammar) onlyHere() error {
 	if g.DataPlane.URL != "" {
@@ -53,7 +76,11 @@ func (g *grammar) onlyHere() error {
 }
 
 // trackCommand follows HAProxy for keepalived.
-type trackCommand struct{ fronts }
+type trackCommand struct {
+	fronts
+	Peer           []program.HostPort `placeholder:"HOST:PORT" help:"Front of another load balancer that the virtual address is shared with. Give it for each: one that sees none of them, and no leader of Consul, is the worse place when they see each other again."`
+	ConsulHTTPAddr string             `env:"CONSUL_HTTP_ADDR" default:"127.0.0.1:8500" help:"Consul agent. The other CONSUL_* variables hold too."`
+}
 
 // Run ends with ctx.
 func (t *trackCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) error {
@@ -63,8 +90,16 @@ func (t *trackCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) 
 	if err := makeDir(g.StateDir); err != nil {
 		return err
 	}
+	agent, err := consul.New(t.ConsulHTTPAddr)
+	if err != nil {
+		return program.BadConfig("--consul-http-addr", err.Error(), "")
+	}
+	outlook := &address.Outlook{Leader: agent.Ping}
+	for _, peer := range t.Peer {
+		outlook.Peers = append(outlook.Peers, string(peer))
+	}
 	log.Info().Str("monitor", t.monitor()).Str("file", g.files().Value()).Msg("following haproxy for keepalived")
-	return address.Track(ctx, address.NewMonitor(t.monitor()), g.files(), log)
+	return address.Track(ctx, address.NewMonitor(t.monitor()), outlook, g.files(), log)
 }
 
 // probeCommand asks once.
@@ -95,6 +130,10 @@ type yieldCommand struct {
 func (y *yieldCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) error {
 	if err := g.onlyHere(); err != nil {
 		return err
+	}
+	if text, err := os.ReadFile(g.HAProxyCfg); err != nil || !strings.Contains(string(text), haproxy.YieldVariable) {
+		return program.BadConfig("--virtual-address", "HAProxy here cannot be told to close connections",
+			"start the load balancer with the same flag, and with this --state-dir and --haproxy-cfg")
 	}
 	front, err := y.front(ctx, g)
 	if err != nil {
@@ -156,15 +195,7 @@ type ownFront struct {
 }
 
 // Has looks at the addresses of the machine's interfaces.
-func (f *ownFront) Has() (bool, error) {
-	all, err := net.InterfaceAddrs()
-	for _, a := range all {
-		if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr() == f.address {
-			return true, nil
-		}
-	}
-	return false, err
-}
+func (f *ownFront) Has() (bool, error) { return address.Here(f.address) }
 
 // Announce tells HAProxy.
 func (f *ownFront) Announce(ctx context.Context, on bool) error {

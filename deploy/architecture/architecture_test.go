@@ -49,6 +49,8 @@ var mayImport = map[string][]string{
 	"bench/takeover": {"bench", "deploy", "connectorhost/zmtp", "server"},
 	"deploy":         {"bench"},
 	"deploy/program": {},
+	// It sends messages to connectors, as a team's own program would.
+	"deploy/redundancy": {"bench", "deploy", "connectorhost/zmtp"},
 }
 
 // testsMayImport are the folders that any test may import too.

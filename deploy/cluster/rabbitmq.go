@@ -22,6 +22,10 @@ type RabbitMQ struct {
 	Dir     string   // its state and logs; what is durable in it survives a restart
 	Address string   // where it speaks AMQP
 	Config  []string // more lines for rabbitmq.conf
+
+	// Where it runs, if not here: see [StartWithin], and how to connect to it there.
+	Enter func() error
+	Dial  func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // RabbitMQNode is a node that runs, with the port mapper that it needs.
@@ -57,14 +61,14 @@ func StartRabbitMQ(ctx context.Context, r RabbitMQ) (*RabbitMQNode, error) {
 		return nil, err
 	}
 	environ := r.environ(config, mapperPort, distribution)
-	p, err := startProcess("rabbitmq", filepath.Join(r.Dir, "start.log"), environ, r.Binary)
+	p, err := StartWithin(r.Enter, "rabbitmq", filepath.Join(r.Dir, "start.log"), environ, r.Binary)
 	if err != nil {
 		mapper.Kill()
 		return nil, err
 	}
 	control := filepath.Join(filepath.Dir(r.Binary), "rabbitmqctl")
 	node := &RabbitMQNode{Process: p, mapper: mapper, control: control, environ: environ}
-	if err := p.await(ctx, func(ctx context.Context) error { return SpeaksAMQP(ctx, r.Address) }); err != nil {
+	if err := p.await(ctx, func(ctx context.Context) error { return speaksAMQP(ctx, r.Dial, r.Address) }); err != nil {
 		node.Kill()
 		return nil, err
 	}
@@ -77,7 +81,7 @@ func startMapper(r RabbitMQ, port string) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start rabbitmq: erlang's port mapper: %w", err)
 	}
-	return startProcess("epmd", filepath.Join(r.Dir, "epmd.log"), os.Environ(), binary, "-port", port, "-address", "127.0.0.1")
+	return StartWithin(r.Enter, "epmd", filepath.Join(r.Dir, "epmd.log"), os.Environ(), binary, "-port", port, "-address", "127.0.0.1")
 }
 
 // environ are the variables that keep the node to its folder and its ports.
@@ -102,10 +106,15 @@ func (r RabbitMQ) environ(config, mapper, distribution string) []string {
 }
 
 // SpeaksAMQP says whether somebody answers as a broker does.
-func SpeaksAMQP(ctx context.Context, address string) error {
+func SpeaksAMQP(ctx context.Context, address string) error { return speaksAMQP(ctx, nil, address) }
+
+func speaksAMQP(ctx context.Context, dial func(ctx context.Context, network, address string) (net.Conn, error), address string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	connection, err := dial(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
+	"time"
 
 	"zatoha/deploy/cluster"
 )
@@ -39,12 +41,35 @@ func (h *Host) Boot(ctx context.Context) error {
 			fmt.Sprintf("link set dev %s master bridge up", h.Name)),
 		h.net.link(ctx, s, fmt.Sprintf("addr add %s/%d broadcast + dev eth0", h.Address, subnet.Bits()), "link set dev eth0 up"),
 	)
+	if err == nil {
+		err = h.plugged(ctx)
+	}
 	if err != nil {
 		s.end()
 		return fmt.Errorf("boot %s: %w", h.Name, err)
 	}
 	h.space = s
 	return nil
+}
+
+// plugged waits until the bridge forwards what the host sends, which is a moment after the cable is in.
+func (h *Host) plugged(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		hub := h.net.hub
+		port, err := hub.run(ctx, hub.enterNet, "", h.net.ip, "-details", "link", "show", "dev", h.Name)
+		if err != nil || strings.Contains(port, "bridge_slave state forwarding") && strings.Contains(port, "LOWER_UP") {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the bridge does not forward: %w: %s", ctx.Err(), port)
+		case <-tick.C:
+		}
+	}
 }
 
 // Dead ends the host as a power cut would: its link goes down, and then every process on it is gone at once.
@@ -68,7 +93,10 @@ func (h *Host) Unplug(ctx context.Context) error {
 
 // Plug puts the cable in again.
 func (h *Host) Plug(ctx context.Context) error {
-	return h.net.link(ctx, h.net.hub, "link set dev "+h.Name+" up")
+	if err := h.net.link(ctx, h.net.hub, "link set dev "+h.Name+" up"); err != nil {
+		return err
+	}
+	return h.plugged(ctx)
 }
 
 // Start starts a program on the host, as those of a cluster are started. Its path is absolute.
@@ -77,6 +105,14 @@ func (h *Host) Start(name, log string, env []string, binary string, args ...stri
 		return nil, fmt.Errorf("start %s on %s: %w", name, h.Name, errDead)
 	}
 	return cluster.StartWithin(h.space.enter, name, log, env, binary, args...)
+}
+
+// Enter brings the calling thread to the host for good, and what it starts: see [cluster.StartWithin].
+func (h *Host) Enter() error {
+	if h.space == nil {
+		return fmt.Errorf("enter %s: %w", h.Name, errDead)
+	}
+	return h.space.enter()
 }
 
 // Command runs a program on the host to its end, in ten seconds at most, and returns what it prints.

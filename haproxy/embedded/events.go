@@ -23,18 +23,22 @@ type Events struct {
 	runtime *socket
 	log     zerolog.Logger
 	told    func(haproxy.Event)
+	connect time.Duration        // the longest that connecting to a server may take
 	down    map[string]time.Time // servers found down, since when
 }
 
 // Events are those of this data plane. Each is told to the function given, from the goroutine of Run.
 func (d *DataPlane) Events(log zerolog.Logger, told func(haproxy.Event)) *Events {
-	return &Events{path: d.paths.Events(), runtime: d.runtime, log: log, told: told, down: map[string]time.Time{}}
+	return &Events{path: d.paths.Events(), runtime: d.runtime, log: log, told: told, connect: d.options.ConnectTimeout, down: map[string]time.Time{}}
 }
 
 const (
 	// cutDelay is how long a server must have been down: whatever was connecting to it has been refused by then, and is
-	// being tried elsewhere.
+	// being tried elsewhere. Where it is not refused, as by a host that is cut off, connecting ends by its own time-out, which
+	// is waited for: HAProxy tries a request elsewhere when that fails, but drops it when it is ended before it was sent.
 	cutDelay = 100 * time.Millisecond
+	// unreachable is the result of a check of a server to which nobody can connect, in time.
+	unreachable = "L4TOUT"
 	// cutInterval is the longest time between two looks.
 	cutInterval = 5 * time.Second
 	cutTimeout  = 2 * time.Second // of a look
@@ -128,7 +132,11 @@ func (e *Events) due(stats haproxy.Stats, now time.Time) (due []string, wait tim
 		if _, known := e.down[name]; !known {
 			e.down[name] = now
 		}
-		switch left := e.down[name].Add(cutDelay).Sub(now); {
+		delay := cutDelay
+		if strings.Contains(server.Check, unreachable) {
+			delay += e.connect
+		}
+		switch left := e.down[name].Add(delay).Sub(now); {
 		case server.Sessions == 0:
 		case left <= 0:
 			due = append(due, name)

@@ -49,6 +49,19 @@ func TestSessionsAreEndedOnceTheirServerHasBeenDownForAMoment(t *testing.T) {
 	}
 }
 
+func TestConnectionsToAHostThatIsCutOffEndByTheirOwnTimeOut(t *testing.T) {
+	e := &Events{down: map[string]time.Time{}, connect: 250 * time.Millisecond}
+	now := time.Now()
+	server := haproxy.Counters{Traffic: haproxy.Traffic{Status: "DOWN", Check: "L4TOUT in 251ms", Sessions: 3}}
+	stats := haproxy.Stats{Servers: map[string]haproxy.Counters{"slot-001": server}}
+	for after, want := range map[time.Duration]int{0: 0, cutDelay: 0, cutDelay + 249*time.Millisecond: 0, cutDelay + 250*time.Millisecond: 1} {
+		e.down["slot-001"] = now
+		if due, wait := e.due(stats, now.Add(after)); len(due) != want {
+			t.Errorf("after %v: due %v, wait %v", after, due, wait)
+		}
+	}
+}
+
 // freezing is a server that stops answering when it is told to.
 type freezing struct {
 	*httptest.Server

@@ -2,6 +2,7 @@ package address
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -47,9 +48,17 @@ func TestTheFileSaysHowHAProxyDoes(t *testing.T) {
 	haproxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(status.Load())) }))
 	defer haproxy.Close()
 	files := Files{Dir: t.TempDir()}
+	var leader atomic.Bool
+	leader.Store(true)
+	outlook := &Outlook{Peers: []string{"no address"}, Leader: func(context.Context) error {
+		if !leader.Load() {
+			return errors.New("there is no leader")
+		}
+		return nil
+	}}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- Track(ctx, NewMonitor(haproxy.URL), files, zerolog.Nop()) }()
+	go func() { done <- Track(ctx, NewMonitor(haproxy.URL), outlook, files, zerolog.Nop()) }()
 	expect := func(value int) {
 		t.Helper()
 		eventually(t, func() error {
@@ -61,6 +70,14 @@ func TestTheFileSaysHowHAProxyDoes(t *testing.T) {
 		})
 	}
 	expect(Fault)
+	expect(Good)
+	if err := os.Remove(files.Value()); err != nil {
+		t.Fatal(err)
+	}
+	expect(Good)
+	leader.Store(false)
+	expect(Alone)
+	leader.Store(true)
 	expect(Good)
 	if err := files.SetYielded(true); err != nil {
 		t.Fatal(err)
@@ -83,8 +100,50 @@ func TestTheFileSaysHowHAProxyDoes(t *testing.T) {
 	}
 }
 
+func TestWhoSeesAnotherIsNotAlone(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	outlook := &Outlook{Peers: []string{"no address", address}, Leader: func(context.Context) error { return errors.New("there is no leader") }}
+	if !outlook.seesAnyone(t.Context()) {
+		t.Error("a peer that listens is not seen")
+	}
+	listener.Close()
+	if !outlook.seesAnyone(t.Context()) {
+		t.Error("a peer that refuses is not seen")
+	}
+	outlook.Peers = outlook.Peers[:1]
+	if outlook.seesAnyone(t.Context()) {
+		t.Error("who sees nobody is not alone")
+	}
+}
+
+func TestBeingCutOffCountsSoonAndBeingBackLater(t *testing.T) {
+	now, s := time.Unix(0, 0), settled{}
+	for i, step := range []struct {
+		after         time.Duration
+		alone, counts bool
+	}{
+		{0, false, false},
+		{0, true, false},
+		{cutOffAfter, true, true},
+		{0, false, true},
+		{backAfter - 1, false, true},
+		{0, true, true},
+		{0, false, true},
+		{backAfter, false, false},
+	} {
+		now = now.Add(step.after)
+		if got := s.hear(now, step.alone); got != step.counts {
+			t.Errorf("step %d: %v", i+1, got)
+		}
+	}
+}
+
 func TestAFileThatCannotBeWrittenIsAnError(t *testing.T) {
-	if err := Track(t.Context(), NewMonitor("http://127.0.0.1:1"), Files{Dir: "/nowhere"}, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "tell keepalived") {
+	if err := Track(t.Context(), NewMonitor("http://127.0.0.1:1"), &Outlook{}, Files{Dir: "/nowhere"}, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "tell keepalived") {
 		t.Error(err)
 	}
 }
@@ -203,6 +262,14 @@ func descriptor(t *testing.T, listener net.Listener) (other int) {
 		t.Fatal(err, dupErr)
 	}
 	return other
+}
+
+func TestWhichAddressesAreHere(t *testing.T) {
+	for address, want := range map[string]bool{"127.0.0.1": true, "192.0.2.1": false} {
+		if here, err := Here(netip.MustParseAddr(address)); err != nil || here != want {
+			t.Errorf("%s: %v, %v", address, here, err)
+		}
+	}
 }
 
 func TestNoGateForNoAddress(t *testing.T) {

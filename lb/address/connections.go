@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -19,6 +20,17 @@ var tables = []string{"/proc/net/tcp", "/proc/net/tcp6"}
 // established, closed by us and not all of it confirmed, closed by the other side, both. Who is waiting for the other side
 // to close too has said all.
 var unfinished = []string{"01", "03", "04", "08", "09", "0B"}
+
+// Here says whether this machine has an address now.
+func Here(address netip.Addr) (bool, error) {
+	all, err := net.InterfaceAddrs()
+	for _, a := range all {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr() == address {
+			return true, nil
+		}
+	}
+	return false, err
+}
 
 // Connections are the far ends of the unfinished connections to ports of an address of this machine.
 func Connections(address netip.Addr, ports []uint16) (ends []netip.AddrPort, err error) {

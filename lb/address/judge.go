@@ -26,10 +26,12 @@ const (
 	Silent   Answer = "does not serve" // refused, closed or late
 )
 
-// The values that keepalived adds to a node's priority. Who serves is better than who is to give the address away, and he
-// than who has no servers; who does not answer at all may not have the address. Two that are equal leave it where it is.
+// The values that keepalived adds to a node's priority. Who serves is better than who is cut off, he than who is to give the
+// address away, and he than who has no servers; who does not answer at all may not have the address. Two that are equal
+// leave it where it is.
 const (
 	Good    = 0
+	Alone   = -5
 	Yielded = -10
 	Empty   = -20
 	Fault   = -254 // keepalived's value for a node that lets go at once
@@ -72,7 +74,7 @@ func (j *Judge) Counts() Answer {
 }
 
 // Value is what keepalived is told.
-func (j *Judge) Value(yielded bool) int {
+func (j *Judge) Value(yielded, alone bool) int {
 	value := Good
 	switch j.Counts() {
 	case Silent:
@@ -82,6 +84,9 @@ func (j *Judge) Value(yielded bool) int {
 	}
 	if yielded {
 		value += Yielded
+	}
+	if alone {
+		value += Alone
 	}
 	return value
 }

@@ -27,7 +27,7 @@ func TestAnswersCountWhenTheyHaveLasted(t *testing.T) {
 			for i, s := range steps {
 				now = now.Add(s.after)
 				judge.Hear(now, s.answer)
-				if got := judge.Value(false); got != s.value {
+				if got := judge.Value(false, false); got != s.value {
 					t.Fatalf("step %d: %d, want %d", i+1, got, s.value)
 				}
 			}
@@ -40,22 +40,23 @@ func TestWhoServesIsBetterThanWhoDoesNot(t *testing.T) {
 	order := map[Answer]int{Serving: 2, NoServer: 1, Silent: 0}
 	answers := rapid.SampledFrom([]Answer{Serving, NoServer, Silent})
 	rapid.Check(t, func(t *rapid.T) {
-		judge := func(label string) (*Judge, bool) {
-			j, now := &Judge{}, time.Unix(0, 0)
+		judge := func(label string) (j *Judge, yielded, alone bool) {
+			now := time.Unix(0, 0)
+			j = &Judge{}
 			for range rapid.IntRange(0, 20).Draw(t, label+" answers") {
 				now = now.Add(time.Duration(rapid.IntRange(0, 1500).Draw(t, label+" ms")) * time.Millisecond)
 				j.Hear(now, answers.Draw(t, label+" answer"))
 			}
-			return j, rapid.Bool().Draw(t, label+" yielded")
+			return j, rapid.Bool().Draw(t, label+" yielded"), rapid.Bool().Draw(t, label+" alone")
 		}
-		a, aYielded := judge("a")
-		b, bYielded := judge("b")
-		better := a.Value(aYielded) > b.Value(bYielded)
+		a, aYielded, aAlone := judge("a")
+		b, bYielded, bAlone := judge("b")
+		better := a.Value(aYielded, aAlone) > b.Value(bYielded, bAlone)
 		switch byAnswer := order[a.Counts()] - order[b.Counts()]; {
 		case byAnswer > 0 && !better, byAnswer < 0 && better:
-			t.Fatalf("a is %s and %d, b is %s and %d", a.Counts(), a.Value(aYielded), b.Counts(), b.Value(bYielded))
-		case byAnswer == 0 && a.Counts() != Silent && better != (!aYielded && bYielded):
-			t.Fatalf("a yielded %v and is %d, b yielded %v and is %d", aYielded, a.Value(aYielded), bYielded, b.Value(bYielded))
+			t.Fatalf("a is %s and %d, b is %s and %d", a.Counts(), a.Value(aYielded, aAlone), b.Counts(), b.Value(bYielded, bAlone))
+		case byAnswer == 0 && a.Counts() != Silent && better != (!aYielded && bYielded || aYielded == bYielded && !aAlone && bAlone):
+			t.Fatalf("a yielded %v and is %d, b yielded %v and is %d", aYielded, a.Value(aYielded, aAlone), bYielded, b.Value(bYielded, bAlone))
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -39,6 +40,12 @@ func (f Files) SetYielded(yielded bool) error {
 		return nil
 	}
 	return os.WriteFile(f.yielded(), nil, 0o644)
+}
+
+// missing says whether somebody has removed the value.
+func (f Files) missing() bool {
+	_, err := os.Stat(f.Value())
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // write replaces the value at one stroke: an empty file would be a zero.
@@ -97,10 +104,15 @@ func (m *Monitor) Ask(ctx context.Context) (Answer, error) {
 func (m *Monitor) Close() { m.client.CloseIdleConnections() }
 
 // Track keeps the file of keepalived up to date until ctx ends.
-func Track(ctx context.Context, monitor *Monitor, files Files, log zerolog.Logger) error {
+func Track(ctx context.Context, monitor *Monitor, outlook *Outlook, files Files, log zerolog.Logger) error {
 	defer monitor.Close()
+	looking, stop := context.WithCancel(ctx)
+	var looks sync.WaitGroup
+	defer looks.Wait()
+	defer stop()
+	looks.Go(func() { outlook.follow(looking) })
 	judge := &Judge{}
-	last := judge.Value(files.Yielded())
+	last := judge.Value(files.Yielded(), false)
 	if err := files.write(last); err != nil {
 		return err
 	}
@@ -112,13 +124,13 @@ func Track(ctx context.Context, monitor *Monitor, files Files, log zerolog.Logge
 			return nil
 		}
 		judge.Hear(time.Now(), answer)
-		yielded := files.Yielded()
-		if value := judge.Value(yielded); value != last {
+		yielded, alone := files.Yielded(), outlook.Alone()
+		if value := judge.Value(yielded, alone); value != last || files.missing() {
 			if err := files.write(value); err != nil {
 				return err
 			}
 			last = value
-			log.Info().Int("value", value).Str("haproxy", string(judge.Counts())).Bool("yielded", yielded).AnErr("answer", err).
+			log.Info().Int("value", value).Str("haproxy", string(judge.Counts())).Bool("yielded", yielded).Bool("alone", alone).AnErr("answer", err).
 				Msg("keepalived is told how this load balancer does")
 		}
 		select {

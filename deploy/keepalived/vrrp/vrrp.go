@@ -115,6 +115,7 @@ func (c Config) File(name string) (string, error) {
 	write("    router_id %s", name)
 	write("    vrrp_version 3")
 	write("    vrrp_rt_priority 50         # signs of life are sent in time, however busy the machine is")
+	write("    vrrp_rlimit_rttime 1000000  # of microseconds; by default the kernel kills it after 10 ms of work in one go")
 	write("    vrrp_no_swap")
 	write("    vrrp_garp_master_refresh 30 # now and then, tell again who has the address")
 	write("    enable_script_security")
@@ -128,8 +129,9 @@ func (c Config) File(name string) (string, error) {
 
 // checks are what the priority depends on.
 func (c Config) checks(write func(string, ...any)) {
-	write("# lb track writes a number into it: 0 if HAProxy serves, -10 if the address is to be elsewhere, -20 if there are no")
-	write("# servers, and -254, with which keepalived lets go at once, if HAProxy does not answer. Until it runs, that holds.")
+	write("# lb track writes a number into it: 0 if HAProxy serves; -5 if it is cut off, -10 if the address is to be")
+	write("# elsewhere, -20 if there are no servers, or the sum; and -254, with which keepalived lets go at once, if HAProxy does")
+	write("# not answer. That holds until it runs.")
 	write("track_file haproxy {")
 	write("    file \"%s\"", c.Track)
 	write("    weight 1")

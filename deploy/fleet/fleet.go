@@ -1,0 +1,284 @@
+// Package fleet runs a cluster on several hosts, each of which has all that a machine of a real one has: a Consul agent, a
+// server, a connector host, and a load balancer with HAProxy and keepalived, from the real programs. The hosts are
+// namespaces of this machine, see package netns: they can die, be unplugged and be cut off from each other.
+//
+// One case, from start to end. Three hosts, with a Consul server each, share a virtual address:
+//
+//	f, err := fleet.Start(ctx, fleet.Config{Bin: "/…/bin", Consul: …, HAProxy: …, Keepalived: …, Dir: dir, Roles: fleet.Equal(3)})
+//	defer f.Close()
+//	holder, err := f.Holder(ctx)              // the node that has the virtual address
+//	err = holder.Dead(ctx)                    // its power is cut
+//	…                                         // f.Client, a host of its own, asks f.Virtual meanwhile
+//	err = errors.Join(holder.Boot(ctx), f.Run(ctx, holder), f.Whole(ctx))
+//
+// Close ends every process, whatever has become of it, and so does the end of this process.
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"zatoha/deploy/cluster"
+	"zatoha/deploy/netns"
+)
+
+// Role says what runs on a host, besides a Consul agent.
+type Role struct {
+	Name         string
+	ConsulServer bool // its agent is one of the cluster's servers
+	Server       bool
+	Connectors   bool // it has a connector host
+	Balances     bool // it has a load balancer, and can have the virtual address
+}
+
+// Equal are n hosts that have everything, the first three with a Consul server: n1, n2 …
+func Equal(n int) (roles []Role) {
+	for i := range n {
+		roles = append(roles, Role{Name: fmt.Sprintf("n%d", i+1), ConsulServer: i < 3, Server: true, Connectors: true, Balances: true})
+	}
+	return roles
+}
+
+// Config says what the fleet is made of.
+type Config struct {
+	Bin        string // folder with our programs; with Recorder, the recorder too
+	Consul     string // paths of the programs
+	HAProxy    string
+	Keepalived string
+	Dir        string // for state and logs; short, as sockets are in it
+	Roles      []Role
+	Recorder   bool          // servers are the recorder, which notes each message
+	Advert     time.Duration // of keepalived; 0: as it is shipped
+	Gossip     Gossip        // of Consul; the zero value is Consul's own
+	Agents     Agents        // Consul's configuration; nil: [Plain]
+
+	// Prepare is called when Consul has a leader, before anybody else asks it, to make what its access control wants; nil
+	// does nothing.
+	Prepare func(ctx context.Context, f *Fleet) error
+}
+
+// The ports of each host.
+const (
+	FrontPort     = 11223
+	AdminPort     = 11224
+	ServerPort    = 17010
+	ConnectorPort = 17110
+	ConsulPort    = 8500
+)
+
+// Fleet is a running fleet. It belongs to one goroutine, but for its hosts' Dial.
+type Fleet struct {
+	Config
+	Nodes   []*Node
+	Client  *netns.Host // has nothing, and is for whoever asks
+	Virtual netip.Addr
+	Token   string
+
+	net *netns.Net
+}
+
+// Node is a host and what runs on it. A process that does not run, or that the role has none of, is nil or has ended.
+type Node struct {
+	Role
+	*netns.Host
+	Agent, Service, Connector, LB, Track, Keepalived *cluster.Process
+
+	fleet *Fleet
+	files Files // of its agent
+}
+
+// Start starts everything, and waits until all of it works.
+func Start(ctx context.Context, config Config) (_ *Fleet, err error) {
+	f := &Fleet{Config: config, Token: "a token of the fleet's own"}
+	if f.net, err = netns.New(ctx); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.New(err.Error()) // now, as it quotes from the logs
+			f.Close()
+		}
+	}()
+	if f.Client, err = f.net.Add(ctx, "client"); err != nil {
+		return nil, err
+	}
+	f.Virtual = f.net.Spare()
+	for _, role := range config.Roles {
+		host, err := f.net.Add(ctx, role.Name)
+		if err != nil {
+			return nil, err
+		}
+		f.Nodes = append(f.Nodes, &Node{Role: role, Host: host, fleet: f})
+	}
+	for _, n := range f.Nodes {
+		if err := n.StartAgent(); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.prepare(ctx); err != nil {
+		return nil, err
+	}
+	for _, n := range f.Nodes {
+		if err := n.startRest(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return f, f.Whole(ctx)
+}
+
+func (f *Fleet) prepare(ctx context.Context) error {
+	if f.Prepare == nil || len(f.Nodes) == 0 {
+		return nil
+	}
+	if err := f.Nodes[0].awaitLeader(ctx); err != nil {
+		return err
+	}
+	return f.Prepare(ctx, f)
+}
+
+// Close ends everything.
+func (f *Fleet) Close() { f.net.Close() }
+
+// Partition cuts nodes off from all others, and from the client.
+func (f *Fleet) Partition(ctx context.Context, nodes ...*Node) error {
+	var names []string
+	for _, n := range nodes {
+		names = append(names, n.Role.Name)
+	}
+	return f.net.Partition(ctx, names...)
+}
+
+// Heal undoes all partitions.
+func (f *Fleet) Heal(ctx context.Context) error { return f.net.Heal(ctx) }
+
+// Run starts everything on a node that was booted.
+func (f *Fleet) Run(ctx context.Context, n *Node) error {
+	if err := n.StartAgent(); err != nil {
+		return err
+	}
+	return n.startRest(ctx)
+}
+
+// Holder is the node that has the virtual address. It is an error if none has it, or several.
+func (f *Fleet) Holder(context.Context) (*Node, error) {
+	var holder *Node
+	for _, n := range f.Nodes {
+		if !n.Has(f.Virtual) {
+			continue
+		}
+		if holder != nil {
+			return nil, fmt.Errorf("%s and %s have the virtual address", holder.Role.Name, n.Role.Name)
+		}
+		holder = n
+	}
+	if holder == nil {
+		return nil, errors.New("nobody has the virtual address")
+	}
+	return holder, nil
+}
+
+const pollInterval = 20 * time.Millisecond
+
+// Until asks for a condition until it holds or ctx ends. Its error says what is missing.
+func Until(ctx context.Context, condition func(context.Context) error) error {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		err := condition(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		case <-tick.C:
+		}
+	}
+}
+
+// Whole waits until each load balancer sends traffic to every server, is good enough for the virtual address, one has that,
+// and one connector host is active.
+func (f *Fleet) Whole(ctx context.Context) error {
+	return Until(ctx, func(ctx context.Context) error {
+		servers, hosts := 0, 0
+		for _, n := range f.Nodes {
+			if n.Server {
+				servers++
+			}
+			if n.Connectors {
+				hosts++
+			}
+		}
+		for _, n := range f.Nodes {
+			if err := n.whole(ctx, servers); err != nil {
+				return fmt.Errorf("%s: %w", n.Role.Name, err)
+			}
+		}
+		if hosts > 0 {
+			if _, _, err := f.Active(ctx); err != nil {
+				return err
+			}
+		}
+		_, err := f.Holder(ctx)
+		return err
+	})
+}
+
+func (n *Node) whole(ctx context.Context, servers int) error {
+	for _, p := range []*cluster.Process{n.Agent, n.Service, n.Connector, n.LB, n.Track, n.Keepalived} {
+		if p == nil {
+			continue
+		}
+		select {
+		case <-p.Done():
+			return &cluster.EndedError{Process: p}
+		default:
+		}
+	}
+	if !n.Balances {
+		return nil
+	}
+	status, err := n.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if len(status.Rotation) != servers || !status.HAProxy.Running {
+		return fmt.Errorf("the load balancer has %d of %d servers", len(status.Rotation), servers)
+	}
+	if text, err := os.ReadFile(filepath.Join(n.dir("lb"), "track")); err != nil || string(text) != "0\n" {
+		return fmt.Errorf("keepalived is told %q, %v", text, err)
+	}
+	return n.Ready()
+}
+
+// Status reads the status page of a node's load balancer.
+func (n *Node) Status(ctx context.Context) (status cluster.Status, err error) {
+	return status, n.Get(ctx, fmt.Sprintf("http://127.0.0.1:%d/status", AdminPort), &status)
+}
+
+// callTimeout bounds a call.
+const callTimeout = 2 * time.Second
+
+// Get reads JSON from a URL as it is reached on the node itself.
+func (n *Node) Get(ctx context.Context, url string, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return call(ctx, n.HTTP(), n.files.Token, "GET", url, nil, func(text []byte) error { return json.Unmarshal(text, into) })
+}
+
+// Put writes a value under a key, by a node's own agent.
+func (n *Node) Put(ctx context.Context, key string, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return call(ctx, n.HTTP(), n.files.Token, "PUT", fmt.Sprintf("http://127.0.0.1:%d/v1/kv/%s", ConsulPort, key), text, nil)
+}

@@ -1,0 +1,144 @@
+// Program redundancy breaks a cluster that runs on several hosts, be it their load balancers, their network or their
+// Consul, and counts what clients outside notice. The hosts are network namespaces of this machine, each with the real
+// programs: see packages netns and fleet.
+//
+// One case, balancer-host-dies: two of three hosts share a virtual address by keepalived; sixteen raw keep-alive
+// connections ask there for /zato/ping. The host that has the address loses its power. From that moment a connection is
+// tried every few milliseconds, until one is answered, by the other load balancer: that is the time that is held against
+// the pass line. No client of the sixteen may have more than one failed request.
+//
+// `redundancy --only dies -n 10` plays that and its like ten times, prints a line for each trial, writes
+// bin/reports/redundancy.md, and ends with a line that begins with PASS or FAIL, and status 0 or 1. It takes root, and
+// where there is none, it says so aloud and ends with status 0.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"zatoha/bench/faults"
+	"zatoha/deploy/netns"
+	"zatoha/deploy/program"
+	"zatoha/deploy/tools/find"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	g := &grammar{}
+	status := program.Main("redundancy", "Breaks a cluster on several hosts, and counts what clients notice.", g)
+	if status == 0 && g.Run.fellShort {
+		return 1
+	}
+	return status
+}
+
+type grammar struct {
+	Run runCommand `cmd:"" default:"withargs" help:"Play the scenarios (the default)."`
+
+	program.Common
+}
+
+type runCommand struct {
+	Trials    int           `short:"n" help:"Trials of each scenario; 0 for each scenario's own number."`
+	Short     bool          `help:"One trial each of the most telling ones, and shorter faults: a minute."`
+	Only      string        `placeholder:"NAME" help:"Only the scenarios with NAME in their names."`
+	Partition time.Duration `default:"60s" help:"How long a host is cut off."`
+	Outage    time.Duration `default:"60s" help:"How long Consul has no quorum."`
+	Advert    time.Duration `default:"200ms" help:"Keepalived's time between two signs of life."`
+	Bin       string        `default:"bin" help:"Folder with the programs lb, server, connectorhost and recorder."`
+	Out       string        `default:"bin/reports" help:"Folder for the report."`
+
+	fellShort bool
+}
+
+// Validate is kong's hook.
+func (r *runCommand) Validate() error {
+	var faults []error
+	refuse := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	refuse(r.Trials < 0, "--trials: %d: must not be negative", r.Trials)
+	refuse(r.Partition < time.Second, "--partition: %v: must be at least 1s", r.Partition)
+	refuse(r.Outage < time.Second, "--outage: %v: must be at least 1s", r.Outage)
+	refuse(!matches(r.Only), "--only: %q: no scenario has that in its name; there are %q", r.Only, names())
+	return errors.Join(faults...)
+}
+
+// Run plays what was chosen.
+func (r *runCommand) Run(ctx context.Context, _ zerolog.Logger) error {
+	if err := netns.Available(ctx); errors.Is(err, netns.ErrNotPermitted) {
+		fmt.Println("SKIPPED: nothing was played:", err)
+		return nil
+	} else if err != nil {
+		return program.BadConfig("programs", err.Error(), "")
+	}
+	o, err := r.options()
+	if err != nil {
+		return err
+	}
+	results, runErr := play(ctx, o)
+	if len(results) > 0 {
+		path, err := page(results, circumstances()).Write(r.Out, "redundancy")
+		if err != nil {
+			return errors.Join(runErr, err)
+		}
+		fmt.Print(table(results))
+		fmt.Println("the report is in", path)
+	}
+	if runErr != nil {
+		return runErr
+	}
+	for _, line := range faults.Shortfalls(results) {
+		fmt.Println("fell short:", line)
+	}
+	passed, text := faults.Summary(results)
+	word := "PASS"
+	if r.fellShort = !passed; r.fellShort {
+		word = "FAIL"
+	}
+	fmt.Printf("%s: redundancy: %s\n", word, text)
+	return nil
+}
+
+// options looks for all programs before anything is played.
+func (r *runCommand) options() (options, error) {
+	o := options{Trials: r.Trials, Short: r.Short, Only: r.Only, Partition: r.Partition, Outage: r.Outage, Advert: r.Advert, Progress: os.Stdout}
+	if r.Short {
+		o.Partition, o.Outage = min(o.Partition, 5*time.Second), min(o.Outage, 3*time.Second)
+	}
+	var err error
+	if o.Bin, err = filepath.Abs(r.Bin); err != nil {
+		return o, err
+	}
+	for _, name := range []string{"lb", "server", "connectorhost", "recorder"} {
+		if _, err := os.Stat(filepath.Join(o.Bin, name)); err != nil {
+			return o, program.BadConfig("--bin", err.Error(), "build them all by: make build && go build -o bin/ ./bench/takeover/recorder")
+		}
+	}
+	if o.RabbitMQ, err = find.FindRabbitMQ(); err != nil {
+		fmt.Println("there are no messages by AMQP:", err)
+	}
+	var errs [3]error
+	o.Consul, errs[0] = find.FindConsul()
+	o.HAProxy, errs[1] = find.FindHAProxy()
+	o.Keepalived, errs[2] = find.FindKeepalived()
+	if err := errors.Join(errs[:]...); err != nil {
+		return o, program.BadConfig("programs", err.Error(), "")
+	}
+	return o, nil
+}
+
+func circumstances() string {
+	return fmt.Sprintf("%s; zatoha %s; %d cores; hosts are network namespaces of one machine.",
+		time.Now().UTC().Format("2006-01-02 15:04 UTC"), program.Version(), runtime.NumCPU())
+}

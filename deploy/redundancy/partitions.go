@@ -1,0 +1,353 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"zatoha/bench/history"
+	"zatoha/bench/load"
+	"zatoha/bench/pause"
+	"zatoha/deploy/fleet"
+)
+
+// four are hosts that have everything but the last, which has no Consul server and no load balancer.
+func four() []fleet.Role {
+	roles := fleet.Equal(4)
+	roles[3].Balances = false
+	return roles
+}
+
+// The longest times without a message when the host that runs the connectors is cut off. If Consul's leader is cut off with
+// it, the others elect one first, which takes Consul two to four seconds.
+const (
+	takeover      = 8 * time.Second
+	takeoverTuned = 3 * time.Second
+)
+
+// partitions are the scenarios of the network and of Consul.
+func partitions(o options) []scenario {
+	plain, tuned := scenery{roles: four(), messages: true}, scenery{roles: four(), messages: true, gossip: fleet.Tuned()}
+	const history = "0 failed requests outside; never two run a connector at once, epochs grow; by AMQP no message is lost, by ZeroMQ none but what one had in hand"
+	cut := fmt.Sprintf("for %v, and heal", o.Partition)
+	return []scenario{
+		{
+			name: "partition-active", on: plain, trials: 3, fault: cutActive(false, takeover),
+			does:     "cut the host off that runs the connectors, and not Consul's leader, with Consul's own gossip, " + cut,
+			passLine: fmt.Sprintf("another consumes ≤ %v; %s", takeover, history),
+		},
+		{
+			name: "partition-active-tuned", on: tuned, trials: 3, brief: true, fault: cutActive(false, takeoverTuned),
+			does:     "the same with the shipped gossip, " + cut,
+			passLine: fmt.Sprintf("another consumes ≤ %v; %s", takeoverTuned, history),
+		},
+		{
+			name: "partition-leader-tuned", on: tuned, trials: 3, fault: cutActive(true, takeover),
+			does:     "cut the host off that runs the connectors and Consul's leader, with the shipped gossip, " + cut,
+			passLine: fmt.Sprintf("another consumes ≤ %v; %s", takeover, history),
+		},
+		{
+			name: "partition-other", on: tuned, trials: 4, fault: cutOther,
+			does:     "cut another host off, by turns, " + cut,
+			passLine: "the connectors stay where they are; " + history,
+		},
+		{
+			name: "consul-leader-dies", on: tuned, trials: 5, fault: leaderDies,
+			does:     "SIGKILL the Consul server that leads, and start it again when there is another leader",
+			passLine: history,
+		},
+		{
+			name: "consul-without-quorum", on: tuned, trials: 2, fault: quorumLost,
+			does:     fmt.Sprintf("SIGKILL two of three Consul servers, and start them again after %v", o.Outage),
+			passLine: "0 failed requests; the virtual address stays; connectors stop and come back, never two at once",
+		},
+	}
+}
+
+// outside asks every load balancer but the victim's, and the virtual address if the victim does not have it.
+func (p *playing) outside(ctx context.Context, victim *fleet.Node) (loads map[string]*load.Running, err error) {
+	holder, err := p.Holder(ctx)
+	if err != nil {
+		return nil, err
+	}
+	loads = map[string]*load.Running{}
+	for _, n := range p.Nodes {
+		if !n.Balances || n == victim {
+			continue
+		}
+		if loads[n.Role.Name], err = p.ask(ctx, n.Front(), get); err != nil {
+			return nil, err
+		}
+	}
+	if holder != victim {
+		if loads["the virtual address"], err = p.ask(ctx, p.Front(), get); err != nil {
+			return nil, err
+		}
+	}
+	return loads, pause.For(ctx, settling)
+}
+
+// undisturbed ends the loads, none of which may have a failed request.
+func (p *playing) undisturbed(ctx context.Context, loads map[string]*load.Running) error {
+	for name, running := range loads {
+		if err := p.flawless(ctx, name, running); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// another waits until another than a host is active, and each connector's messages come under its epoch.
+func (p *playing) another(ctx context.Context, than *fleet.Node, epoch uint64) error {
+	return until(ctx, func(ctx context.Context) error {
+		for _, n := range p.Nodes {
+			if n == than || !n.Connectors {
+				continue
+			}
+			if said, err := n.ConnectorStatus(ctx); err == nil && said.Role == "active" && said.Holder.Epoch > epoch {
+				return p.heardOf(ctx, time.Time{}, said.Holder.Epoch)
+			}
+		}
+		return errors.New("no other connector host has taken over")
+	})
+}
+
+func cutActive(leads bool, limit time.Duration) func(context.Context, *playing) error {
+	return func(ctx context.Context, p *playing) error {
+		if err := p.place(ctx, leads); err != nil {
+			return err
+		}
+		active, said, err := p.Active(ctx)
+		if err != nil {
+			return err
+		}
+		loads, err := p.outside(ctx, active)
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		if err := p.Partition(ctx, active); err != nil {
+			return err
+		}
+		if err := p.another(ctx, active, said.Holder.Epoch); err != nil {
+			return err
+		}
+		if err := p.silence(began, "until another consumes", limit); err != nil {
+			return err
+		}
+		return p.healed(ctx, began, loads)
+	}
+}
+
+// place moves the connectors to a host that runs Consul's leader, or that does not.
+func (p *playing) place(ctx context.Context, leads bool) error {
+	leader, err := p.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	active, said, err := p.Active(ctx)
+	if err != nil || (active == leader) == leads {
+		return err
+	}
+	to := leader
+	if !leads {
+		to = p.Nodes[(p.number+1)%len(p.Nodes)]
+		if to == leader {
+			to = p.Nodes[(p.number+2)%len(p.Nodes)]
+		}
+	}
+	if err := active.Move(ctx, to); err != nil {
+		return err
+	}
+	return p.another(ctx, active, said.Holder.Epoch)
+}
+
+// silence measures the longest time without a message, of the connector that fared worst.
+func (p *playing) silence(began time.Time, what string, limit time.Duration) error {
+	effects, err := p.effects()
+	if err != nil {
+		return err
+	}
+	var worst time.Duration
+	for _, name := range p.names() {
+		longest, ok := history.Silence(effects, name, began)
+		if !ok {
+			p.fail("no message of %s came after the fault", name)
+		}
+		worst = max(worst, longest)
+	}
+	p.measured(what, worst, limit)
+	return nil
+}
+
+// healed lets the partition last, ends it, and holds what happened since it began against the pass line.
+func (p *playing) healed(ctx context.Context, began time.Time, loads map[string]*load.Running) error {
+	if err := pause.For(ctx, p.options.Partition-time.Since(began)); err != nil {
+		return err
+	}
+	if err := p.Heal(ctx); err != nil {
+		return err
+	}
+	mended := time.Now()
+	if err := p.whole(ctx); err != nil {
+		return fmt.Errorf("after the partition: %w", err)
+	}
+	p.measured("until all is as before", time.Since(mended), 0)
+	if err := pause.For(ctx, 2*time.Second); err != nil { // for what comes late
+		return err
+	}
+	return errors.Join(p.undisturbed(ctx, loads), p.judge(ctx, began, 1))
+}
+
+// judge holds the history against the rules, and looks for the messages that were taken and never came: none by AMQP, and
+// by ZeroMQ at most inHand of each connector, which is what it loses with a process.
+func (p *playing) judge(ctx context.Context, began time.Time, inHand int) (err error) {
+	if p.broker != nil {
+		if p.kept, err = p.allCome(ctx); err != nil {
+			return err
+		}
+	}
+	runs, err := p.runs()
+	if err != nil {
+		return err
+	}
+	effects, err := p.effects()
+	if err != nil {
+		return err
+	}
+	for _, fault := range append(history.Check(runs), history.CheckEffects(effects)...) {
+		p.fail("%s", fault)
+	}
+	came := map[string]bool{}
+	for _, e := range effects {
+		came[e.Message] = true
+	}
+	lost, taken := 0, p.feed.takenSince(began.Add(-settling), time.Now().Add(-time.Second))
+	for _, message := range taken {
+		if !came[message] {
+			lost++
+		}
+	}
+	if lost > inHand*connectors {
+		p.fail("%d of %d messages that a connector had taken were lost, more than it had in hand", lost, len(taken))
+	}
+	p.lost, p.taken = lost, len(taken)
+	return nil
+}
+
+func cutOther(ctx context.Context, p *playing) error {
+	active, said, err := p.Active(ctx)
+	if err != nil {
+		return err
+	}
+	victim := p.Nodes[p.number%len(p.Nodes)]
+	if victim == active {
+		victim = p.Nodes[(p.number+1)%len(p.Nodes)]
+	}
+	loads, err := p.outside(ctx, victim)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := p.Partition(ctx, victim); err != nil {
+		return err
+	}
+	if err := p.healed(ctx, began, loads); err != nil {
+		return err
+	}
+	after, now, err := p.Active(ctx)
+	if err != nil {
+		return err
+	}
+	if victim.ConsulServer {
+		return nil // it may have led, and then the lease is confirmed late
+	}
+	if after != active || now.Holder.Epoch != said.Holder.Epoch {
+		p.fail("the connectors have moved from %s to %s", active.Role.Name, after.Role.Name)
+	}
+	return nil
+}
+
+func leaderDies(ctx context.Context, p *playing) error {
+	leader, err := p.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	loads, err := p.outside(ctx, nil)
+	if err != nil {
+		return err
+	}
+	before, _, err := p.Active(ctx)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	leader.Agent.Kill()
+	if err := until(ctx, func(ctx context.Context) error {
+		now, err := p.Leader(ctx)
+		if err == nil && now == leader {
+			err = errors.New("consul's leader has not been missed")
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	p.measured("until Consul has a leader", time.Since(began), 0)
+	if err := until(ctx, func(ctx context.Context) error { return p.heardOf(ctx, time.Now(), 0) }); err != nil {
+		return err
+	}
+	if err := p.silence(began, "longest time without a message", 0); err != nil {
+		return err
+	}
+	if err := leader.StartAgent(); err != nil {
+		return err
+	}
+	if err := p.whole(ctx); err != nil {
+		return err
+	}
+	after, _, err := p.Active(ctx)
+	if err != nil {
+		return err
+	}
+	if after != before {
+		p.notes = append(p.notes, "the connectors moved")
+	}
+	return errors.Join(p.undisturbed(ctx, loads), p.judge(ctx, began, 1))
+}
+
+func quorumLost(ctx context.Context, p *playing) error {
+	holder, err := p.Holder(ctx)
+	if err != nil {
+		return err
+	}
+	loads, err := p.outside(ctx, nil)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	killed := p.Nodes[:2]
+	for _, n := range killed {
+		n.Agent.Kill()
+	}
+	if err := pause.For(ctx, p.options.Outage); err != nil {
+		return err
+	}
+	if after, err := p.Holder(ctx); err != nil || after != holder {
+		p.fail("the virtual address has moved, %v", err)
+	}
+	back := time.Now()
+	for _, n := range killed {
+		if err := n.StartAgent(); err != nil {
+			return err
+		}
+	}
+	if err := p.whole(ctx); err != nil {
+		return err
+	}
+	if err := until(ctx, func(ctx context.Context) error { return p.heardOf(ctx, back, 0) }); err != nil {
+		return err
+	}
+	p.measured("until all is as before", time.Since(back), 0)
+	return errors.Join(p.undisturbed(ctx, loads), p.judge(ctx, began, 1))
+}

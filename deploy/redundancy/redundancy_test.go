@@ -1,0 +1,106 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"zatoha/bench/faults"
+	"zatoha/bench/history"
+	"zatoha/bench/load"
+)
+
+func TestTheNamesOfScenariosTellThemApart(t *testing.T) {
+	seen := map[string]bool{}
+	brief := 0
+	for _, s := range scenarios(options{Partition: time.Minute, Outage: time.Minute}) {
+		if seen[s.name] || s.name == "" || s.does == "" || s.passLine == "" || s.trials < 1 || s.fault == nil {
+			t.Errorf("%+v", s)
+		}
+		seen[s.name] = true
+		if s.brief {
+			brief++
+		}
+	}
+	if brief == 0 || !matches("dies") || matches("nothing of the kind") {
+		t.Errorf("%d brief scenarios", brief)
+	}
+}
+
+func TestBadFlagsAreRefused(t *testing.T) {
+	good := runCommand{Partition: time.Minute, Outage: time.Minute}
+	if err := good.Validate(); err != nil {
+		t.Error(err)
+	}
+	bad := runCommand{Trials: -1, Only: "nothing of the kind"}
+	err := bad.Validate()
+	for _, want := range []string{"--trials: -1", "--partition: 0s", "--outage: 0s", "--only: \"nothing of the kind\": no scenario has that in its name; there are [\"balancer-host-dies\""} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+}
+
+func TestRunsAreReadFromTheLogOfAHost(t *testing.T) {
+	const log = `{"time":"2026-01-02T03:04:05.000Z","message":"a child has started","connector":"c-1","child":1,"pid":7,"epoch":3}
+not JSON
+{"time":"2026-01-02T03:04:05.100Z","message":"supervising","connector":"c-1","child":1,"action":"go"}
+{"time":"2026-01-02T03:04:05.100Z","message":"a child has started","connector":"c-2","child":1,"pid":8,"epoch":3}
+{"time":"2026-01-02T03:04:06.000Z","message":"a child has ended","connector":"c-1","child":1,"pid":7}
+{"time":"2026-01-02T03:04:07.000Z","message":"a child has started","connector":"c-1","child":1,"pid":7,"epoch":5}
+{"time":"2026-01-02T03:04:07.200Z","message":"supervising","connector":"c-1","child":1,"action":"go"}
+`
+	second := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	want := []history.Run{
+		{Host: "a", Connector: "c-1", Epoch: 3, PID: 7, Start: second.Add(100 * time.Millisecond), Stop: second.Add(time.Second)},
+		{Host: "a", Connector: "c-1", Epoch: 5, PID: 7, Start: second.Add(2200 * time.Millisecond)},
+	}
+	got := readRuns("a", log)
+	if len(got) != len(want) || got[0] != want[0] || got[1] != want[1] {
+		t.Errorf("%v\nwant %v", got, want)
+	}
+}
+
+func TestNotes(t *testing.T) {
+	got, err := readNote("c-1 7 1767351600123456789 c-1-42\n")
+	if want := (history.Effect{Connector: "c-1", Message: "c-1-42", Epoch: 7, At: time.Unix(0, 1767351600123456789)}); err != nil || got != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, line := range []string{"c-1 7 1", "c-1 x 1 m", "c-1 7 x m"} {
+		if got, err := readNote(line); err == nil {
+			t.Errorf("%q is read as %+v", line, got)
+		}
+	}
+}
+
+func TestWhatYieldSays(t *testing.T) {
+	if got, ok := shutFor("the address has gone: open connections ended in 87ms, and for 690ms nobody could begin one\n"); !ok || got != 690*time.Millisecond {
+		t.Errorf("%v, %v", got, ok)
+	}
+	if got, ok := shutFor("this load balancer does not have the address"); ok {
+		t.Error(got)
+	}
+}
+
+func TestTheTable(t *testing.T) {
+	ms := time.Millisecond
+	results := []faults.Result{
+		{Name: "a", PassLine: "≤ 1 s", Trials: []faults.Trial{
+			{Measured: []faults.Measured{{What: "gap", Took: 200 * ms}}, Load: load.Report{Requests: 10, Statuses: map[int]int{200: 9}, Latency: load.Latency{Worst: 30 * ms}}},
+			{Measured: []faults.Measured{{What: "gap", Took: 400 * ms}}, Load: load.Report{Requests: 10, Statuses: map[int]int{200: 10}}},
+		}},
+		{Name: "b", PassLine: "0", Trials: []faults.Trial{{Failures: []string{"it broke"}, Measured: []faults.Measured{{What: "gap", Took: ms}}}}},
+	}
+	got := table(results)
+	for _, want := range []string{
+		"a         gap                               2  200 ms   400 ms   400 ms   ≤ 1 s      PASS", "1 of 20 requests failed; latency", "30.0 ms", "FAIL",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	path, err := page(results, "here").Write(t.TempDir(), "redundancy")
+	if err != nil || !strings.HasSuffix(path, "redundancy.md") {
+		t.Error(path, err)
+	}
+}
