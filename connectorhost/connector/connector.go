@@ -35,7 +35,8 @@ type Message struct {
 	ID     string
 	Stable bool
 
-	// Redelivered says that the message may have been delivered before. It is never false when it was.
+	// Redelivered says that the service may have had the message before: it was delivered before, or this is not the first
+	// attempt. It is never false when it had.
 	Redelivered bool
 
 	// Attempt is 1 for a message that was never delivered before. For others it is one more than the deliveries that the

@@ -59,6 +59,7 @@ func (p *pump) attempts(connection context.Context, d Delivery) (verdict Verdict
 			p.fence(fmt.Errorf("message %s: %w", d.ID, err))
 			return 0, Outcome{}, false
 		}
+		d.Redelivered = true // for the next attempt
 		p.note(d, err, number, s)
 		if s.settle && (s.verdict != GiveBack || !s.counted || closed(p.stopping)) {
 			return s.verdict, Outcome{Reason: reasonOf(err), Attempts: counted(number, s)}, true
