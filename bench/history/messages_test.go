@@ -19,7 +19,8 @@ func TestAMessageThatComesAgainHasToBeMarked(t *testing.T) {
 	effects := []Effect{
 		effect("a", 1, true), effect("a", 2, true), effect("b", 3, false), effect("b", 4, false), effect("c", 5, false),
 		effect("twice", 6, false), effect("twice", 7, false),
-		{Connector: "others", Message: "b", Epoch: 1, At: at(8)}, {Connector: "others", Message: "b", Epoch: 1, At: at(9)},
+		{Connector: "others", Message: "b", Epoch: 1, At: at(8)},
+		{Connector: "others", Message: "b", Epoch: 1, At: at(9)},
 	}
 	slices.Reverse(effects) // in whatever order they are given
 	n, faults := CheckRepeated(effects, "orders", func(message string) bool { return message == "twice" })

@@ -134,8 +134,8 @@ func messageScenarios(rabbitMQ string, messages, few int) []scenario {
 	some := messages / 20 // they come one at a time
 	return []scenario{
 		{
-			name: "connector-poison", trials: few, takes: 25 * time.Second, fault: poison(rabbitMQ, messages/10), stage: quiet,
-			does: fmt.Sprintf("%d messages by AMQP with 1 %% poison, and as many without", messages/10),
+			name: "connector-poison", trials: few, takes: 35 * time.Second, fault: poison(rabbitMQ, messages/10), stage: quiet,
+			does: fmt.Sprintf("%d messages by AMQP with 1 %% poison, and as many without, twice", messages/10),
 			more: "each of the poison is tried three times and parked with the reason; good throughput ≥ 0.9 of that without",
 		},
 		{
