@@ -213,9 +213,19 @@ func TestScenariosAreChosenByName(t *testing.T) {
 			t.Errorf("%s is not short", s.name)
 		}
 	}
-	for _, s := range chosen(Options{}) {
-		if s.gap > 0 && s.trials < 30 {
+	var whole time.Duration
+	for _, s := range chosen(Options{RabbitMQ: "there"}) {
+		if s.gap > 0 && s.takes < 5*time.Second && s.trials < 30 {
 			t.Errorf("%s has %d trials", s.name, s.trials)
+		}
+		whole += time.Duration(s.trials) * s.takes
+	}
+	if whole > 45*time.Minute {
+		t.Errorf("all of it takes %v", whole)
+	}
+	for _, s := range chosen(Options{RabbitMQ: "there", Trials: 7}) {
+		if s.trials != 7 {
+			t.Errorf("%s has %d trials, not 7", s.name, s.trials)
 		}
 	}
 	if _, err := Run(t.Context(), Options{Only: "nothing"}); err == nil || !strings.Contains(err.Error(), "there are connector-kill-host, ") {
