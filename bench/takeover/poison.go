@@ -15,6 +15,7 @@ const (
 	onePoison   = 100 // of so many messages
 	maxAttempts = 3
 	leastGood   = 0.9
+	goodIs      = "good messages, of those without poison"
 )
 
 // poison compares how fast good messages come with one of a hundred poisoned, and without. The poisoned ones have to be
@@ -39,12 +40,9 @@ func poison(rabbitMQ string, messages int) func(context.Context, *play) error {
 				rates[poisoned] += rate / 2
 			}
 		}
-		ratio := rates[1] / rates[0]
+		ratio := rates[1] / rates[0] // the median of all trials is judged: see leastGood
 		p.noted("%d messages by AMQP, 1 %% poison: %.0f good ones a second, and %.0f without poison: %.3f of that", messages, rates[1], rates[0], ratio)
-		p.trial.Measured = append(p.trial.Measured, faults.Measured{What: "good messages, of those without poison", Took: time.Duration(ratio * faults.One), In: faults.Ratio})
-		if ratio < leastGood {
-			p.fail("good throughput is %.3f of that without poison, at least %.2f should be", ratio, leastGood)
-		}
+		p.trial.Measured = append(p.trial.Measured, faults.Measured{What: goodIs, Took: time.Duration(ratio * faults.One), In: faults.Ratio})
 		return nil
 	}
 }

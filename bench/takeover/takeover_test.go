@@ -274,3 +274,25 @@ func TestTheReportTellsTheFiguresAndWhatFellShort(t *testing.T) {
 		t.Error("passed with a fault in the history")
 	}
 }
+
+func TestTheMedianOfARatioIsJudged(t *testing.T) {
+	s := scenario{ratioIs: goodIs, least: leastGood}
+	of := func(ratios ...time.Duration) (r faults.Result) {
+		for _, ratio := range ratios {
+			r.Trials = append(r.Trials, faults.Trial{Measured: []faults.Measured{{What: goodIs, Took: ratio, In: faults.Ratio}}})
+		}
+		return r
+	}
+	if short := s.shortfall(of(700_000, 950_000, 990_000)); short != nil {
+		t.Error(short)
+	}
+	if short := s.shortfall(of(700_000, 890_000, 990_000)); len(short) != 1 || !strings.Contains(short[0], "is 0.890, at least 0.90") {
+		t.Error(short)
+	}
+	if s.shortfall(faults.Result{}) == nil {
+		t.Error("passed without a trial")
+	}
+	if short := (scenario{}).shortfall(of(1)); short != nil {
+		t.Error(short)
+	}
+}
