@@ -373,3 +373,19 @@ func TestAForeignPageCannotMoveTheConnectors(t *testing.T) {
 		}
 	}
 }
+
+func TestAHostWithTheIDOfAnotherIsRefused(t *testing.T) {
+	w := newTrio(t, "--lease-ttl", "500ms", "--lease-beat", "100ms")
+	w.define("orders", "")
+	active, r := w.active(0, 1)
+	second := launch(t, w.agent.Address(), active.id, freeAddress(t), w.args...)
+	select {
+	case <-second.done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it does not end")
+	}
+	if status := second.cmd.ProcessState.ExitCode(); status != 2 || !strings.Contains(second.stderr.String(), fmt.Sprintf("%q is the ID of another connector host, which lives at %s", active.id, active.address)) {
+		t.Errorf("status %d: %s", status, second.stderr)
+	}
+	active.await("it goes on", func(now report) bool { return now.Epoch == r.Epoch && len(now.Hosts) == 3 })
+}

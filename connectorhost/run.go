@@ -69,13 +69,25 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 		TTL: h.LeaseTTL, Beat: h.LeaseBeat, Observe: h.leased,
 		Hold: func(t *consul.Tenure) { h.hold(supervisor, t) }, Beaten: h.beaten,
 	}
+	alone := make(chan struct{}) // closed when it is known that no other host has the ID
 	parts, ctx := errgroup.WithContext(ctx)
 	staying, leave := context.WithCancel(context.WithoutCancel(ctx))
 	parts.Go(func() error {
 		defer leave()
+		if err := h.alone(ctx, agent); err != nil || ctx.Err() != nil {
+			return err
+		}
+		close(alone)
 		return agent.Compete(ctx, lease)
 	})
-	parts.Go(func() error { return member.keep(staying) })
+	parts.Go(func() error {
+		select {
+		case <-alone:
+			return member.keep(staying)
+		case <-staying.Done():
+			return nil
+		}
+	})
 	parts.Go(func() error {
 		program.Attend(ctx, h.log, func(ctx context.Context) error { return h.alive(ctx, listener.Addr()) })
 		return nil
@@ -94,6 +106,11 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 		return nil
 	})
 	err = parts.Wait()
+	select {
+	case <-alone:
+	default:
+		return err // what is registered under the ID is not ours
+	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), deregisterTimeout)
 	defer cancel()
 	if failure := agent.Deregister(ending, h.ID); failure != nil {

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"regexp"
 	"time"
 
@@ -86,19 +85,12 @@ func (s *settings) advertised(listening net.Addr) (netip.AddrPort, string, error
 	return address, net.JoinHostPort(host, fmt.Sprint(address.Port())), nil
 }
 
-var notInID = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
-
-// identify gives the host its ID: the same after a restart, and no other host of the machine has it.
-func (s *settings) identify(port uint16) error {
-	if s.ID != "" {
-		return nil
+// identify gives the host its ID.
+func (s *settings) identify(port uint16) (err error) {
+	if s.ID == "" {
+		s.ID, err = program.InstanceID(s.Service, int(port))
 	}
-	machine, err := os.Hostname()
-	if err != nil {
-		return program.BadConfig("--id", fmt.Sprintf("this machine has no name to make one of: %v", err), "give one")
-	}
-	s.ID = notInID.ReplaceAllString(fmt.Sprintf("%s-%s-%d", s.Service, machine, port), "-")
-	return nil
+	return err
 }
 
 // agent is what a connector host asks of Consul: see the methods of consul.Client.

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"regexp"
 	"strconv"
 
 	"zatoha/consul"
@@ -27,11 +25,10 @@ func (s *settings) registration(listening net.Addr, channels int) (consul.Regist
 	}
 	id := s.ID
 	if id == "" {
-		name, err := os.Hostname()
-		if err != nil {
-			return consul.Registration{}, program.BadConfig("--id", fmt.Sprintf("this machine has no name to make one of: %v", err), "give one")
+		var err error
+		if id, err = program.InstanceID(s.Service, port); err != nil {
+			return consul.Registration{}, err
 		}
-		id = defaultID(s.Service, name, port)
 	}
 	return consul.Registration{
 		ID: id, Name: s.Service, Address: host, Port: port,
@@ -53,13 +50,6 @@ func (s *settings) meta(channels int) map[string]string {
 		"services_hash": s.services.Hash(),
 		"channels":      strconv.Itoa(channels),
 	}
-}
-
-var notInID = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
-
-// defaultID is the same after a restart, and no other server of the machine has it.
-func defaultID(service, hostName string, port int) string {
-	return notInID.ReplaceAllString(fmt.Sprintf("%s-%s-%d", service, hostName, port), "-")
 }
 
 // reachable is where this machine reaches a listener of its own.

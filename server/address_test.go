@@ -64,12 +64,6 @@ func TestRegistration(t *testing.T) {
 	}
 }
 
-func TestDefaultIDHasOnlyWhatAKeyMayHave(t *testing.T) {
-	if got, want := defaultID("zato-server", "büro/pc 1.example", 17010), "zato-server-b-ro-pc-1.example-17010"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
 // What --help says is what the front has.
 func TestDefaultsOfTheLimitsAreTheFronts(t *testing.T) {
 	limits := reflect.ValueOf(front.DefaultLimits())

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -28,8 +28,11 @@ func startBroker(ctx context.Context, binary, dir string) (*broker, error) {
 	if err != nil {
 		return nil, err
 	}
+	if dir, err = os.MkdirTemp(dir, "rabbitmq"); err != nil { // one for each trial
+		return nil, err
+	}
 	b := &broker{config: cluster.RabbitMQ{
-		Binary: binary, Dir: filepath.Join(dir, "rabbitmq"), Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])),
+		Binary: binary, Dir: dir, Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])),
 	}}
 	return b, b.start(ctx)
 }

@@ -15,6 +15,7 @@ const (
 	onePoison   = 100 // of so many messages
 	maxAttempts = 3
 	leastGood   = 0.9
+	goodIs      = "good messages, of those without poison"
 )
 
 // poison compares how fast good messages come with one of a hundred poisoned, and without. The poisoned ones have to be
@@ -28,23 +29,20 @@ func poison(rabbitMQ string, messages int) func(context.Context, *play) error {
 		if err != nil {
 			return err
 		}
-		rates := map[bool]float64{}
-		for turn := range 2 {
-			poisoned := (p.number+turn)%2 == 0
-			name := fmt.Sprintf("clean-%d", p.number)
-			if poisoned {
-				name = fmt.Sprintf("poisoned-%d", p.number)
-			}
-			if rates[poisoned], err = p.goodRate(ctx, b, name, messages, poisoned); err != nil {
+		// The first is not counted: the broker is new, and slow.
+		var rates [2]float64
+		for turn, poisoned := range []int{0, p.number % 2, 1 - p.number%2, 1 - p.number%2, p.number % 2} {
+			rate, err := p.goodRate(ctx, b, fmt.Sprintf("round-%d-%d", p.number, turn), messages, poisoned == 1)
+			if err != nil {
 				return err
 			}
+			if turn > 0 {
+				rates[poisoned] += rate / 2
+			}
 		}
-		ratio := rates[true] / rates[false]
-		p.noted("%d messages by AMQP, 1 %% poison: %.0f good ones a second, and %.0f without poison: %.3f of that", messages, rates[true], rates[false], ratio)
-		p.trial.Measured = append(p.trial.Measured, faults.Measured{What: "good messages, of those without poison", Took: time.Duration(ratio * faults.One), In: faults.Ratio})
-		if ratio < leastGood {
-			p.fail("good throughput is %.3f of that without poison, at least %.2f should be", ratio, leastGood)
-		}
+		ratio := rates[1] / rates[0] // the median of all trials is judged: see leastGood
+		p.noted("%d messages by AMQP, 1 %% poison: %.0f good ones a second, and %.0f without poison: %.3f of that", messages, rates[1], rates[0], ratio)
+		p.trial.Measured = append(p.trial.Measured, faults.Measured{What: goodIs, Took: time.Duration(ratio * faults.One), In: faults.Ratio})
 		return nil
 	}
 }

@@ -34,6 +34,7 @@ func storm(rabbitMQ string, messages int) func(context.Context, *play) error {
 		if err != nil {
 			return err
 		}
+		p.forget(stormy)
 		source := &publisher{broker: b, queue: stormy, messages: messages, resent: map[string]bool{}}
 		publishing, stop := context.WithCancel(ctx)
 		published := make(chan error, 1)

@@ -99,7 +99,17 @@ func (t *theatre) scenario(ctx context.Context, s scenario) (faults.Result, erro
 		fmt.Fprintf(t.options.Progress, "%-24s %d/%d  %s\n", s.name, i+1, s.trials, told(trial))
 		result.Trials, result.Elapsed = append(result.Trials, trial), time.Since(began)
 	}
+	result.Failures = s.shortfall(result)
 	return result, nil
+}
+
+// shortfall says in which respect all trials together fall short.
+func (s scenario) shortfall(result faults.Result) []string {
+	sample, in := sampleOf(result, s.ratioIs)
+	if s.least == 0 || len(sample) > 0 && sample.Quantile(0.5)*float64(time.Millisecond) >= s.least*faults.One {
+		return nil
+	}
+	return []string{fmt.Sprintf("the median of %s is %s, at least %.2f should be", s.ratioIs, text(sample, in, 0.5), s.least)}
 }
 
 // trial plays a scenario once. What goes wrong in it is a failure of the trial, and what keeps it from being played is an

@@ -213,9 +213,19 @@ func TestScenariosAreChosenByName(t *testing.T) {
 			t.Errorf("%s is not short", s.name)
 		}
 	}
-	for _, s := range chosen(Options{}) {
-		if s.gap > 0 && s.trials < 30 {
+	var whole time.Duration
+	for _, s := range chosen(Options{RabbitMQ: "there"}) {
+		if s.gap > 0 && s.takes < 5*time.Second && s.trials < 30 {
 			t.Errorf("%s has %d trials", s.name, s.trials)
+		}
+		whole += time.Duration(s.trials) * s.takes
+	}
+	if whole > 45*time.Minute {
+		t.Errorf("all of it takes %v", whole)
+	}
+	for _, s := range chosen(Options{RabbitMQ: "there", Trials: 7}) {
+		if s.trials != 7 {
+			t.Errorf("%s has %d trials, not 7", s.name, s.trials)
 		}
 	}
 	if _, err := Run(t.Context(), Options{Only: "nothing"}); err == nil || !strings.Contains(err.Error(), "there are connector-kill-host, ") {
@@ -262,5 +272,27 @@ func TestTheReportTellsTheFiguresAndWhatFellShort(t *testing.T) {
 	o.Totals.Faults = []string{"two at once"}
 	if passed, _ := Summary(o); passed {
 		t.Error("passed with a fault in the history")
+	}
+}
+
+func TestTheMedianOfARatioIsJudged(t *testing.T) {
+	s := scenario{ratioIs: goodIs, least: leastGood}
+	of := func(ratios ...time.Duration) (r faults.Result) {
+		for _, ratio := range ratios {
+			r.Trials = append(r.Trials, faults.Trial{Measured: []faults.Measured{{What: goodIs, Took: ratio, In: faults.Ratio}}})
+		}
+		return r
+	}
+	if short := s.shortfall(of(700_000, 950_000, 990_000)); short != nil {
+		t.Error(short)
+	}
+	if short := s.shortfall(of(700_000, 890_000, 990_000)); len(short) != 1 || !strings.Contains(short[0], "is 0.890, at least 0.90") {
+		t.Error(short)
+	}
+	if s.shortfall(faults.Result{}) == nil {
+		t.Error("passed without a trial")
+	}
+	if short := (scenario{}).shortfall(of(1)); short != nil {
+		t.Error(short)
 	}
 }

@@ -35,7 +35,8 @@ type Message struct {
 	ID     string
 	Stable bool
 
-	// Redelivered says that the message may have been delivered before. It is never false when it was.
+	// Redelivered says that the service may have had the message before: it was delivered before, or this is not the first
+	// attempt. It is never false when it had.
 	Redelivered bool
 
 	// Attempt is 1 for a message that was never delivered before. For others it is one more than the deliveries that the
@@ -252,6 +253,7 @@ type Counts struct {
 	Unavailable  int64 `json:"unavailable"`   // attempts that reached no service
 	GivenBack    int64 `json:"given_back"`    // to be delivered again
 	Parked       int64 `json:"parked"`        // put aside for good
+	Dropped      int64 `json:"dropped"`       // that would have been parked, by a kind that has nowhere to put them
 	Unsettled    int64 `json:"unsettled"`     // whose verdict the broker did not take; they come again
 	Sent         int64 `json:"sent"`          // by an outgoing connector, confirmed
 	SendFailures int64 `json:"send_failures"` // by an outgoing connector

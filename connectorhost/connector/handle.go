@@ -59,6 +59,7 @@ func (p *pump) attempts(connection context.Context, d Delivery) (verdict Verdict
 			p.fence(fmt.Errorf("message %s: %w", d.ID, err))
 			return 0, Outcome{}, false
 		}
+		d.Redelivered = true // for the next attempt
 		p.note(d, err, number, s)
 		if s.settle && (s.verdict != GiveBack || !s.counted || closed(p.stopping)) {
 			return s.verdict, Outcome{Reason: reasonOf(err), Attempts: counted(number, s)}, true
@@ -156,6 +157,11 @@ func (p *pump) settle(connection context.Context, d Delivery, verdict Verdict, o
 	case GiveBack:
 		p.status.counts.givenBack.Add(1)
 	case Park:
+		if !p.can.DeadLetter {
+			p.status.counts.dropped.Add(1)
+			p.log.Error("message dropped", "message", d.ID, "attempts", outcome.Attempts, "reason", outcome.Reason)
+			return
+		}
 		p.status.counts.parked.Add(1)
 		p.log.Error("message parked", "message", d.ID, "attempts", outcome.Attempts, "reason", outcome.Reason)
 	}

@@ -4,11 +4,13 @@
 // order.new. [Client.Invoke] posts its body to http://lb:11223/zato/invoke/order.new with
 //
 //	X-Zato-Connector: orders          Content-Type: application/json
-//	X-Zato-Connector-Epoch: 7         Idempotency-Key: 4711
-//	X-Zato-Message-ID: 4711           Authorization: Bearer <the shared token>
+//	X-Zato-Connector-Epoch: 7         Authorization: Bearer <the shared token>
+//	X-Zato-Message-ID: 4711
 //
-// and X-Zato-Redelivered: true if the broker had delivered it before. The Idempotency-Key lets the load balancer repeat
-// the request on another server when one dies under it. The answer is 200, and Invoke returns nil.
+// and X-Zato-Redelivered: true if it may have come before: the broker delivered it again, or this is another attempt. The
+// load balancer goes to another server where one cannot be reached, but there is no Idempotency-Key, which would let it
+// repeat the request when a server dies under it: that one might run the service a second time, unmarked. Here it is the
+// connector that repeats it. The answer is 200, and Invoke returns nil.
 //
 // Any other end chooses what becomes of the message, by the connector's errors:
 //
@@ -56,7 +58,6 @@ const (
 	HeaderEpoch       = "X-Zato-Connector-Epoch"
 	HeaderMessageID   = "X-Zato-Message-ID"
 	HeaderRedelivered = "X-Zato-Redelivered"
-	headerIdempotency = "Idempotency-Key"
 )
 
 // Config says whom a client calls, as whom.
@@ -170,13 +171,11 @@ func (c *Client) request(ctx context.Context, m connector.Message) (*http.Reques
 	if mediaType == "" || !printable(mediaType) {
 		mediaType = c.config.MediaType
 	}
-	id := headerValue(m.ID)
 	h := request.Header
 	h.Set("Content-Type", mediaType)
 	h.Set(HeaderConnector, c.config.Connector)
 	h.Set(HeaderEpoch, strconv.FormatUint(c.config.Epoch(), 10))
-	h.Set(HeaderMessageID, id)
-	h.Set(headerIdempotency, id)
+	h.Set(HeaderMessageID, headerValue(m.ID))
 	if m.Redelivered {
 		h.Set(HeaderRedelivered, "true")
 	}
