@@ -253,7 +253,6 @@ type Counts struct {
 	Unavailable  int64 `json:"unavailable"`   // attempts that reached no service
 	GivenBack    int64 `json:"given_back"`    // to be delivered again
 	Parked       int64 `json:"parked"`        // put aside for good
-	Dropped      int64 `json:"dropped"`       // that would have been parked, by a kind that has nowhere to put them
 	Unsettled    int64 `json:"unsettled"`     // whose verdict the broker did not take; they come again
 	Sent         int64 `json:"sent"`          // by an outgoing connector, confirmed
 	SendFailures int64 `json:"send_failures"` // by an outgoing connector

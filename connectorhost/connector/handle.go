@@ -157,11 +157,6 @@ func (p *pump) settle(connection context.Context, d Delivery, verdict Verdict, o
 	case GiveBack:
 		p.status.counts.givenBack.Add(1)
 	case Park:
-		if !p.can.DeadLetter {
-			p.status.counts.dropped.Add(1)
-			p.log.Error("message dropped", "message", d.ID, "attempts", outcome.Attempts, "reason", outcome.Reason)
-			return
-		}
 		p.status.counts.parked.Add(1)
 		p.log.Error("message parked", "message", d.ID, "attempts", outcome.Attempts, "reason", outcome.Reason)
 	}

@@ -8,7 +8,7 @@
 //
 // The channel connects to the publisher and asks for what begins with EUR; each message becomes a call of tick.new. The
 // publisher restarts: the channel is not connected, says so, and connects again. A message above max_message_bytes costs
-// the publisher its connection before a byte of it is in memory, and is counted as dropped, with the reason. The channel
+// the publisher its connection before a byte of it is in memory, and is counted as parked, with the reason. The channel
 // is stopped: it lets the publisher finish what is on the way, hands over what it has taken, and ends.
 //
 // # What it promises
