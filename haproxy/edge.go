@@ -1,0 +1,155 @@
+package haproxy
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"zatoha/haproxy/edit"
+)
+
+// Names of what an outer load balancer has.
+const (
+	EdgeFrontend = "front_edge"
+	EdgeBackend  = "bck_clusters"
+)
+
+// Edge is an outer load balancer, an HAProxy in front of whole clusters, each with load balancers of its own.
+//
+// One case: the cluster a is gone. Requests on their way to it go on to b, if they may be sent twice, by the rule that
+// holds within a cluster; a does not answer [AliveURI], and is out after two checks. When it answers again, without a
+// break for ReturnAfter, it gets its share again; if b is a standby, it gets all of them, and b finishes what it has.
+type Edge struct {
+	// Options are those of the front, and what a request may take. Of clusters they say what those of a load balancer say of
+	// servers; SlotMaxConn is the limit of each address.
+	Options
+	Clusters []Cluster
+
+	// AdminListen is an address of the runtime API beside StatsSocket, for those on other machines; "" is none. It asks for
+	// no password.
+	AdminListen string
+
+	// Watched says that somebody looks after clusters that hang, and ends the sessions of one that is down, a moment after it
+	// went down. If nobody does, HAProxy does it itself, at the very moment: see [Event] for the difference.
+	Watched bool
+
+	ReturnAfter time.Duration // for which a cluster must answer before it gets requests again
+}
+
+// Cluster is one of those behind an [Edge].
+type Cluster struct {
+	Name      string
+	Addresses []string // of its load balancers: IP address and port
+	Standby   bool     // gets requests only when no other cluster can take any
+}
+
+// DefaultEdge fits clusters that have the defaults of [DefaultOptions], and at most two outer load balancers.
+func DefaultEdge() Edge {
+	e := Edge{Options: DefaultOptions(), ReturnAfter: 2 * time.Second}
+	e.StatsSocket = "/run/haproxy/edge.sock"
+	e.CheckURI = AliveURI
+	e.SlotMaxConn = 4000 // two of us leave each cluster's front some of its 10,000 connections, for checks too
+	e.Retries = 2        // on another cluster; each one tries its own servers before it gives up
+	e.ConnectTimeout = 500 * time.Millisecond
+	e.ServerTimeout = 150 * time.Second
+	return e
+}
+
+// LongestAnswer is how long a load balancer may take for a request: all its tries, each of which may wait for a server,
+// connect, and hear nothing.
+func (o Options) LongestAnswer() time.Duration {
+	return time.Duration(o.Retries+1) * (o.QueueTimeout + o.ConnectTimeout + o.ServerTimeout)
+}
+
+// Sections are our part of the outer haproxy.cfg.
+func (e Edge) Sections() []edit.Section {
+	global := e.global()
+	if e.AdminListen != "" {
+		line := edit.Line{Text: "stats socket ipv4@" + e.AdminListen + " level admin", Note: "no password: for the network of operators alone"}
+		if strings.HasPrefix(e.AdminListen, "[") {
+			line.Text = strings.Replace(line.Text, "ipv4@", "ipv6@", 1)
+		}
+		global.Lines = append([]edit.Line{line}, global.Lines...)
+	}
+	return []edit.Section{global, e.defaults(), e.front(EdgeFrontend, EdgeBackend), e.backend()}
+}
+
+func (e Edge) backend() edit.Section {
+	var s lines
+	s.add("balance roundrobin")
+	// 502 and 503 are the words of a cluster that has nobody left. At 504 it has waited long enough for all.
+	s = append(s, e.repeating("cluster", "502", "503")...)
+	s.add("option httpchk")
+	s.add("http-check send meth GET uri " + e.CheckURI + " ver HTTP/1.1 hdr Host " + EdgeBackend)
+	s.note("http-check expect status 200", "503 says that no server of the cluster can take requests")
+	if e.standby() {
+		s.note("option allbackups", "a standby's load balancers share its requests")
+	}
+	s.note(e.defaultServer(e.rise()), "back after "+duration(e.ReturnAfter)+" of good checks")
+	for _, endpoint := range e.Endpoints() {
+		s.note("server "+endpoint.Server+" "+endpoint.Address+endpoint.backup(), "cluster "+endpoint.Cluster)
+	}
+	return s.section("backend " + EdgeBackend + " from " + Defaults)
+}
+
+// defaultServer is that of the options, but for who ends the sessions of what is down.
+func (e Edge) defaultServer(rise int) string {
+	options := e.Options
+	if e.Watched {
+		options.EventSocket = "the watch's"
+	}
+	return options.defaultServer(rise)
+}
+
+// rise is how many good checks make [Edge.ReturnAfter]. They come at the interval of a server in doubt.
+func (e Edge) rise() int { return max(2, int(e.ReturnAfter/e.fastInterval())) }
+
+func (e Edge) standby() bool {
+	for _, cluster := range e.Clusters {
+		if cluster.Standby {
+			return true
+		}
+	}
+	return false
+}
+
+// Endpoint is one load balancer of a cluster, as a server of [EdgeBackend].
+type Endpoint struct {
+	Server, Cluster, Address string
+	Standby                  bool
+}
+
+func (e Endpoint) backup() string {
+	if e.Standby {
+		return " backup"
+	}
+	return ""
+}
+
+// Endpoints are the servers, by turns one of each cluster, so that the next one is mostly another cluster's. The server of
+// a cluster with one address has the cluster's name, others a number behind it.
+func (e Edge) Endpoints() (all []Endpoint) {
+	for i := 0; ; i++ {
+		found := false
+		for _, cluster := range e.Clusters {
+			if i >= len(cluster.Addresses) {
+				continue
+			}
+			found = true
+			name := cluster.Name
+			if len(cluster.Addresses) > 1 {
+				name = fmt.Sprintf("%s.%d", name, i+1)
+			}
+			all = append(all, Endpoint{Server: name, Cluster: cluster.Name, Address: cluster.Addresses[i], Standby: cluster.Standby})
+		}
+		if !found {
+			return all
+		}
+	}
+}
+
+// ClusterOf is the cluster that a server of [EdgeBackend] belongs to.
+func ClusterOf(server string) string {
+	cluster, _, _ := strings.Cut(server, ".")
+	return cluster
+}
