@@ -38,7 +38,7 @@ run: tools build ## Start a cluster here until Ctrl-C: Consul, the load balancer
 
 .PHONY: build
 build: ## Build the programs into bin/ (RELEASE=v1.2.3 make build).
-	@go build -ldflags '$(if $(RELEASE),-X zatoha/deploy/program.release=$(RELEASE))' -o bin/ ./lb ./server/cmd/server ./connectorhost
+	@go build -ldflags '$(if $(RELEASE),-X zatoha/deploy/program.release=$(RELEASE))' -o bin/ ./lb ./server/cmd/server ./connectorhost ./deploy/edge
 
 .PHONY: tools
 tools: ## Get HAProxy and Consul if they are missing.
