@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"zatoha/bench/broker"
 	"zatoha/bench/faults"
 	"zatoha/bench/history"
 	"zatoha/bench/pause"
@@ -85,7 +86,7 @@ func chosen(o Options) []scenario {
 	}
 	if o.RabbitMQ != "" {
 		all = append(all, scenario{
-			name: "connector-storm", trials: 1, takes: time.Duration(messages)*batchEvery/batch + 20*second, fault: storm(o.RabbitMQ, messages),
+			name: "connector-storm", trials: 1, takes: time.Duration(messages)*broker.BatchEvery/batch + 20*second, fault: storm(o.RabbitMQ, messages),
 			does: fmt.Sprintf("%d messages by AMQP, while hosts, the connector's process and servers are killed and RabbitMQ is restarted by turns", messages),
 			more: "0 lost; no more run twice than were in flight at the faults",
 		})

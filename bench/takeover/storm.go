@@ -9,12 +9,14 @@ import (
 	"syscall"
 	"time"
 
+	"zatoha/bench/broker"
 	"zatoha/bench/pause"
 )
 
 const (
 	stormy        = "storm" // the connector, and its queue
 	prefetch      = 20
+	batch         = 50 // messages at once
 	betweenFaults = 2 * time.Second
 	stalled       = 30 * time.Second // without a new message, after which what is missing is lost
 )
@@ -23,17 +25,17 @@ const (
 // connector's process, servers, and the broker. None may be lost.
 func storm(rabbitMQ string, messages int) func(context.Context, *play) error {
 	return func(ctx context.Context, p *play) (err error) {
-		b, err := startBroker(ctx, rabbitMQ, p.dir)
+		b, err := broker.Start(ctx, rabbitMQ, p.dir)
 		if b != nil {
-			defer func() { err = errors.Join(err, b.stop(ctx)) }()
+			defer func() { err = errors.Join(err, b.Stop(ctx)) }()
 		}
 		if err != nil {
 			return err
 		}
-		source := &publisher{broker: b, queue: stormy, messages: messages, resent: map[string]bool{}}
+		source := &broker.Publisher{Broker: b, Queue: stormy, Messages: messages, Batch: batch, Resent: map[string]bool{}}
 		publishing, stop := context.WithCancel(ctx)
 		published := make(chan error, 1)
-		go func() { published <- source.run(publishing) }()
+		go func() { published <- source.Run(publishing) }()
 		ended := false
 		defer func() {
 			stop()
@@ -70,9 +72,9 @@ func storm(rabbitMQ string, messages int) func(context.Context, *play) error {
 	}
 }
 
-func (p *play) defineStorm(ctx context.Context, b *broker) error {
+func (p *play) defineStorm(ctx context.Context, b *broker.Broker) error {
 	text, err := json.Marshal(map[string]any{
-		"name": stormy, "kind": "amqp", "role": "channel", "service": "record.slowly", "url": b.url(), "queue": stormy, "prefetch_count": prefetch,
+		"name": stormy, "kind": "amqp", "role": "channel", "service": "record.slowly", "url": b.URL(), "queue": stormy, "prefetch_count": prefetch,
 	})
 	if err != nil {
 		return err
@@ -81,7 +83,7 @@ func (p *play) defineStorm(ctx context.Context, b *broker) error {
 }
 
 // strike does the next thing that can happen.
-func (p *play) strike(ctx context.Context, n int, b *broker) (err error) {
+func (p *play) strike(ctx context.Context, n int, b *broker.Broker) (err error) {
 	if err := p.until(ctx, func(ctx context.Context) (err error) {
 		p.holder, p.before, err = p.active(ctx)
 		return err
@@ -105,19 +107,19 @@ func (p *play) strike(ctx context.Context, n int, b *broker) (err error) {
 		}
 		return p.launchServer(i)
 	default:
-		if err := b.stop(ctx); err != nil {
+		if err := b.Stop(ctx); err != nil {
 			return err
 		}
-		return b.start(ctx)
+		return b.Start(ctx)
 	}
 }
 
 // calm waits until all messages have come, or no more do. It counts those that came, and how often one came again that the
 // broker had once.
-func (p *play) calm(ctx context.Context, source *publisher) (arrived, repeated int, err error) {
+func (p *play) calm(ctx context.Context, source *broker.Publisher) (arrived, repeated int, err error) {
 	seen := map[string]bool{}
 	looked, last := 0, time.Now()
-	for arrived < source.messages && time.Since(last) < stalled {
+	for arrived < source.Messages && time.Since(last) < stalled {
 		if err := pause.For(ctx, 20*pollInterval); err != nil {
 			return arrived, repeated, err
 		}
@@ -130,7 +132,7 @@ func (p *play) calm(ctx context.Context, source *publisher) (arrived, repeated i
 			case !seen[e.Message]:
 				seen[e.Message], last = true, time.Now()
 				arrived++
-			case !source.resent[e.Message]:
+			case !source.Resent[e.Message]:
 				repeated++
 			}
 		}
@@ -140,11 +142,11 @@ func (p *play) calm(ctx context.Context, source *publisher) (arrived, repeated i
 }
 
 // weigh holds the storm against its pass line.
-func (p *play) weigh(source *publisher, faults, arrived, repeated int) {
+func (p *play) weigh(source *broker.Publisher, faults, arrived, repeated int) {
 	p.storms = append(p.storms, fmt.Sprintf("%d messages by AMQP through %d faults: %d lost, %d ran twice, of at most %d in flight at the faults; "+
-		"%d may have been published twice, and are not counted", source.messages, faults, source.messages-arrived, repeated, faults*prefetch, len(source.resent)))
-	if arrived < source.messages {
-		p.fail("%d of %d messages are lost", source.messages-arrived, source.messages)
+		"%d may have been published twice, and are not counted", source.Messages, faults, source.Messages-arrived, repeated, faults*prefetch, len(source.Resent)))
+	if arrived < source.Messages {
+		p.fail("%d of %d messages are lost", source.Messages-arrived, source.Messages)
 	}
 	if repeated > faults*prefetch {
 		p.fail("%d messages ran twice, with %d in flight at the faults", repeated, faults*prefetch)

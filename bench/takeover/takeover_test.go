@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"zatoha/bench/broker"
 	"zatoha/bench/faults"
 	"zatoha/bench/history"
 )
@@ -142,7 +143,7 @@ func TestAStormThatLosesOrRepeatsMessagesFallsShort(t *testing.T) {
 		{1000, 41, "41 messages ran twice, with 40 in flight at the faults"},
 	} {
 		p := &play{scene: &scene{}}
-		p.weigh(&publisher{messages: 1000}, 2, c.arrived, c.repeated)
+		p.weigh(&broker.Publisher{Messages: 1000}, 2, c.arrived, c.repeated)
 		if got := strings.Join(p.trial.Failures, "; "); got != c.want || len(p.storms) != 1 {
 			t.Errorf("%d arrived, %d repeated: %q, %q", c.arrived, c.repeated, got, p.storms)
 		}
@@ -157,7 +158,7 @@ func TestAStormIsCountedByItsMessages(t *testing.T) {
 		{Connector: stormy, Message: "storm-1"},
 		{Connector: stormy, Message: "storm-1"},
 	}}}
-	arrived, repeated, err := p.calm(t.Context(), &publisher{messages: 2, resent: map[string]bool{"storm-1": true}})
+	arrived, repeated, err := p.calm(t.Context(), &broker.Publisher{Messages: 2, Resent: map[string]bool{"storm-1": true}})
 	if err != nil || arrived != 2 || repeated != 1 {
 		t.Errorf("%d arrived, %d repeated, %v", arrived, repeated, err)
 	}
