@@ -50,7 +50,8 @@ func DefaultEdge() Edge {
 	e.CheckURI = AliveURI
 	e.SlotMaxConn = 4000 // two of us leave each cluster's front some of its 10,000 connections, for checks too
 	e.Retries = 2        // on another cluster; each one tries its own servers before it gives up
-	e.ConnectTimeout = 500 * time.Millisecond
+	// ConnectTimeout stays short: with but one active cluster left, HAProxy waits as long before it goes on from a connection
+	// that was refused.
 	e.ServerTimeout = 150 * time.Second
 	return e
 }

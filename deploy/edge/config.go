@@ -55,7 +55,7 @@ type configTimes struct {
 	ClientTimeout    time.Duration `default:"30s" help:"Longest silence of a client in the middle of a request or a response."`
 	KeepAliveTimeout time.Duration `default:"1m" help:"Longest time that a client's connection stays open without a request."`
 	QueueTimeout     time.Duration `default:"5s" help:"Longest time that a request waits for a cluster."`
-	ConnectTimeout   time.Duration `default:"500ms" help:"Longest time that connecting to a cluster may take."`
+	ConnectTimeout   time.Duration `default:"250ms" help:"Longest time that connecting to a cluster may take. A connection that the last active cluster refuses is tried elsewhere after as long."`
 	ServerTimeout    time.Duration `default:"150s" help:"Longest time that a cluster may take: longer than all tries of its load balancer, (retries + 1) × (queue + connect + server time-out)."`
 	TunnelTimeout    time.Duration `default:"1h" help:"Longest silence of a WebSocket."`
 	CheckInterval    time.Duration `default:"250ms" help:"Time between two checks of a cluster; less while it is in doubt, more while it is down."`
