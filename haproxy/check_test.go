@@ -82,6 +82,12 @@ func TestHAProxyTakesTheOuterFile(t *testing.T) {
 			edge.TLS.Certificate = certificate
 		}
 		edge.TrustedProxies = allOptions().TrustedProxies
+		if edge.StateFile != "" {
+			edge.StateFile = filepath.Join(dir, "edge.state")
+			if err := os.WriteFile(edge.StateFile, []byte("1\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 		text, err := edit.Apply("", edge.Sections())
 		if err != nil {
 			t.Fatal(err)

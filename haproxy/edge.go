@@ -29,9 +29,10 @@ type Edge struct {
 	// no password.
 	AdminListen string
 
-	// Watched says that somebody looks after clusters that hang, and ends the sessions of one that is down, a moment after it
-	// went down. If nobody does, HAProxy does it itself, at the very moment: see [Event] for the difference.
-	Watched bool
+	// StateFile is where somebody who watches this HAProxy writes which clusters are drained, and down, so that it still knows
+	// after a reload or a restart. The watch also ends the sessions of a cluster that is down, a moment after it went down. If
+	// nobody does, for "", HAProxy does it itself, at the very moment: see [Event] for the difference.
+	StateFile string
 
 	ReturnAfter time.Duration // for which a cluster must answer before it gets requests again
 }
@@ -72,6 +73,9 @@ func (e Edge) Sections() []edit.Section {
 		}
 		global.Lines = append([]edit.Line{line}, global.Lines...)
 	}
+	if e.StateFile != "" {
+		global.Lines = append(global.Lines, edit.Line{Text: "server-state-file " + quote(e.StateFile), Note: "who is drained, written by edge watch"})
+	}
 	return []edit.Section{global, e.defaults(), e.front(EdgeFrontend, EdgeBackend), e.backend()}
 }
 
@@ -86,6 +90,9 @@ func (e Edge) backend() edit.Section {
 	if e.standby() {
 		s.note("option allbackups", "a standby's load balancers share its requests")
 	}
+	if e.StateFile != "" {
+		s.add("load-server-state-from-file global")
+	}
 	s.note(e.defaultServer(e.rise()), "back after "+duration(e.ReturnAfter)+" of good checks")
 	for _, endpoint := range e.Endpoints() {
 		s.note("server "+endpoint.Server+" "+endpoint.Address+endpoint.backup(), "cluster "+endpoint.Cluster)
@@ -96,7 +103,7 @@ func (e Edge) backend() edit.Section {
 // defaultServer is that of the options, but for who ends the sessions of what is down.
 func (e Edge) defaultServer(rise int) string {
 	options := e.Options
-	if e.Watched {
+	if e.StateFile != "" {
 		options.EventSocket = "the watch's"
 	}
 	return options.defaultServer(rise)

@@ -21,7 +21,7 @@ func edges() map[string]Edge {
 	active.Clusters = someClusters
 	standby.Clusters = []Cluster{someClusters[0], {Name: "b", Addresses: []string{"[fd00::1]:11223"}, Standby: true}}
 	standby.TLS = TLS{Bind: "0.0.0.0:443", Certificate: "/etc/zatoha/front.pem", RedirectPort: 443}
-	standby.AdminListen, standby.Watched = "10.0.9.1:9999", true
+	standby.AdminListen, standby.StateFile = "10.0.9.1:9999", "/var/lib/haproxy/edge.state"
 	return map[string]Edge{"testdata/edge-active.cfg": active, "testdata/edge-standby.cfg": standby}
 }
 

@@ -57,12 +57,12 @@ func StartEdge(ctx context.Context, config EdgeConfig) (_ *Edge, err error) {
 }
 
 func (e *Edge) configArgs() []string {
-	return slices.Concat([]string{"config", "--listen", e.Front, "--socket", e.Socket(), "--watched", "--write", e.file()}, e.Args)
+	return slices.Concat([]string{"config", "--listen", e.Front, "--socket", e.Socket(), "--state-file", e.stateFile(), "--write", e.file()}, e.Args)
 }
 
 // StartWatch starts the watch.
 func (e *Edge) StartWatch() (err error) {
-	e.Watch, err = startProcess("edge-watch", e.log("watch"), os.Environ(), e.program(), "watch", "--sockets", e.Socket())
+	e.Watch, err = startProcess("edge-watch", e.log("watch"), os.Environ(), e.program(), "watch", "--sockets", e.Socket(), "--state-file", e.stateFile())
 	return err
 }
 
@@ -80,6 +80,7 @@ func (e *Edge) Run(ctx context.Context, args ...string) (said string, err error)
 // Socket is the path of HAProxy's runtime socket.
 func (e *Edge) Socket() string { return filepath.Join(e.Dir, "edge.sock") }
 
+func (e *Edge) stateFile() string      { return filepath.Join(e.Dir, "edge.state") }
 func (e *Edge) program() string        { return filepath.Join(e.Bin, "edge") }
 func (e *Edge) file() string           { return filepath.Join(e.Dir, "haproxy.cfg") }
 func (e *Edge) log(name string) string { return filepath.Join(e.Dir, name+".log") }

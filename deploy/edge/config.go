@@ -30,7 +30,7 @@ type configCommand struct {
 
 	Socket      string           `default:"/run/haproxy/edge.sock" help:"Path of HAProxy's runtime socket."`
 	AdminListen program.HostPort `placeholder:"ADDRESS" help:"Address of the runtime API for an edge on another machine. It asks for no password: a network of operators alone, never 0.0.0.0."`
-	Watched     bool             `help:"Edge watch runs beside this HAProxy and ends the sessions of clusters that are down. Without it HAProxy does that itself, which may close a connection in ten thousand."`
+	StateFile   string           `placeholder:"PATH" help:"Edge watch runs beside this HAProxy, with the same --state-file: it ends the sessions of clusters that are down, and keeps there what is drained, over a reload and a restart; mostly /var/lib/haproxy/edge.state. Without it HAProxy ends them itself, which may close a connection in ten thousand, and forgets."`
 
 	TrustedProxies []haproxy.Network `placeholder:"ADDRESS" help:"Addresses of proxies before this one that are believed about the client."`
 	RateLimit      haproxy.RateLimit `default:"off" placeholder:"N/PERIOD" help:"Requests that one client address (of IPv6, one /64) may send in a period, like 100/10s."`
@@ -97,6 +97,7 @@ func (c *configCommand) Validate() error {
 	refuse(c.TLSListen == "" && c.HSTS != 0, "--hsts: needs --tls-listen")
 	refuse(c.HSTS < 0 || c.HSTS%time.Second != 0, "--hsts: %v: must be whole seconds", c.HSTS)
 	refuse(!filepath.IsAbs(c.Socket), "--socket: %q: must be an absolute path", c.Socket)
+	refuse(c.StateFile != "" && !filepath.IsAbs(c.StateFile), "--state-file: %q: must be an absolute path", c.StateFile)
 	admin, adminErr := netip.ParseAddr(c.AdminListen.Host())
 	refuse(c.AdminListen != "" && (adminErr != nil || admin.IsUnspecified()), "--admin-listen: %s: must be an IP address of this machine in a network of operators alone", c.AdminListen)
 	for _, path := range c.HidePaths {
@@ -181,7 +182,7 @@ func (t configTimes) Validate() error {
 func (c *configCommand) edge() haproxy.Edge {
 	e := haproxy.DefaultEdge()
 	e.Clusters = c.clusters
-	e.Bind, e.StatsSocket, e.AdminListen, e.Watched = string(c.Listen), c.Socket, string(c.AdminListen), c.Watched
+	e.Bind, e.StatsSocket, e.AdminListen, e.StateFile = string(c.Listen), c.Socket, string(c.AdminListen), c.StateFile
 	e.TLS = haproxy.TLS{Bind: string(c.TLSListen), Certificate: c.TLSCert, RedirectPort: c.HTTPSRedirect, HSTS: c.HSTS}
 	e.TrustedProxies, e.RateLimit, e.AccessLog, e.HidePaths = c.TrustedProxies, c.RateLimit, c.AccessLog, c.HidePaths
 	l, t := c.Limits, c.Times
@@ -206,6 +207,9 @@ func (c *configCommand) Run(context.Context) error {
 		_, err = fmt.Print(text)
 		return err
 	}
+	if err := c.begin(); err != nil {
+		return program.BadConfig("--state-file", err.Error(), "")
+	}
 	next := c.Write + ".next"
 	if err := os.WriteFile(next, []byte(text), 0o640); err != nil {
 		return program.BadConfig("--write", err.Error(), "")
@@ -215,4 +219,23 @@ func (c *configCommand) Run(context.Context) error {
 	}
 	fmt.Printf("%s is written; check it by haproxy -c -f %s, and reload HAProxy\n", c.Write, c.Write)
 	return nil
+}
+
+// noState is a state file that says nothing; without any, HAProxy warns.
+const noState = "1\n"
+
+// begin creates the state file, unless it is there.
+func (c *configCommand) begin() error {
+	if c.StateFile == "" {
+		return nil
+	}
+	file, err := os.OpenFile(c.StateFile, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(noState)
+	return errors.Join(err, file.Close())
 }

@@ -54,7 +54,7 @@ func TestBadFlagsAreRefusedByName(t *testing.T) {
 	for _, args := range []string{
 		"--clusters=a", "--clusters=a=b", "--clusters=a=10.0.0.1", "--clusters=a=10.0.0.1:0", "--clusters=a=0.0.0.0:1", "--clusters=a.b=10.0.0.1:1",
 		"--clusters=a=10.0.0.1:1,b=10.0.0.1:1", "--clusters=", "--standby=c", "--standby=a", "--tls-listen=:443", "--https-redirect=443", "--hsts=1h",
-		"--socket=edge.sock", "--admin-listen=0.0.0.0:1", "--admin-listen=lb:1", "--hide-paths=x", "--trusted-proxies=x", "--rate-limit=x",
+		"--socket=edge.sock", "--state-file=x", "--admin-listen=0.0.0.0:1", "--admin-listen=lb:1", "--hide-paths=x", "--trusted-proxies=x", "--rate-limit=x",
 		"--cluster-maxconn=0", "--retries=11", "--buffer-size=1", "--server-timeout=0s", "--return-after=-1s", "--check-interval=1ms",
 	} {
 		words := strings.Fields(args)
@@ -76,12 +76,13 @@ func TestBadFlagsAreRefusedByName(t *testing.T) {
 
 func TestTheFileKeepsWhatIsNotOurs(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "haproxy.cfg")
+	state := filepath.Join(t.TempDir(), "edge.state")
 	const theirs = "global\n    maxconn 500\n"
 	if err := os.WriteFile(file, []byte(theirs), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		flags, err := config(t, "--clusters=a=10.0.1.1:11223", "--write", file)
+		flags, err := config(t, "--clusters=a=10.0.1.1:11223", "--state-file", state, "--write", file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,6 +93,9 @@ func TestTheFileKeepsWhatIsNotOurs(t *testing.T) {
 	text, err := os.ReadFile(file)
 	if err != nil || !strings.HasPrefix(string(text), theirs) || strings.Count(string(text), "server a 10.0.1.1:11223") != 1 {
 		t.Errorf("%v\n%s", err, text)
+	}
+	if is, err := os.ReadFile(state); err != nil || string(is) != noState {
+		t.Errorf("the state file: %q, %v", is, err)
 	}
 	flags, err := config(t, "--clusters=a=10.0.1.1:11223", "--write", filepath.Join(file, "x"))
 	if err == nil {
@@ -104,8 +108,8 @@ func TestTheFileKeepsWhatIsNotOurs(t *testing.T) {
 
 // shipped are the files beside this one, and the command lines that make them.
 var shipped = map[string][]string{
-	"active-active.cfg":  {"--clusters=a=10.0.1.1:11223,a=10.0.1.2:11223,b=10.0.2.1:11223,b=10.0.2.2:11223", "--watched"},
-	"active-standby.cfg": {"--clusters=a=10.0.1.1:11223,a=10.0.1.2:11223,b=10.0.2.1:11223,b=10.0.2.2:11223", "--standby=b", "--watched"},
+	"active-active.cfg":  {"--clusters=a=10.0.1.1:11223,a=10.0.1.2:11223,b=10.0.2.1:11223,b=10.0.2.2:11223", "--state-file=/var/lib/haproxy/edge.state"},
+	"active-standby.cfg": {"--clusters=a=10.0.1.1:11223,a=10.0.1.2:11223,b=10.0.2.1:11223,b=10.0.2.2:11223", "--standby=b", "--state-file=/var/lib/haproxy/edge.state"},
 }
 
 func TestTheShippedFilesAreWhatTheFlagsMake(t *testing.T) {
@@ -132,8 +136,21 @@ func TestTheShippedFilesAreWhatTheFlagsMake(t *testing.T) {
 
 func TestHAProxyTakesTheShippedFiles(t *testing.T) {
 	binary := findHAProxy(t)
+	dir := t.TempDir()
+	state, file := filepath.Join(dir, "edge.state"), filepath.Join(dir, "haproxy.cfg")
+	if err := os.WriteFile(state, []byte(noState), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name := range shipped {
-		output, err := exec.CommandContext(t.Context(), binary, "-c", "-f", name).CombinedOutput()
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = []byte(strings.ReplaceAll(string(text), "/var/lib/haproxy/edge.state", state))
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		output, err := exec.CommandContext(t.Context(), binary, "-c", "-f", file).CombinedOutput()
 		if err != nil || strings.Contains(string(output), "[WARNING]") {
 			t.Errorf("%s: %v: %s", name, err, output)
 		}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -67,6 +68,8 @@ func newMadeUp(t *testing.T, name string) *madeUp {
 // outer is a running outer load balancer before the made-up clusters a and b.
 type outer struct {
 	socket, front string
+	state         string // path of the file
+	master        int    // pid of HAProxy
 	a, b          *madeUp
 }
 
@@ -78,9 +81,9 @@ func startOuter(t *testing.T, change func(*haproxy.Edge)) outer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	o := outer{socket: filepath.Join(dir, "edge.sock"), front: freeAddress(t), a: newMadeUp(t, "a"), b: newMadeUp(t, "b")}
+	o := outer{socket: filepath.Join(dir, "edge.sock"), state: filepath.Join(dir, "edge.state"), front: freeAddress(t), a: newMadeUp(t, "a"), b: newMadeUp(t, "b")}
 	e := haproxy.DefaultEdge()
-	e.Bind, e.StatsSocket, e.ReturnAfter, e.Watched = o.front, o.socket, 200*time.Millisecond, true
+	e.Bind, e.StatsSocket, e.ReturnAfter, e.StateFile = o.front, o.socket, 200*time.Millisecond, o.state
 	e.Clusters = []haproxy.Cluster{
 		{Name: "a", Addresses: []string{o.a.Listener.Addr().String()}},
 		{Name: "b", Addresses: []string{o.b.Listener.Addr().String()}},
@@ -96,7 +99,7 @@ func startOuter(t *testing.T, change func(*haproxy.Edge)) outer {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	process := exec.Command(binary, "-db", "-f", file)
+	process := exec.Command(binary, "-W", "-f", file)
 	if err := process.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -104,6 +107,7 @@ func startOuter(t *testing.T, change func(*haproxy.Edge)) outer {
 		_ = process.Process.Kill()
 		_ = process.Wait()
 	})
+	o.master = process.Process.Pid
 	eventually(t, func() error {
 		endpoints, err := balancer{o.socket}.look(t.Context())
 		if err == nil && len(endpoints) != 2 {
@@ -320,16 +324,60 @@ func TestAStandbyGetsNothingUntilItIsNeeded(t *testing.T) {
 	all("a")
 }
 
+// watch watches until ctx ends.
+func (o outer) watch(ctx context.Context, said io.Writer) (ended <-chan struct{}) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w := watch{balancer: balancer{o.socket}, stateFile: o.state, log: zerolog.New(said)}
+		w.run(ctx)
+	}()
+	return done
+}
+
+func TestADrainOutlivesAReload(t *testing.T) {
+	o := startOuter(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	watched := o.watch(ctx, io.Discard)
+	defer func() { cancel(); <-watched }()
+	d := drainCommand{Cluster: "b", Timeout: bound}
+	if err := d.drain(t.Context(), io.Discard, []string{o.socket}); err != nil {
+		t.Fatal(err)
+	}
+	worker := func() string {
+		info, err := balancer{o.socket}.ask(t.Context(), "show info")
+		if err != nil {
+			return ""
+		}
+		_, after, _ := strings.Cut(info, "\nPid: ")
+		pid, _, _ := strings.Cut(after, "\n")
+		return pid
+	}
+	before := worker()
+	if err := syscall.Kill(o.master, syscall.SIGUSR2); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		if now := worker(); now == "" || now == before {
+			return errors.New("it was not reloaded")
+		}
+		return nil
+	})
+	if views := must(lookAt(t.Context(), []string{o.socket})); !views[0].of("b")[0].draining || views[0].of("a")[0].draining {
+		t.Errorf("after the reload: %+v", views)
+	}
+	r := readyCommand{Cluster: "b", Timeout: bound}
+	if err := r.ready(t.Context(), io.Discard, []string{o.socket}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheWatchEndsWhatHangsInAClusterThatIsDown(t *testing.T) {
 	o := startOuter(t, nil)
 	codes := o.waiting(t, 2)
 	ctx, cancel := context.WithCancel(t.Context())
-	watched := make(chan struct{})
 	var said bytes.Buffer
-	go func() {
-		defer close(watched)
-		watch(ctx, zerolog.New(&said), balancer{o.socket})
-	}()
+	watched := o.watch(ctx, &said)
 	close(o.a.free)
 	o.b.ill.Store(true) // and what hangs there is tried at a
 	for range 2 {

@@ -3,55 +3,100 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/sync/errgroup"
 
+	"zatoha/deploy/program"
 	"zatoha/haproxy"
 )
 
-type watchCommand struct{}
-
-// Run watches all outer load balancers that are named, mostly the one of this machine, until ctx ends.
-func (watchCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) error {
-	watches, ctx := errgroup.WithContext(ctx)
-	for _, socket := range g.Sockets {
-		watches.Go(func() error {
-			watch(ctx, log.With().Str("haproxy", socket).Logger(), balancer{socket})
-			return nil
-		})
-	}
-	return watches.Wait()
+type watchCommand struct {
+	StateFile string `required:"" placeholder:"PATH" help:"The --state-file that HAProxy's configuration was made with."`
 }
 
-// watch ends the sessions of what is down at two looks in a row: whatever was connecting to it has been refused by then,
-// and is being tried elsewhere, so that only what hangs is left.
-func watch(ctx context.Context, log zerolog.Logger, b balancer) {
+// Run watches the outer load balancer of this machine until ctx ends.
+func (w *watchCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) error {
+	if len(g.Sockets) != 1 {
+		return program.BadConfig("--sockets", "a watch is for one outer load balancer", "name its own socket, and run one watch on each machine")
+	}
+	if folder, err := os.Stat(filepath.Dir(w.StateFile)); err != nil || !folder.IsDir() {
+		return program.BadConfig("--state-file", filepath.Dir(w.StateFile)+" is no folder", "create it, or name a file in one that is there")
+	}
+	one := watch{balancer: balancer{g.Sockets[0]}, stateFile: w.StateFile, log: log}
+	one.run(ctx)
+	return nil
+}
+
+// watch looks after one HAProxy.
+type watch struct {
+	balancer
+	stateFile string
+	log       zerolog.Logger
+
+	down  map[string]bool // servers that were down at the last look
+	kept  string          // what the state file says that matters
+	quiet bool            // HAProxy did not answer at the last look
+}
+
+// run ends the sessions of what is down at two looks in a row: whatever was connecting to it has been refused by then, and
+// is being tried elsewhere, so that only what hangs is left. It keeps the state file up to date.
+func (w *watch) run(ctx context.Context) {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
-	down := map[string]bool{}
-	answered := true
-	for {
-		endpoints, err := b.look(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if (err == nil) != answered {
-			answered = err == nil
-			log.Warn().Err(err).Bool("answers", answered).Msg("haproxy's runtime socket")
-		}
-		if err == nil {
-			if err := cut(context.WithoutCancel(ctx), log, b, lost(endpoints, down)); err != nil { // to its end
-				log.Error().Err(err).Msg("ending the sessions of a cluster that is down")
-			}
-		}
+	w.down = map[string]bool{}
+	for ctx.Err() == nil {
+		w.look(context.WithoutCancel(ctx)) // to its end, which is near
 		select {
 		case <-ctx.Done():
-			return
 		case <-tick.C:
 		}
 	}
+}
+
+func (w *watch) look(ctx context.Context) {
+	answer, err := w.ask(ctx, lookCommands)
+	var endpoints []endpoint
+	if err == nil {
+		endpoints, err = parse(answer)
+	}
+	if quiet := err != nil; quiet != w.quiet {
+		w.quiet = quiet
+		w.log.Warn().Err(err).Str("haproxy", w.socket).Bool("answers", !quiet).Msg("haproxy's runtime socket")
+	}
+	if err != nil {
+		return
+	}
+	if err := w.keep(answer, endpoints); err != nil {
+		w.log.Error().Err(err).Msg("a reload would forget what is drained")
+	}
+	if err := w.cut(ctx, lost(endpoints, w.down)); err != nil {
+		w.log.Error().Err(err).Msg("ending the sessions of a cluster that is down")
+	}
+}
+
+// keep writes HAProxy's own account of its servers, if anything in it has changed that matters.
+func (w *watch) keep(answer string, endpoints []endpoint) error {
+	var matters strings.Builder
+	for _, e := range endpoints {
+		fmt.Fprintln(&matters, e.server, e.draining, e.maintained, e.well())
+	}
+	if matters.String() == w.kept {
+		return nil
+	}
+	states, _, _ := strings.Cut(answer, "# pxname,")
+	next := w.stateFile + ".next"
+	if err := os.WriteFile(next, []byte(strings.TrimSpace(states)+"\n"), 0o644); err != nil {
+		return err
+	}
+	if err := os.Rename(next, w.stateFile); err != nil {
+		return err
+	}
+	w.kept = matters.String()
+	return nil
 }
 
 // lost are the endpoints that were down before, still are, and have sessions. It notes those that are down now.
@@ -66,12 +111,12 @@ func lost(endpoints []endpoint, down map[string]bool) (all []endpoint) {
 	return all
 }
 
-func cut(ctx context.Context, log zerolog.Logger, b balancer, endpoints []endpoint) error {
+func (w *watch) cut(ctx context.Context, endpoints []endpoint) error {
 	for _, e := range endpoints {
-		if err := b.tell(ctx, fmt.Sprintf("shutdown sessions server %s/%s", haproxy.EdgeBackend, e.server)); err != nil {
+		if err := w.tell(ctx, fmt.Sprintf("shutdown sessions server %s/%s", haproxy.EdgeBackend, e.server)); err != nil {
 			return err
 		}
-		log.Warn().Str("cluster", e.cluster).Str("server", e.server).Int("sessions", e.sessions).Str("check", e.check).
+		w.log.Warn().Str("cluster", e.cluster).Str("server", e.server).Int("sessions", e.sessions).Str("check", e.check).
 			Msg("the cluster is down: its sessions are ended, to be tried elsewhere")
 	}
 	return nil
