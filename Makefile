@@ -123,7 +123,7 @@ bench: tools build ## Measure propagation, throughput, latency, scale and takeov
 	@failed=0; for figures in propagation throughput latency scale takeover; do bin/bench $$figures || failed=1; done; exit $$failed
 
 .PHONY: edge
-edge: tools build ## Break, drain and upgrade whole clusters behind outer load balancers (SHORT=1 for two minutes, ONLY=drain for some).
+edge: tools build ## Break, drain and upgrade whole clusters behind outer load balancers (SHORT=1 for one minute, ONLY=drain for some).
 	@bin/tools rabbitmq-server || echo "== edge: WITHOUT MESSAGES, for want of rabbitmq-server"
 	@go build -o bin/ ./bench ./bench/takeover/recorder
 	@$(MAKE) --no-print-directory build RELEASE=next BIN=bin/next

@@ -77,27 +77,27 @@ func chosen(o Options) []scenario {
 	)
 	all := []scenario{
 		{
-			name: "edge-kill", does: "SIGKILL every process of a cluster, HAProxy first; start it again", trials: n, takes: 13 * second,
+			name: "edge-kill", does: "SIGKILL every process of a cluster, HAProxy first; start it again", trials: n, takes: 7 * second,
 			load: idempotent, worst: worst, act: killCluster,
 		},
 		{
-			name: "edge-kill-servers", does: "SIGKILL all servers of a cluster, whose load balancer lives; start them again", trials: n, takes: 8 * second,
+			name: "edge-kill-servers", does: "SIGKILL all servers of a cluster, whose load balancer lives; start them again", trials: n, takes: 4 * second,
 			load: idempotent, worst: worst, act: killServers,
 		},
 		{
-			name: "edge-hang", does: fmt.Sprintf("SIGSTOP every process of a cluster for %v, then SIGCONT", spell), trials: n, takes: spell + 7*second,
+			name: "edge-hang", does: fmt.Sprintf("SIGSTOP every process of a cluster for %v, then SIGCONT", spell), trials: n, takes: spell + 3*second,
 			load: idempotent, worst: worst, act: hang(spell),
 		},
 		{
-			name: "edge-drain", does: "edge drain a cluster, edge ready; POST without a key among the requests", trials: n, takes: 7 * second,
+			name: "edge-drain", does: "edge drain a cluster, edge ready; POST without a key among the requests", trials: n, takes: 3 * second,
 			load: mixed, act: drain,
 		},
 		{
-			name: "edge-upgrade", does: "upgrade every program of both clusters and the outer load balancers, one cluster after the other", trials: upgrades, takes: 50 * second,
+			name: "edge-upgrade", does: "upgrade every program of both clusters and the outer load balancers, one cluster after the other", trials: upgrades, takes: 25 * second,
 			load: mixed, act: upgrade, more: "0 messages lost; every program tells the new version",
 		},
 		{
-			name: "edge-standby", does: "SIGKILL every process of the active cluster, with a standby; start it again", standby: true, trials: n, takes: 13 * second,
+			name: "edge-standby", does: "SIGKILL every process of the active cluster, with a standby; start it again", standby: true, trials: n, takes: 7 * second,
 			load: idempotent, worst: worst, act: killActive,
 		},
 	}
