@@ -1,7 +1,6 @@
 package haproxy
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -18,12 +17,17 @@ const (
 //
 // One case: the cluster a is gone. Requests on their way to it go on to b, if they may be sent twice, by the rule that
 // holds within a cluster; a does not answer [AliveURI], and is out after two checks. When it answers again, without a
-// break for ReturnAfter, it gets its share again; if b is a standby, it gets all of them, and b finishes what it has.
+// break for ReturnAfter, it gets its share again; if b is its standby, it gets all of them, and b finishes what it has.
 type Edge struct {
 	// Options are those of the front, and what a request may take. Of clusters they say what those of a load balancer say of
-	// servers; SlotMaxConn is the limit of each address.
+	// servers; SlotMaxConn is the limit of each cluster.
 	Options
 	Clusters []Cluster
+
+	// Standby makes the clusters an order: the first gets all requests, the next ones only what those before them cannot take,
+	// because they are down, drained, full, or have failed at it. HAProxy's word for that, backup, would keep what may be
+	// sent twice away from the standby until the active cluster has been found out, and it would be lost by then.
+	Standby bool
 
 	// AdminListen is an address of the runtime API beside StatsSocket, for those on other machines; "" is none. It asks for
 	// no password.
@@ -37,11 +41,11 @@ type Edge struct {
 	ReturnAfter time.Duration // for which a cluster must answer before it gets requests again
 }
 
-// Cluster is one of those behind an [Edge].
+// Cluster is one of those behind an [Edge]. It has one address, that which its load balancers share: a further try must
+// not find another load balancer of a cluster that is gone.
 type Cluster struct {
-	Name      string
-	Addresses []string // of its load balancers: IP address and port
-	Standby   bool     // gets requests only when no other cluster can take any
+	Name    string // also of its server in [EdgeBackend]
+	Address string // IP address and port
 }
 
 // DefaultEdge fits clusters that have the defaults of [DefaultOptions], and at most two outer load balancers.
@@ -81,21 +85,22 @@ func (e Edge) Sections() []edit.Section {
 
 func (e Edge) backend() edit.Section {
 	var s lines
-	s.add("balance roundrobin")
+	if e.Standby {
+		s.note("balance first", "in the order of the lines, as long as there is room")
+	} else {
+		s.add("balance roundrobin")
+	}
 	// 502 and 503 are the words of a cluster that has nobody left. At 504 it has waited long enough for all.
 	s = append(s, e.repeating("cluster", "502", "503")...)
 	s.add("option httpchk")
 	s.add("http-check send meth GET uri " + e.CheckURI + " ver HTTP/1.1 hdr Host " + EdgeBackend)
 	s.note("http-check expect status 200", "503 says that no server of the cluster can take requests")
-	if e.standby() {
-		s.note("option allbackups", "a standby's load balancers share its requests")
-	}
 	if e.StateFile != "" {
 		s.add("load-server-state-from-file global")
 	}
 	s.note(e.defaultServer(e.rise()), "back after "+duration(e.ReturnAfter)+" of good checks")
-	for _, endpoint := range e.Endpoints() {
-		s.note("server "+endpoint.Server+" "+endpoint.Address+endpoint.backup(), "cluster "+endpoint.Cluster)
+	for _, cluster := range e.Clusters {
+		s.add("server " + cluster.Name + " " + cluster.Address)
 	}
 	return s.section("backend " + EdgeBackend + " from " + Defaults)
 }
@@ -111,53 +116,3 @@ func (e Edge) defaultServer(rise int) string {
 
 // rise is how many good checks make [Edge.ReturnAfter]. They come at the interval of a server in doubt.
 func (e Edge) rise() int { return max(2, int(e.ReturnAfter/e.fastInterval())) }
-
-func (e Edge) standby() bool {
-	for _, cluster := range e.Clusters {
-		if cluster.Standby {
-			return true
-		}
-	}
-	return false
-}
-
-// Endpoint is one load balancer of a cluster, as a server of [EdgeBackend].
-type Endpoint struct {
-	Server, Cluster, Address string
-	Standby                  bool
-}
-
-func (e Endpoint) backup() string {
-	if e.Standby {
-		return " backup"
-	}
-	return ""
-}
-
-// Endpoints are the servers, by turns one of each cluster, so that the next one is mostly another cluster's. The server of
-// a cluster with one address has the cluster's name, others a number behind it.
-func (e Edge) Endpoints() (all []Endpoint) {
-	for i := 0; ; i++ {
-		found := false
-		for _, cluster := range e.Clusters {
-			if i >= len(cluster.Addresses) {
-				continue
-			}
-			found = true
-			name := cluster.Name
-			if len(cluster.Addresses) > 1 {
-				name = fmt.Sprintf("%s.%d", name, i+1)
-			}
-			all = append(all, Endpoint{Server: name, Cluster: cluster.Name, Address: cluster.Addresses[i], Standby: cluster.Standby})
-		}
-		if !found {
-			return all
-		}
-	}
-}
-
-// ClusterOf is the cluster that a server of [EdgeBackend] belongs to.
-func ClusterOf(server string) string {
-	cluster, _, _ := strings.Cut(server, ".")
-	return cluster
-}

@@ -11,15 +11,16 @@ import (
 )
 
 var someClusters = []Cluster{
-	{Name: "a", Addresses: []string{"10.0.1.1:11223", "10.0.1.2:11223"}},
-	{Name: "b", Addresses: []string{"10.0.2.1:11223"}},
+	{Name: "a", Address: "10.0.1.1:11223"},
+	{Name: "b", Address: "10.0.2.1:11223"},
 }
 
 // edges are an outer load balancer in each of its forms.
 func edges() map[string]Edge {
 	active, standby := DefaultEdge(), DefaultEdge()
 	active.Clusters = someClusters
-	standby.Clusters = []Cluster{someClusters[0], {Name: "b", Addresses: []string{"[fd00::1]:11223"}, Standby: true}}
+	standby.Clusters = []Cluster{someClusters[0], {Name: "b", Address: "[fd00::1]:11223"}}
+	standby.Standby = true
 	standby.TLS = TLS{Bind: "0.0.0.0:443", Certificate: "/etc/zatoha/front.pem", RedirectPort: 443}
 	standby.AdminListen, standby.StateFile = "10.0.9.1:9999", "/var/lib/haproxy/edge.state"
 	return map[string]Edge{"testdata/edge-active.cfg": active, "testdata/edge-standby.cfg": standby}
@@ -57,16 +58,6 @@ func TestAClusterComesBackWhenItHasBeenWellForAWhile(t *testing.T) {
 		text, err := edit.Apply("", edge.Sections())
 		if err != nil || !strings.Contains(text, rise) {
 			t.Errorf("after %v: %v: no %q in\n%s", after, err, rise, text)
-		}
-	}
-}
-
-func TestAServerTellsItsCluster(t *testing.T) {
-	for _, edge := range edges() {
-		for _, endpoint := range edge.Endpoints() {
-			if got := ClusterOf(endpoint.Server); got != endpoint.Cluster {
-				t.Errorf("%s is of %s, not of %s", endpoint.Server, endpoint.Cluster, got)
-			}
 		}
 	}
 }

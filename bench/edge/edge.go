@@ -41,7 +41,7 @@ type Options struct {
 // scenario is one thing that is done to a cluster, and what it may cost.
 type scenario struct {
 	name, does string
-	standby    bool // the second cluster gets requests only when the first takes none
+	standby    bool // the second cluster gets only what the first cannot take, and the first is what breaks
 	trials     int
 	takes      time.Duration // a trial, roughly
 	load       []load.Template
@@ -98,7 +98,11 @@ func chosen(o Options) []scenario {
 		},
 		{
 			name: "edge-standby", does: "SIGKILL every process of the active cluster, with a standby; start it again", standby: true, trials: n, takes: 7 * second,
-			load: idempotent, worst: worst, act: killActive,
+			load: idempotent, worst: worst, act: killCluster,
+		},
+		{
+			name: "edge-standby-servers", does: "SIGKILL all servers of the active cluster, with a standby; start them again", standby: true, trials: n, takes: 4 * second,
+			load: idempotent, worst: worst, act: killServers,
 		},
 	}
 	return slices.DeleteFunc(all, func(s scenario) bool {

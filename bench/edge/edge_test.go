@@ -16,7 +16,7 @@ import (
 
 func TestScenariosAreChosenByTheirNames(t *testing.T) {
 	for only, want := range map[string][]string{
-		"": {"edge-kill", "edge-kill-servers", "edge-hang", "edge-drain", "edge-upgrade", "edge-standby"}, "kill": {"edge-kill", "edge-kill-servers"},
+		"": {"edge-kill", "edge-kill-servers", "edge-hang", "edge-drain", "edge-upgrade", "edge-standby", "edge-standby-servers"}, "kill": {"edge-kill", "edge-kill-servers"},
 		"hang,upgrade": {"edge-hang", "edge-upgrade"}, "nothing": nil,
 	} {
 		var got []string

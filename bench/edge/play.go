@@ -102,9 +102,12 @@ func (p *play) timed(what string, do func() error) error {
 	return nil
 }
 
-// target is the cluster of this trial: each in its turn.
+// target is the cluster of this trial: each in its turn, or the one that has a standby.
 func (p *play) target() (name string, c *cluster.Cluster) {
 	i := p.number % len(names)
+	if p.standby {
+		i = 0
+	}
 	return names[i], p.clusters[i]
 }
 
@@ -150,13 +153,6 @@ func until(ctx context.Context, condition func(context.Context) error) error {
 
 func killCluster(ctx context.Context, p *play) error {
 	name, c := p.target()
-	return p.kill(ctx, name, c)
-}
-
-// killActive kills the cluster that has a standby.
-func killActive(ctx context.Context, p *play) error { return p.kill(ctx, names[0], p.clusters[0]) }
-
-func (p *play) kill(ctx context.Context, name string, c *cluster.Cluster) error {
 	haproxy, err := c.HAProxy(ctx)
 	if err != nil {
 		return err

@@ -101,7 +101,7 @@ func (s *stage) startOuters(ctx context.Context) error {
 	}
 	args := []string{"--clusters", "a=" + s.clusters[0].Front + ",b=" + s.clusters[1].Front, "--return-after=1s"}
 	if s.standby {
-		args = append(args, "--standby=b")
+		args = append(args, "--standby")
 	}
 	for i, port := range ports {
 		outer, err := cluster.StartEdge(ctx, cluster.EdgeConfig{

@@ -17,16 +17,15 @@ import (
 // balancer is one outer load balancer, by its runtime socket.
 type balancer struct{ socket string }
 
-// endpoint is a load balancer of a cluster as an outer one sees it.
+// endpoint is a cluster as an outer load balancer sees it.
 type endpoint struct {
-	server, cluster string
-	status          string // HAProxy's words: UP, "UP 1/2", DOWN, "DOWN 3/40", DRAIN, MAINT
-	check           string // what the last check found
-	standby         bool
-	draining        bool // by an operator's will
-	maintained      bool
-	sessions        int // open, and waiting
-	requests        int // so far
+	cluster    string
+	status     string // HAProxy's words: UP, "UP 1/2", DOWN, "DOWN 3/40", DRAIN, MAINT
+	check      string // what the last check found
+	draining   bool   // by an operator's will
+	maintained bool
+	sessions   int // open, and waiting
+	requests   int // so far
 }
 
 // well says whether the endpoint answers its checks.
@@ -124,7 +123,7 @@ func parse(answer string) (all []endpoint, err error) {
 	for i, name := range rows[0] {
 		column[name] = i
 	}
-	for _, name := range []string{"svname", "status", "check_desc", "bck", "scur", "qcur", "stot"} {
+	for _, name := range []string{"svname", "status", "check_desc", "scur", "qcur", "stot"} {
 		if _, known := column[name]; !known {
 			return nil, fmt.Errorf("its statistics have no column %s", name)
 		}
@@ -137,7 +136,7 @@ func parse(answer string) (all []endpoint, err error) {
 		}
 		name := text("svname")
 		all = append(all, endpoint{
-			server: name, cluster: haproxy.ClusterOf(name), status: text("status"), check: text("check_desc"), standby: text("bck") == "1",
+			cluster: name, status: text("status"), check: text("check_desc"),
 			draining: will[name]&draining != 0, maintained: will[name]&maintained != 0,
 			sessions: number("scur") + number("qcur"), requests: number("stot"),
 		})

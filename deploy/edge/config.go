@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"time"
 
 	"zatoha/deploy/program"
@@ -19,8 +18,8 @@ import (
 
 // configCommand makes the configuration. Every default is that of [haproxy.DefaultEdge].
 type configCommand struct {
-	Clusters []string `required:"" placeholder:"NAME=ADDRESS" help:"Each cluster with the IP address and port of its load balancer, like a=10.0.1.1:11223. One with several load balancers is named once for each."`
-	Standby  []string `placeholder:"NAME" help:"Clusters that get requests only when no other can take any."`
+	Clusters []string `required:"" placeholder:"NAME=ADDRESS" help:"Each cluster, with the IP address and port that its load balancers share, like a=10.0.1.10:11223."`
+	Standby  bool     `help:"The first cluster gets all requests, and the next ones only what those before them cannot take: they are down, drained, full (--cluster-maxconn), or have failed at it, and it may be sent twice."`
 
 	Listen        program.HostPort `default:"0.0.0.0:11223" help:"Address of the HTTP front."`
 	TLSListen     program.HostPort `name:"tls-listen" placeholder:"ADDRESS" help:"Address of the HTTPS front, with HTTP/2. Needs --tls-cert."`
@@ -44,7 +43,7 @@ type configCommand struct {
 
 type configLimits struct {
 	MaxConn        int `name:"maxconn" default:"10000" help:"Connections of clients at a time; more wait."`
-	ClusterMaxConn int `name:"cluster-maxconn" default:"4000" help:"Requests at one address of a cluster at a time. That of all outer load balancers together must be below its --maxconn, which health checks need too."`
+	ClusterMaxConn int `name:"cluster-maxconn" default:"4000" help:"Requests at one cluster at a time. That of all outer load balancers together must be below its --maxconn, which health checks need too."`
 	QueueLimit     int `default:"1000" help:"Requests that may wait at a time; more are answered with 503."`
 	BufferSize     int `default:"49152" help:"Bytes of a request that are kept, so that it can be sent to another cluster."`
 	Retries        int `default:"2" help:"Further tries of a request on another cluster, if repeating it is harmless."`
@@ -82,15 +81,7 @@ func (c *configCommand) Validate() error {
 		faults = append(faults, c.add(text))
 	}
 	refuse(len(c.Clusters) == 0, "--clusters: name at least one")
-	serving := len(c.clusters)
-	for _, name := range c.Standby {
-		i := slices.IndexFunc(c.clusters, func(cluster haproxy.Cluster) bool { return cluster.Name == name })
-		if refuse(i < 0, "--standby: %q: is none of --clusters", name); i >= 0 && !c.clusters[i].Standby {
-			c.clusters[i].Standby = true
-			serving--
-		}
-	}
-	refuse(len(c.clusters) > 0 && serving <= 0, "--standby: must leave a cluster that is none")
+	refuse(c.Standby && len(c.clusters) == 1, "--standby: needs a second one of --clusters")
 	refuse((c.TLSListen == "") != (c.TLSCert == ""), "--tls-listen and --tls-cert: give both or neither")
 	refuse(c.TLSListen == "" && c.HTTPSRedirect != 0, "--https-redirect: needs --tls-listen")
 	refuse(c.HTTPSRedirect < 0 || c.HTTPSRedirect > 65535, "--https-redirect: %d: must be a port, 1..65535", c.HTTPSRedirect)
@@ -106,28 +97,22 @@ func (c *configCommand) Validate() error {
 	return errors.Join(append(faults, c.Limits.Validate(), c.Times.Validate())...)
 }
 
-// add takes "a=10.0.1.1:11223" in.
+// add takes "a=10.0.1.10:11223" in.
 func (c *configCommand) add(text string) error {
 	found := clusterText.FindStringSubmatch(text)
 	if found == nil {
-		return fmt.Errorf("--clusters: %q: must be a name of letters, digits, _ and -, and an address, like a=10.0.1.1:11223", text)
+		return fmt.Errorf("--clusters: %q: must be a name of letters, digits, _ and -, and an address, like a=10.0.1.10:11223", text)
 	}
 	address, err := netip.ParseAddrPort(found[2])
 	if err != nil || address.Port() == 0 || address.Addr().IsUnspecified() || address.Addr().Zone() != "" {
-		return fmt.Errorf("--clusters: %q: %s must be an IP address and a port, like 10.0.1.1:11223", text, found[2])
+		return fmt.Errorf("--clusters: %q: %s must be an IP address and a port, like 10.0.1.10:11223", text, found[2])
 	}
 	for _, cluster := range c.clusters {
-		if slices.Contains(cluster.Addresses, found[2]) {
-			return fmt.Errorf("--clusters: %q: the address is there twice", text)
+		if cluster.Name == found[1] || cluster.Address == found[2] {
+			return fmt.Errorf("--clusters: %q: is the second of that name or address; a cluster has one address, which its load balancers share", text)
 		}
 	}
-	for i := range c.clusters {
-		if c.clusters[i].Name == found[1] {
-			c.clusters[i].Addresses = append(c.clusters[i].Addresses, found[2])
-			return nil
-		}
-	}
-	c.clusters = append(c.clusters, haproxy.Cluster{Name: found[1], Addresses: []string{found[2]}})
+	c.clusters = append(c.clusters, haproxy.Cluster{Name: found[1], Address: found[2]})
 	return nil
 }
 
@@ -181,7 +166,7 @@ func (t configTimes) Validate() error {
 // edge is what the flags say.
 func (c *configCommand) edge() haproxy.Edge {
 	e := haproxy.DefaultEdge()
-	e.Clusters = c.clusters
+	e.Clusters, e.Standby = c.clusters, c.Standby
 	e.Bind, e.StatsSocket, e.AdminListen, e.StateFile = string(c.Listen), c.Socket, string(c.AdminListen), c.StateFile
 	e.TLS = haproxy.TLS{Bind: string(c.TLSListen), Certificate: c.TLSCert, RedirectPort: c.HTTPSRedirect, HSTS: c.HSTS}
 	e.TrustedProxies, e.RateLimit, e.AccessLog, e.HidePaths = c.TrustedProxies, c.RateLimit, c.AccessLog, c.HidePaths

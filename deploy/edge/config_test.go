@@ -43,9 +43,9 @@ func TestTheFlagsHaveTheDefaultsOfTheEdge(t *testing.T) {
 }
 
 func TestClustersAreRead(t *testing.T) {
-	flags, err := config(t, "--clusters=a=10.0.1.1:11223,b=[fd00::1]:1,a=10.0.1.2:11223", "--standby=b,b")
-	want := []haproxy.Cluster{{Name: "a", Addresses: []string{"10.0.1.1:11223", "10.0.1.2:11223"}}, {Name: "b", Addresses: []string{"[fd00::1]:1"}, Standby: true}}
-	if err != nil || !reflect.DeepEqual(flags.edge().Clusters, want) {
+	flags, err := config(t, "--clusters=a=10.0.1.1:11223,b=[fd00::1]:1", "--standby")
+	want := []haproxy.Cluster{{Name: "a", Address: "10.0.1.1:11223"}, {Name: "b", Address: "[fd00::1]:1"}}
+	if err != nil || !flags.edge().Standby || !reflect.DeepEqual(flags.edge().Clusters, want) {
 		t.Errorf("%v: %+v", err, flags.edge().Clusters)
 	}
 }
@@ -53,7 +53,7 @@ func TestClustersAreRead(t *testing.T) {
 func TestBadFlagsAreRefusedByName(t *testing.T) {
 	for _, args := range []string{
 		"--clusters=a", "--clusters=a=b", "--clusters=a=10.0.0.1", "--clusters=a=10.0.0.1:0", "--clusters=a=0.0.0.0:1", "--clusters=a.b=10.0.0.1:1",
-		"--clusters=a=10.0.0.1:1,b=10.0.0.1:1", "--clusters=", "--standby=c", "--standby=a", "--tls-listen=:443", "--https-redirect=443", "--hsts=1h",
+		"--clusters=a=10.0.0.1:1,b=10.0.0.1:1", "--clusters=a=10.0.0.1:1,a=10.0.0.2:1", "--clusters=", "--standby", "--tls-listen=:443", "--https-redirect=443", "--hsts=1h",
 		"--socket=edge.sock", "--state-file=x", "--admin-listen=0.0.0.0:1", "--admin-listen=lb:1", "--hide-paths=x", "--trusted-proxies=x", "--rate-limit=x",
 		"--cluster-maxconn=0", "--retries=11", "--buffer-size=1", "--server-timeout=0s", "--return-after=-1s", "--check-interval=1ms",
 	} {
@@ -108,8 +108,8 @@ func TestTheFileKeepsWhatIsNotOurs(t *testing.T) {
 
 // shipped are the files beside this one, and the command lines that make them.
 var shipped = map[string][]string{
-	"active-active.cfg":  {"--clusters=a=10.0.1.1:11223,a=10.0.1.2:11223,b=10.0.2.1:11223,b=10.0.2.2:11223", "--state-file=/var/lib/haproxy/edge.state"},
-	"active-standby.cfg": {"--clusters=a=10.0.1.1:11223,a=10.0.1.2:11223,b=10.0.2.1:11223,b=10.0.2.2:11223", "--standby=b", "--state-file=/var/lib/haproxy/edge.state"},
+	"active-active.cfg":  {"--clusters=a=10.0.1.10:11223,b=10.0.2.10:11223", "--state-file=/var/lib/haproxy/edge.state"},
+	"active-standby.cfg": {"--clusters=a=10.0.1.10:11223,b=10.0.2.10:11223", "--standby", "--state-file=/var/lib/haproxy/edge.state"},
 }
 
 func TestTheShippedFilesAreWhatTheFlagsMake(t *testing.T) {

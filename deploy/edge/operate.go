@@ -33,23 +33,26 @@ func lookAt(ctx context.Context, sockets []string) ([]view, error) {
 	return views, errors.Join(failures...)
 }
 
-// of are the endpoints of one cluster.
-func (v view) of(cluster string) []endpoint {
-	return slices.DeleteFunc(slices.Clone(v.endpoints), func(e endpoint) bool { return e.cluster != cluster })
+// of is one cluster.
+func (v view) of(cluster string) (endpoint, bool) {
+	i := slices.IndexFunc(v.endpoints, func(e endpoint) bool { return e.cluster == cluster })
+	if i < 0 {
+		return endpoint{}, false
+	}
+	return v.endpoints[i], true
 }
 
 // known refuses a cluster that one of them does not have.
 func known(views []view, cluster string) error {
 	for _, v := range views {
-		if len(v.of(cluster)) > 0 {
+		if _, there := v.of(cluster); there {
 			continue
 		}
 		var names []string
 		for _, e := range v.endpoints {
 			names = append(names, e.cluster)
 		}
-		slices.Sort(names)
-		return fmt.Errorf("the outer load balancer at %s has no cluster %q; it has %s", v.socket, cluster, strings.Join(slices.Compact(names), ", "))
+		return fmt.Errorf("the outer load balancer at %s has no cluster %q; it has %s", v.socket, cluster, strings.Join(names, ", "))
 	}
 	return nil
 }
@@ -67,21 +70,16 @@ func last(views []view, cluster string) error {
 // sessions are those of a cluster at all of them.
 func sessions(views []view, cluster string) (n int) {
 	for _, v := range views {
-		for _, e := range v.of(cluster) {
-			n += e.sessions
-		}
+		e, _ := v.of(cluster)
+		n += e.sessions
 	}
 	return n
 }
 
-// tellAll gives a command about each endpoint of a cluster, which stands for the %s.
+// tellAll gives a command about a cluster, which stands for the %s.
 func tellAll(ctx context.Context, views []view, cluster, command string) error {
 	for _, v := range views {
-		var commands []string
-		for _, e := range v.of(cluster) {
-			commands = append(commands, fmt.Sprintf(command, haproxy.EdgeBackend+"/"+e.server))
-		}
-		if err := v.tell(ctx, commands...); err != nil {
+		if err := v.tell(ctx, fmt.Sprintf(command, haproxy.EdgeBackend+"/"+cluster)); err != nil {
 			return err
 		}
 	}
@@ -210,13 +208,11 @@ func (r *readyCommand) ready(ctx context.Context, out io.Writer, sockets []strin
 	return nil
 }
 
-// taking says whether each of them can send to every load balancer of a cluster, and where it cannot.
+// taking says whether each of them can send to a cluster, and where it cannot.
 func taking(views []view, cluster string) (bool, string) {
 	for _, v := range views {
-		for _, e := range v.of(cluster) {
-			if !e.takes() {
-				return false, fmt.Sprintf("%s: %s is %s at %s (%s)", cluster, e.server, e.status, v.socket, e.check)
-			}
+		if e, _ := v.of(cluster); !e.takes() {
+			return false, fmt.Sprintf("it is %s at %s (%s)", e.status, v.socket, e.check)
 		}
 	}
 	return true, ""
@@ -236,9 +232,9 @@ func status(ctx context.Context, out io.Writer, sockets []string) error {
 	failures := []error{err}
 	for _, v := range views {
 		for _, e := range v.endpoints {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\n", v.socket, e.server, e.state(), e.sessions, e.requests, e.check)
+			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\n", v.socket, e.cluster, e.state(), e.sessions, e.requests, e.check)
 			if !e.takes() {
-				failures = append(failures, fmt.Errorf("%s takes no requests at %s", e.server, v.socket))
+				failures = append(failures, fmt.Errorf("%s takes no requests at %s", e.cluster, v.socket))
 			}
 		}
 	}
@@ -247,12 +243,8 @@ func status(ctx context.Context, out io.Writer, sockets []string) error {
 
 // state is HAProxy's word, and what an operator wants of it.
 func (e endpoint) state() string {
-	text := e.status
-	if e.draining && text != "DRAIN" {
-		text += ", drained"
+	if e.draining && e.status != "DRAIN" {
+		return e.status + ", drained"
 	}
-	if e.standby {
-		text += ", standby"
-	}
-	return text
+	return e.status
 }

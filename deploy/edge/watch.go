@@ -37,7 +37,7 @@ type watch struct {
 	stateFile string
 	log       zerolog.Logger
 
-	down  map[string]bool // servers that were down at the last look
+	down  map[string]bool // clusters that were down at the last look
 	kept  string          // what the state file says that matters
 	quiet bool            // HAProxy did not answer at the last look
 }
@@ -82,7 +82,7 @@ func (w *watch) look(ctx context.Context) {
 func (w *watch) keep(answer string, endpoints []endpoint) error {
 	var matters strings.Builder
 	for _, e := range endpoints {
-		fmt.Fprintln(&matters, e.server, e.draining, e.maintained, e.well())
+		fmt.Fprintln(&matters, e.cluster, e.draining, e.maintained, e.well())
 	}
 	if matters.String() == w.kept {
 		return nil
@@ -103,20 +103,20 @@ func (w *watch) keep(answer string, endpoints []endpoint) error {
 func lost(endpoints []endpoint, down map[string]bool) (all []endpoint) {
 	for _, e := range endpoints {
 		isDown := !e.well() && !e.maintained // who is being maintained may finish what it has
-		if isDown && down[e.server] && e.sessions > 0 {
+		if isDown && down[e.cluster] && e.sessions > 0 {
 			all = append(all, e)
 		}
-		down[e.server] = isDown
+		down[e.cluster] = isDown
 	}
 	return all
 }
 
 func (w *watch) cut(ctx context.Context, endpoints []endpoint) error {
 	for _, e := range endpoints {
-		if err := w.tell(ctx, fmt.Sprintf("shutdown sessions server %s/%s", haproxy.EdgeBackend, e.server)); err != nil {
+		if err := w.tell(ctx, fmt.Sprintf("shutdown sessions server %s/%s", haproxy.EdgeBackend, e.cluster)); err != nil {
 			return err
 		}
-		w.log.Warn().Str("cluster", e.cluster).Str("server", e.server).Int("sessions", e.sessions).Str("check", e.check).
+		w.log.Warn().Str("cluster", e.cluster).Int("sessions", e.sessions).Str("check", e.check).
 			Msg("the cluster is down: its sessions are ended, to be tried elsewhere")
 	}
 	return nil
