@@ -3,6 +3,8 @@
 
 # Version of the programs; without one they name the commit that they were built from.
 RELEASE ?=
+# Folder that they are built into.
+BIN ?= bin
 
 lint_tool := go tool -modfile=deploy/tools/lint/go.mod
 # Those with the real programs have a target of their own.
@@ -37,8 +39,8 @@ run: tools build ## Start a cluster here until Ctrl-C: Consul, the load balancer
 	@exec bin/local
 
 .PHONY: build
-build: ## Build the programs into bin/ (RELEASE=v1.2.3 make build).
-	@go build -ldflags '$(if $(RELEASE),-X zatoha/deploy/program.release=$(RELEASE))' -o bin/ ./lb ./server/cmd/server ./connectorhost
+build: ## Build the programs into bin/ (RELEASE=v1.2.3 make build; BIN=folder for another one).
+	@go build -ldflags '$(if $(RELEASE),-X zatoha/deploy/program.release=$(RELEASE))' -o $(BIN)/ ./lb ./server/cmd/server ./connectorhost ./deploy/edge
 
 # nfpm's idea of the version: that of the release, else one that any release comes after.
 package_version = $(if $(RELEASE),$(RELEASE:v%=%),0.0.0~dev)
@@ -146,6 +148,13 @@ faults: tools build ## Break the cluster under load and count what clients notic
 bench: tools build ## Measure propagation, throughput, latency, scale and takeover; the reports go to bin/reports.
 	@go build -o bin/ ./bench ./bench/takeover/recorder
 	@failed=0; for figures in propagation throughput latency scale takeover; do bin/bench $$figures || failed=1; done; exit $$failed
+
+.PHONY: edge
+edge: tools build ## Break, drain and upgrade whole clusters behind outer load balancers (SHORT=1 for one minute, ONLY=drain for some).
+	@bin/tools rabbitmq-server || echo "== edge: WITHOUT MESSAGES, for want of rabbitmq-server"
+	@go build -o bin/ ./bench ./bench/takeover/recorder
+	@$(MAKE) --no-print-directory build RELEASE=next BIN=bin/next
+	@exec bin/bench edge $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: cover
 cover: ## Say how much of the code the unit tests run.

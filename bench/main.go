@@ -40,6 +40,7 @@ type grammar struct {
 	Latency     latencyCommand     `cmd:"" help:"How long an answer takes at fixed rates, beside a static HAProxy."`
 	Takeover    takeoverCommand    `cmd:"" help:"For how long connectors receive nothing when hosts fail, and whether ever two do."`
 	Outgoing    outgoingCommand    `cmd:"" help:"How many messages a second services can send, beside a bare publisher."`
+	Edge        edgeCommand        `cmd:"" help:"Break, drain and upgrade whole clusters behind outer load balancers."`
 	Scale       scaleCommand       `cmd:"" help:"Changes and memory with thousands of instances."`
 	Upstream    upstreamCommand    `cmd:"" hidden:"" help:"An HTTP server that records what it executes; the faults are played with it."`
 	Publisher   publisherCommand   `cmd:"" hidden:"" help:"An HTTP server that publishes what is posted; outgoing messages are measured beside it."`

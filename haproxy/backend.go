@@ -2,6 +2,7 @@ package haproxy
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"zatoha/haproxy/edit"
@@ -10,19 +11,14 @@ import (
 func (o Options) backend(servers []Server) edit.Section {
 	var s lines
 	s.add("balance roundrobin")
-	s.note("option http-buffer-request", "the body is read first, so that it can be sent again")
-	s.note("option redispatch 1", "a further try goes to another server")
-	s.add(fmt.Sprintf("retries %d", o.Retries))
-	s.add("retry-on conn-failure empty-response response-timeout")
-	s.note("http-request disable-l7-retry unless { method GET HEAD OPTIONS TRACE PUT DELETE } || { req.hdr(Idempotency-Key) -m found }",
-		"what may have been executed is sent again only if that is harmless")
+	s = append(s, o.repeating("server")...)
 	s.add("option httpchk")
 	s.add("http-check send meth GET uri " + o.CheckURI + " ver HTTP/1.1 hdr Host " + Backend)
 	s.note("http-check expect ! rstatus ^5", "any other answer is a sign of life")
 	if o.EventSocket != "" {
 		s.note("log "+quote(o.EventSocket)+" format raw local0 notice", "to the controller, which ends the sessions of servers that went down")
 	}
-	s.note(o.defaultServer(), "fastinter in doubt, downinter while down; nothing waits for a server that is out")
+	s.note(o.defaultServer(2), "fastinter in doubt, downinter while down; nothing waits for a server that is out")
 	for _, server := range servers {
 		line := server.line()
 		if o.SlotMaxConn > 0 && !server.Free() && server.MaxConn == 0 {
@@ -33,10 +29,27 @@ func (o Options) backend(servers []Server) edit.Section {
 	return s.section("backend " + Backend + " from " + Defaults)
 }
 
-// defaultServer says how servers are checked: while in doubt at a fifth of the interval, while down at double.
-func (o Options) defaultServer() string {
-	text := fmt.Sprintf("default-server check inter %s fastinter %s downinter %s fall 2 rise 2",
-		duration(o.CheckInterval), duration(max(o.CheckInterval/5, time.Millisecond)), duration(2*o.CheckInterval))
+// repeating are the rules about sending a request again, to another server or to another of what else there is to send to.
+// Further failures are statuses for which it is done too.
+func (o Options) repeating(to string, failures ...string) []edit.Line {
+	var s lines
+	s.note("option http-buffer-request", "the body is read first, so that it can be sent again")
+	s.note("option redispatch 1", "a further try goes to another "+to)
+	s.add(fmt.Sprintf("retries %d", o.Retries))
+	s.add(strings.Join(append([]string{"retry-on conn-failure empty-response response-timeout"}, failures...), " "))
+	s.note("http-request disable-l7-retry unless { method GET HEAD OPTIONS TRACE PUT DELETE } || { req.hdr(Idempotency-Key) -m found }",
+		"what may have been executed is sent again only if that is harmless")
+	return s
+}
+
+// fastInterval is the time between two checks of a server in doubt.
+func (o Options) fastInterval() time.Duration { return max(o.CheckInterval/5, time.Millisecond) }
+
+// defaultServer says how servers are checked: while in doubt at a fifth of the interval, while down at double. So many
+// checks in a row that are good bring one back.
+func (o Options) defaultServer(rise int) string {
+	text := fmt.Sprintf("default-server check inter %s fastinter %s downinter %s fall 2 rise %d",
+		duration(o.CheckInterval), duration(o.fastInterval()), duration(2*o.CheckInterval), rise)
 	if o.SlotMaxConn > 0 {
 		text += fmt.Sprintf(" maxconn %d", o.SlotMaxConn)
 	}

@@ -69,6 +69,33 @@ func TestHAProxyTakesEveryOption(t *testing.T) {
 	}
 }
 
+// TestHAProxyTakesTheOuterFile has it check each form.
+func TestHAProxyTakesTheOuterFile(t *testing.T) {
+	if _, err := exec.LookPath("haproxy"); err != nil {
+		t.Skip("no haproxy on PATH: install the package haproxy to run this test")
+	}
+	dir := t.TempDir()
+	certificate := filepath.Join(dir, "front.pem")
+	writeCertificate(t, certificate)
+	for name, edge := range edges() {
+		if edge.TLS.Bind != "" {
+			edge.TLS.Certificate = certificate
+		}
+		edge.TrustedProxies = allOptions().TrustedProxies
+		if edge.StateFile != "" {
+			edge.StateFile = filepath.Join(dir, "edge.state")
+			if err := os.WriteFile(edge.StateFile, []byte("1\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text, err := edit.Apply("", edge.Sections())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(filepath.Base(name), func(t *testing.T) { checkText(t, text) })
+	}
+}
+
 // check wants haproxy to take the options without a complaint. An operator has a global section above and a frontend
 // below ours.
 func check(t *testing.T, options Options) {
@@ -81,8 +108,13 @@ func check(t *testing.T, options Options) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkText(t, text+below)
+}
+
+func checkText(t *testing.T, text string) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "haproxy.cfg")
-	if err := os.WriteFile(file, []byte(text+below), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	output, err := exec.CommandContext(t.Context(), "haproxy", "-c", "-f", file).CombinedOutput()

@@ -10,7 +10,10 @@ import (
 
 // frontend is what clients meet: plain HTTP, and HTTPS if there is a certificate. Rules run in the order of the lines;
 // the monitor is answered before all of them. An operator's own frontends stand beside it, and may send to our backend.
-func (o Options) frontend() edit.Section {
+func (o Options) frontend() edit.Section { return o.front(Frontend, Backend) }
+
+// front is a frontend of that name before that backend.
+func (o Options) front(name, backend string) edit.Section {
 	var s lines
 	s.add("bind " + o.Bind)
 	if o.TLS.Bind != "" {
@@ -18,20 +21,21 @@ func (o Options) frontend() edit.Section {
 	}
 	s.note(fmt.Sprintf("maxconn %d", o.MaxConn), "clients; more wait in the kernel")
 	s.note("monitor-uri "+AliveURI, "answered by haproxy itself, before any rule")
-	s.add("monitor fail if { nbsrv(" + Backend + ") lt 1 }")
+	s.add("monitor fail if { nbsrv(" + backend + ") lt 1 }")
 	s.note("option idle-close-on-response", "at a reload, an idle client is closed behind an answer, not under a request")
 	s.note("option http-restrict-req-hdr-names reject", "403 for names that CGI and its like mistake for others")
 	s.note("option disable-h2-upgrade", "HTTP/2 is agreed on in TLS, not slipped in here")
 	s = append(s, o.AccessLog.lines()...)
+	s = append(s, o.trust()...)
 	s = append(s, o.RateLimit.lines()...)
-	s = append(s, o.refusals()...)
+	s = append(s, o.refusals(backend)...)
 	s = append(s, o.headers()...)
-	s.add("default_backend " + Backend)
-	return s.section("frontend " + Frontend + " from " + Defaults)
+	s.add("default_backend " + backend)
+	return s.section("frontend " + name + " from " + Defaults)
 }
 
 // refusals are the rules that answer a request here.
-func (o Options) refusals() []edit.Line {
+func (o Options) refusals(backend string) []edit.Line {
 	var s lines
 	// HAProxy lets these through, and servers differ in what they make of them.
 	s.note(`http-request deny deny_status 400 if { req.hdrs -m reg '[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]' }`, "control characters in a header")
@@ -41,7 +45,7 @@ func (o Options) refusals() []edit.Line {
 		s.note("http-request deny deny_status 400 if !{ req.hdr(Host) -m found } !HTTP_1.0", "HTTP/1.1 wants one")
 	} else {
 		s.note("http-request deny deny_status 400 if !{ req.hdr(Host) -m found }", "there is nowhere to redirect to")
-		s.add("http-request redirect code 308 location " + o.TLS.location() + " unless { ssl_fc }")
+		s.add("http-request redirect code 308 location " + o.TLS.location() + " unless { ssl_fc }" + o.orTrusted(forwardedHTTPS))
 	}
 	if len(o.HidePaths) > 0 {
 		s.note("http-request deny deny_status 400 if { path -m reg '%([^0-9A-Fa-f]|.[^0-9A-Fa-f]|.?$)' }", "no encoding; could hide a path")
@@ -50,7 +54,7 @@ func (o Options) refusals() []edit.Line {
 	for _, path := range o.HidePaths {
 		s.note("http-request deny deny_status 404 if { path,url_dec -m reg '"+hidden(path)+"' }", "not for clients")
 	}
-	s.note(fmt.Sprintf("http-request deny deny_status 503 if { queue(%s) ge %d }", Backend, o.QueueLimit), "the queue is full")
+	s.note(fmt.Sprintf("http-request deny deny_status 503 if { queue(%s) ge %d }", backend, o.QueueLimit), "the queue is full")
 	return s
 }
 
@@ -73,11 +77,11 @@ func hidden(path string) string {
 func (o Options) headers() []edit.Line {
 	var s lines
 	s.note("http-request set-header X-Forwarded-For %[src]", "set, not added to: a client cannot forge it")
-	if o.TLS.Bind == "" {
-		s.add("http-request set-header X-Forwarded-Proto http")
-	} else {
-		s.add("http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]")
+	protocol := "http"
+	if o.TLS.Bind != "" {
+		protocol = "%[ssl_fc,iif(https,http)]"
 	}
+	s.add("http-request set-header X-Forwarded-Proto " + protocol + o.unlessTrusted("{ req.fhdr(X-Forwarded-Proto) -m str http https }"))
 	s.note("http-request del-header Forwarded", "a client's word about itself")
 	s.note("http-request del-header Proxy", "CGI programs take it for HTTP_PROXY")
 	s.note("http-request del-header Proxy-Connection", "meant for the first proxy only")

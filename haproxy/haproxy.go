@@ -16,6 +16,8 @@
 //	    http-request set-header X-Forwarded-For %[src]
 //	    http-request set-header X-Forwarded-Proto https
 //	    default_backend bck_http_plain
+//
+// An [Edge] is the same for an outer load balancer, which stands before whole clusters.
 package haproxy
 
 import (

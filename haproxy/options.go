@@ -11,8 +11,12 @@ type Options struct {
 	EventSocket string   // path of the Unix datagram socket at which somebody listens, see [Event]; "" for none
 	CheckURI    string   // what health checks ask of a server
 	HidePaths   []string // paths, each with all below it, that the front answers with 404
-	RateLimit   RateLimit
-	AccessLog   AccessLog
+	// TrustedProxies are those before us that say who the client is, by X-Forwarded-For and X-Forwarded-Proto. From anybody
+	// else these headers are replaced.
+	TrustedProxies []Network
+
+	RateLimit RateLimit
+	AccessLog AccessLog
 
 	// Yields says that HAProxy can be told to close the connections to one of its addresses behind their next answers: see
 	// [YieldVariable].

@@ -2,7 +2,7 @@ package haproxy
 
 import (
 	"flag"
-	"os"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +28,7 @@ func allOptions() Options {
 	o.AccessLog = "/dev/log"
 	o.SlowStart = 5 * time.Second
 	o.Yields = true
+	o.TrustedProxies = []Network{{netip.MustParsePrefix("10.0.9.0/24")}, {netip.MustParsePrefix("fd00::1/128")}}
 	return o
 }
 
@@ -42,18 +43,7 @@ func TestTheShippedFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if *update {
-			if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got != string(want) {
-			t.Errorf("not %s; if the new text is right, run go test ./haproxy -update\n%s", golden, got)
-		}
+		isGolden(t, golden, got)
 	}
 }
 

@@ -17,6 +17,8 @@ type frontFlags struct {
 	HTTPSRedirect int              `name:"https-redirect" placeholder:"PORT" help:"Send plain requests to https (308) on this port, as clients see it: mostly 443. The monitor is answered all the same."`
 	HSTS          time.Duration    `name:"hsts" placeholder:"DURATION" help:"Tell browsers for how long to ask for nothing but HTTPS, like 8760h."`
 
+	TrustedProxies []haproxy.Network `placeholder:"ADDRESS" help:"Addresses, or ranges like 10.0.9.0/24, of outer load balancers: what they say of the client in X-Forwarded-For and X-Forwarded-Proto is believed, for the rate limit and the log too. From others these headers are replaced."`
+
 	RateLimit haproxy.RateLimit `default:"off" placeholder:"N/PERIOD" help:"Requests that one client address (of IPv6, one /64) may send in a period, like 100/10s; more are answered with 429."`
 	AccessLog haproxy.AccessLog `default:"off" placeholder:"TARGET" help:"Log each request as a line of JSON: to a syslog server (address:port or socket path), or to stdout or stderr of HAProxy, which is haproxy.log in the state directory, and nobody rotates that."`
 	HidePaths []string          `default:"/metrics,/debug/pprof" placeholder:"PATH" help:"Paths of the servers, each with all below it, that are answered with 404 from outside."`
@@ -107,6 +109,7 @@ func (f *frontFlags) apply(o *haproxy.Options) {
 	o.TLS = haproxy.TLS{
 		Bind: string(f.TLSListen), Certificate: f.TLSCert, RedirectPort: f.HTTPSRedirect, HSTS: f.HSTS,
 	}
+	o.TrustedProxies = f.TrustedProxies
 	o.RateLimit, o.AccessLog, o.HidePaths = f.RateLimit, f.AccessLog, f.HidePaths
 	o.BufferSize, o.MaxConn, o.QueueLimit, o.Retries = f.BufferSize, f.MaxConn, f.QueueLimit, f.Retries
 	o.RequestTimeout, o.ClientTimeout, o.KeepAliveTimeout = f.RequestTimeout, f.ClientTimeout, f.KeepAliveTimeout

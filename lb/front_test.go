@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -37,7 +38,8 @@ func TestTheFlagsHaveTheDefaultsOfTheOptions(t *testing.T) {
 
 func TestTheFlagsAreApplied(t *testing.T) {
 	flags, err := front(t, "--tls-listen=:443", "--tls-cert=/etc/front.pem", "--https-redirect=443", "--hsts=8760h",
-		"--rate-limit=100/10s", "--access-log=127.0.0.1:514", "--hide-paths=/a,/b/c", "--slowstart=5s", "--server-maxconn=7")
+		"--rate-limit=100/10s", "--access-log=127.0.0.1:514", "--hide-paths=/a,/b/c", "--slowstart=5s", "--server-maxconn=7",
+		"--trusted-proxies=10.0.9.1,fd00::/64")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +54,9 @@ func TestTheFlagsAreApplied(t *testing.T) {
 	if !reflect.DeepEqual(got.HidePaths, []string{"/a", "/b/c"}) || got.SlowStart != 5*time.Second || flags.ServerMaxConn != 7 {
 		t.Errorf("got %+v", got)
 	}
+	if fmt.Sprint(got.TrustedProxies) != "[10.0.9.1/32 fd00::/64]" {
+		t.Errorf("trusted are %v", got.TrustedProxies)
+	}
 	if flags, err := front(t, "--hide-paths="); err != nil || len(flags.HidePaths) != 0 {
 		t.Errorf("with nothing to hide, hidden is %q, %v", flags.HidePaths, err)
 	}
@@ -61,7 +66,7 @@ func TestBadFlagsAreRefusedByName(t *testing.T) {
 	for _, args := range []string{
 		"--tls-listen=:443", "--tls-cert=/x.pem", "--https-redirect=443", "--hsts=1h",
 		"--tls-listen=:443 --tls-cert=/x.pem --https-redirect=65536", "--tls-listen=:443 --tls-cert=/x.pem --hsts=1500ms",
-		"--rate-limit=100", "--access-log=yes", "--hide-paths=metrics", "--hide-paths=/", "--hide-paths=/a/", "--hide-paths=/a'b", "--hide-paths=/a,/b?c",
+		"--trusted-proxies=lb-1", "--trusted-proxies=0.0.0.0/0", "--rate-limit=100", "--access-log=yes", "--hide-paths=metrics", "--hide-paths=/", "--hide-paths=/a/", "--hide-paths=/a'b", "--hide-paths=/a,/b?c",
 		"--maxconn=0", "--server-maxconn=-1", "--queue-limit=0", "--retries=11", "--buffer-size=1000", "--buffer-size=2000000",
 		"--request-timeout=0s", "--client-timeout=1ms", "--keep-alive-timeout=-1s", "--queue-timeout=0s", "--connect-timeout=1us", "--server-timeout=1000h",
 		"--tunnel-timeout=0s", "--check-interval=1ms", "--check-timeout=0s", "--slowstart=-1s", "--hard-stop-after=0s",

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rabbitmq/amqp091-go"
 
+	"zatoha/bench/broker"
 	"zatoha/bench/faults"
 )
 
@@ -22,9 +23,9 @@ const (
 // tried as often as the definition says, and parked with the reason.
 func poison(rabbitMQ string, messages int) func(context.Context, *play) error {
 	return func(ctx context.Context, p *play) (err error) {
-		b, err := startBroker(ctx, rabbitMQ, p.dir)
+		b, err := broker.Start(ctx, rabbitMQ, p.dir)
 		if b != nil {
-			defer func() { err = errors.Join(err, b.stop(ctx)) }()
+			defer func() { err = errors.Join(err, b.Stop(ctx)) }()
 		}
 		if err != nil {
 			return err
@@ -48,7 +49,7 @@ func poison(rabbitMQ string, messages int) func(context.Context, *play) error {
 }
 
 // goodRate is how many good messages a second come, from the first to the last of them.
-func (p *play) goodRate(ctx context.Context, b *broker, name string, messages int, poisoned bool) (float64, error) {
+func (p *play) goodRate(ctx context.Context, b *broker.Broker, name string, messages int, poisoned bool) (float64, error) {
 	good := messages
 	text := func(n int) string { return fmt.Sprintf("good-%d", n) }
 	if poisoned {
@@ -60,12 +61,12 @@ func (p *play) goodRate(ctx context.Context, b *broker, name string, messages in
 			return fmt.Sprintf("good-%d", n)
 		}
 	}
-	source := &publisher{broker: b, queue: name, messages: messages, resent: map[string]bool{}, hurried: true, text: text}
-	if err := source.run(ctx); err != nil {
+	source := &broker.Publisher{Broker: b, Queue: name, Messages: messages, Batch: batch, Resent: map[string]bool{}, Hurried: true, Text: text}
+	if err := source.Run(ctx); err != nil {
 		return 0, err
 	}
 	if err := p.put(ctx, name, map[string]any{
-		"kind": "amqp", "role": "channel", "service": "record.unless-poison", "url": b.url(), "queue": name, "prefetch_count": prefetch,
+		"kind": "amqp", "role": "channel", "service": "record.unless-poison", "url": b.URL(), "queue": name, "prefetch_count": prefetch,
 		"max_attempts": maxAttempts,
 	}); err != nil {
 		return 0, err
@@ -102,8 +103,8 @@ func (p *play) rateOf(name string, good int) float64 {
 }
 
 // parked waits until the poisoned messages are parked, and looks at each, and at how often it was tried.
-func (p *play) parked(ctx context.Context, b *broker, name string, poisoned int) error {
-	connection, channel, err := b.dial()
+func (p *play) parked(ctx context.Context, b *broker.Broker, name string, poisoned int) error {
+	connection, channel, err := b.Dial()
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"zatoha/bench/broker"
 	"zatoha/bench/faults"
 	"zatoha/bench/pause"
 )
@@ -146,7 +147,7 @@ func messageScenarios(rabbitMQ string, messages, few, once int) []scenario {
 			more: "0 lost, none out of its place; no more run twice than faults, each marked redelivered",
 		},
 		{
-			name: "connector-storm", trials: once, takes: time.Duration(messages)*batchEvery/batch + 20*time.Second, fault: storm(rabbitMQ, messages),
+			name: "connector-storm", trials: once, takes: time.Duration(messages)*broker.BatchEvery/batch + 20*time.Second, fault: storm(rabbitMQ, messages),
 			does: fmt.Sprintf("%d messages by AMQP, while hosts, the connector's process and servers are killed and RabbitMQ is restarted by turns", messages),
 			more: "0 lost; no more run twice than were in flight at the faults, each with its ID and marked redelivered",
 		},

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"zatoha/bench/broker"
 	"zatoha/bench/faults"
 )
 
@@ -66,21 +67,21 @@ func memory(rabbitMQ string) func(context.Context, *play) error {
 	return func(ctx context.Context, p *play) (err error) {
 		idle := map[string]string{p.names[0]: "a ZeroMQ channel"}
 		if rabbitMQ != "" {
-			b, err := startBroker(ctx, rabbitMQ, p.dir)
+			b, err := broker.Start(ctx, rabbitMQ, p.dir)
 			if b != nil {
-				defer func() { _ = b.stop(ctx) }()
+				defer func() { _ = b.Stop(ctx) }()
 			}
 			if err != nil {
 				return err
 			}
-			source := &publisher{broker: b, queue: "idle", messages: 1, resent: map[string]bool{}, hurried: true}
-			if err := source.run(ctx); err != nil { // which makes the queue
+			source := &broker.Publisher{Broker: b, Queue: "idle", Messages: 1, Batch: batch, Resent: map[string]bool{}, Hurried: true}
+			if err := source.Run(ctx); err != nil { // which makes the queue
 				return err
 			}
 			if err := p.consume(ctx, b, "idle", "record", prefetch); err != nil {
 				return err
 			}
-			if err := p.put(ctx, "idle-out", map[string]any{"kind": "amqp", "role": "outgoing", "url": b.url(), "routing_key": "idle"}); err != nil {
+			if err := p.put(ctx, "idle-out", map[string]any{"kind": "amqp", "role": "outgoing", "url": b.URL(), "routing_key": "idle"}); err != nil {
 				return err
 			}
 			idle["idle"], idle["idle-out"] = "an AMQP channel", "an outgoing AMQP connector"

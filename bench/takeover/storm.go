@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"zatoha/bench/broker"
 	"zatoha/bench/history"
 	"zatoha/bench/pause"
 )
@@ -19,6 +20,7 @@ const (
 	stormy        = "storm" // the connector, and its queue
 	ordered       = "ordered"
 	prefetch      = 20
+	batch         = 50 // messages at once
 	betweenFaults = 2 * time.Second
 	stalled       = 30 * time.Second // without a new message, after which what is missing is lost
 )
@@ -27,18 +29,18 @@ const (
 // connector's process, servers, and the broker. None may be lost.
 func storm(rabbitMQ string, messages int) func(context.Context, *play) error {
 	return func(ctx context.Context, p *play) (err error) {
-		b, err := startBroker(ctx, rabbitMQ, p.dir)
+		b, err := broker.Start(ctx, rabbitMQ, p.dir)
 		if b != nil {
-			defer func() { err = errors.Join(err, b.stop(ctx)) }()
+			defer func() { err = errors.Join(err, b.Stop(ctx)) }()
 		}
 		if err != nil {
 			return err
 		}
 		p.forget(stormy)
-		source := &publisher{broker: b, queue: stormy, messages: messages, resent: map[string]bool{}}
+		source := &broker.Publisher{Broker: b, Queue: stormy, Messages: messages, Batch: batch, Resent: map[string]bool{}}
 		publishing, stop := context.WithCancel(ctx)
 		published := make(chan error, 1)
-		go func() { published <- source.run(publishing) }()
+		go func() { published <- source.Run(publishing) }()
 		ended := false
 		defer func() {
 			stop()
@@ -79,15 +81,15 @@ func storm(rabbitMQ string, messages int) func(context.Context, *play) error {
 // to come in their order.
 func order(rabbitMQ string, messages int) func(context.Context, *play) error {
 	return func(ctx context.Context, p *play) (err error) {
-		b, err := startBroker(ctx, rabbitMQ, p.dir)
+		b, err := broker.Start(ctx, rabbitMQ, p.dir)
 		if b != nil {
-			defer func() { err = errors.Join(err, b.stop(ctx)) }()
+			defer func() { err = errors.Join(err, b.Stop(ctx)) }()
 		}
 		if err != nil {
 			return err
 		}
-		source := &publisher{broker: b, queue: ordered, messages: messages, resent: map[string]bool{}, hurried: true}
-		if err := source.run(ctx); err != nil {
+		source := &broker.Publisher{Broker: b, Queue: ordered, Messages: messages, Batch: batch, Resent: map[string]bool{}, Hurried: true}
+		if err := source.Run(ctx); err != nil {
 			return err
 		}
 		p.forget(ordered)
@@ -111,8 +113,8 @@ func order(rabbitMQ string, messages int) func(context.Context, *play) error {
 		if err != nil {
 			return err
 		}
-		out := history.CheckOrder(p.effects, ordered, source.number)
-		again, unmarked := history.CheckRepeated(p.effects, ordered, source.twice)
+		out := history.CheckOrder(p.effects, ordered, source.Number)
+		again, unmarked := history.CheckRepeated(p.effects, ordered, source.Twice)
 		for _, fault := range append(out, unmarked...) {
 			p.fail("%s", fault)
 		}
@@ -129,14 +131,14 @@ func order(rabbitMQ string, messages int) func(context.Context, *play) error {
 }
 
 // consume defines a channel that receives from the queue of its name.
-func (p *play) consume(ctx context.Context, b *broker, name, service string, prefetch int) error {
+func (p *play) consume(ctx context.Context, b *broker.Broker, name, service string, prefetch int) error {
 	return p.put(ctx, name, map[string]any{
-		"kind": "amqp", "role": "channel", "service": service, "url": b.url(), "queue": name, "prefetch_count": prefetch,
+		"kind": "amqp", "role": "channel", "service": service, "url": b.URL(), "queue": name, "prefetch_count": prefetch,
 	})
 }
 
 // strike does the next thing that can happen.
-func (p *play) strike(ctx context.Context, n int, b *broker, name string) (err error) {
+func (p *play) strike(ctx context.Context, n int, b *broker.Broker, name string) (err error) {
 	if err := p.until(ctx, func(ctx context.Context) (err error) {
 		p.holder, p.before, err = p.active(ctx)
 		return err
@@ -160,10 +162,10 @@ func (p *play) strike(ctx context.Context, n int, b *broker, name string) (err e
 		}
 		return p.launchServer(i)
 	default:
-		if err := b.stop(ctx); err != nil {
+		if err := b.Stop(ctx); err != nil {
 			return err
 		}
-		return b.start(ctx)
+		return b.Start(ctx)
 	}
 }
 
@@ -228,13 +230,13 @@ func duplicates(ctx context.Context, url string) (n int) {
 }
 
 // weigh holds the storm against its pass line.
-func (p *play) weigh(source *publisher, faults, arrived, dropped int) {
-	repeated, unmarked := history.CheckRepeated(p.effects, stormy, source.twice)
+func (p *play) weigh(source *broker.Publisher, faults, arrived, dropped int) {
+	repeated, unmarked := history.CheckRepeated(p.effects, stormy, source.Twice)
 	p.noted("%d messages by AMQP through %d faults: %d lost, %d ran twice, of at most %d in flight at the faults, and %d of these not "+
 		"marked redelivered or by another ID; servers knew and dropped at least %d; %d may have been published twice, and are not counted",
-		source.messages, faults, source.messages-arrived, repeated, faults*prefetch, len(unmarked), dropped, len(source.resent))
-	if arrived < source.messages {
-		p.fail("%d of %d messages are lost", source.messages-arrived, source.messages)
+		source.Messages, faults, source.Messages-arrived, repeated, faults*prefetch, len(unmarked), dropped, len(source.Resent))
+	if arrived < source.Messages {
+		p.fail("%d of %d messages are lost", source.Messages-arrived, source.Messages)
 	}
 	if repeated > faults*prefetch {
 		p.fail("%d messages ran twice, with %d in flight at the faults", repeated, faults*prefetch)

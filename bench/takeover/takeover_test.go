@@ -15,6 +15,7 @@ import (
 
 	"github.com/rabbitmq/amqp091-go"
 
+	"zatoha/bench/broker"
 	"zatoha/bench/faults"
 	"zatoha/bench/history"
 )
@@ -157,7 +158,7 @@ func TestAStormThatLosesOrRepeatsMessagesFallsShort(t *testing.T) {
 		{1000, 1, false, "not marked redelivered"},
 	} {
 		p := &play{scene: &scene{effects: storms(c.arrived, c.repeated, c.marked)}}
-		p.weigh(&publisher{messages: 1000}, 2, c.arrived, 0)
+		p.weigh(&broker.Publisher{Messages: 1000}, 2, c.arrived, 0)
 		if got := strings.Join(p.trial.Failures, "; "); (got == "") != (c.want == "") || !strings.Contains(got, c.want) || len(p.storms) != 1 {
 			t.Errorf("%+v: %q, %q", c, got, p.storms)
 		}

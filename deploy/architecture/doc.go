@@ -13,6 +13,7 @@
 //	connectorhost/zmtp -> go-zeromq/zmq4, which nobody else sees
 //	connectorhost/ibmmq -> mq-golang, which nobody else sees
 //	deploy, bench  -> each other; they run the programs, they do not import them
+//	deploy/edge    -> haproxy, deploy/program: it is a program that writes haproxy.cfg
 //	deploy/program -> nothing of ours
 //
 // No program imports another, nor any package of its tree but those three. What decides is pure: lb/state,

@@ -31,6 +31,7 @@ type Config struct {
 	Servers    []string // of each server
 	LBArgs     []string // more arguments for the load balancer
 	Hosts      []string // of each connector host; may be none
+	Durable    bool     // Consul keeps what it knows in a folder below Dir, for when it is started again
 
 	// Environ has more variables for a program: "lb", "server" or "connectorhost". May be nil.
 	Environ func(program string) []string
@@ -115,18 +116,20 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 	if err := c.StartLB(); err != nil {
 		return err
 	}
-	if err := c.startHosts(ctx); err != nil {
+	if err := c.startHosts(); err != nil {
 		return err
 	}
-	return c.Await(ctx, func(s Status) bool {
-		return s.HAProxy.Running && len(s.Rotation) == len(c.Config.Servers)
-	})
+	return c.Whole(ctx)
 }
 
-// StartConsul starts Consul, empty.
+// StartConsul starts Consul, empty unless it is durable.
 func (c *Cluster) StartConsul(ctx context.Context) (err error) {
 	if c.ConsulBin == "" {
 		return nil
+	}
+	if c.Durable {
+		c.Consul, err = startDurableConsul(ctx, c.ConsulBin, c.ConsulAddr, c.log("consul"), filepath.Join(c.Dir, "consul"))
+		return err
 	}
 	c.Consul, err = StartConsul(ctx, c.ConsulBin, c.ConsulAddr, c.log("consul"))
 	return err

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +45,53 @@ func StartConsul(ctx context.Context, binary, address, log string, more ...strin
 		return nil, err
 	}
 	return p, nil
+}
+
+// startDurableConsul is StartConsul for an agent that keeps everything in a folder, its ports too, so that it is the same
+// when it is started again.
+func startDurableConsul(ctx context.Context, binary, address, log, dir string) (*Process, error) {
+	file := filepath.Join(dir, "agent.json")
+	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+		if err := writeDurableConsul(file, address, filepath.Join(dir, "data")); err != nil {
+			return nil, fmt.Errorf("start consul: %w", err)
+		}
+	}
+	p, err := startProcess("consul", log, withoutConsul(os.Environ()), binary, "agent", "-config-file="+file)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.await(ctx, func(ctx context.Context) error { return hasLeader(ctx, address) }); err != nil {
+		p.Kill()
+		return nil, err
+	}
+	return p, nil
+}
+
+func writeDurableConsul(file, address, data string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("consul's address: %w", err)
+	}
+	internal, err := FreePorts(3)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(map[string]any{
+		"server": true, "bootstrap_expect": 1, "node_name": "local", "data_dir": data, "bind_addr": "127.0.0.1", "client_addr": host,
+		"log_level": "warn", "disable_host_node_id": true, "disable_update_check": true,
+		"performance": map[string]int{"raft_multiplier": 1},
+		"ports": map[string]any{
+			"http": json.Number(port), "dns": -1, "grpc": -1, "grpc_tls": -1,
+			"server": internal[0], "serf_lan": internal[1], "serf_wan": internal[2],
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(file, text, 0o644)
 }
 
 // withoutConsul drops the CONSUL_* variables, which would configure the agent and are meant for its clients.
@@ -102,16 +151,22 @@ func FreeConfig(n int) (Config, error) {
 	return Config{ConsulAddr: addresses[0], Front: addresses[1], Admin: addresses[2], Servers: addresses[3:]}, nil
 }
 
-// FreePorts finds n different TCP ports of the loopback address on which nobody listens now.
+// FreePorts finds n different TCP ports of the loopback address on which nobody listens now. The system gives none of them to
+// somebody who connects, so that they are still free when a program that was killed is started again.
 func FreePorts(n int) ([]int, error) {
+	const first, beyond, tries = 20_000, 32_000, 100
 	var ports []int
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+	for try := 0; len(ports) < n; try++ {
+		port := first + rand.IntN(beyond-first)
+		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
-			return nil, fmt.Errorf("finding a free port: %w", err)
+			if try > n+tries {
+				return nil, fmt.Errorf("finding a free port: %w", err)
+			}
+			continue
 		}
 		defer listener.Close() // held until all are found, so that they differ
-		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
 	return ports, nil
 }

@@ -66,16 +66,21 @@ func (c *Cluster) tokenArgs() []string {
 	return []string{"--invoke-token-file", c.tokenFile()}
 }
 
-// startHosts starts the connector hosts, and waits until one of them is active.
-func (c *Cluster) startHosts(ctx context.Context) error {
-	if len(c.Config.Hosts) == 0 {
-		return nil
-	}
+// startHosts starts the connector hosts.
+func (c *Cluster) startHosts() error {
 	c.Hosts = make([]*Process, len(c.Config.Hosts))
 	for i := range c.Config.Hosts {
 		if err := c.StartHost(i); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// awaitActive waits until one of the connector hosts is active, if there are any.
+func (c *Cluster) awaitActive(ctx context.Context) error {
+	if len(c.Config.Hosts) == 0 {
+		return nil
 	}
 	return c.Hosts[0].await(ctx, func(ctx context.Context) error {
 		if ended := c.ended(); ended != nil {

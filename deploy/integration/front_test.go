@@ -261,6 +261,12 @@ func converse(t *testing.T, address, request string) (*http.Response, string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	return converseOver(t, conn, request)
+}
+
+// converseOver sends raw bytes over a connection and reads one response, behind which nothing may come.
+func converseOver(t *testing.T, conn net.Conn, request string) (*http.Response, string) {
+	t.Helper()
 	if err := conn.SetDeadline(time.Now().Add(bound)); err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,8 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(folder)
 	bin, consulBin, haproxyBin = folder, consul, haproxy
-	build := exec.Command("go", "build", "-o", folder, "zatoha/lb", "zatoha/server/cmd/server", "zatoha/connectorhost", "zatoha/deploy/local", "zatoha/deploy/consul")
+	build := exec.Command("go", "build", "-o", folder,
+		"zatoha/lb", "zatoha/server/cmd/server", "zatoha/connectorhost", "zatoha/deploy/local", "zatoha/deploy/consul", "zatoha/deploy/edge")
 	if output, err := build.CombinedOutput(); err != nil {
 		fmt.Printf("building the programs: %v\n%s", err, output)
 		return 1

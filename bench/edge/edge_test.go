@@ -1,0 +1,99 @@
+package edge
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"zatoha/bench/broker"
+	"zatoha/bench/load"
+	"zatoha/deploy/cluster"
+)
+
+func TestScenariosAreChosenByTheirNames(t *testing.T) {
+	for only, want := range map[string][]string{
+		"": {"edge-kill", "edge-kill-servers", "edge-hang", "edge-drain", "edge-upgrade", "edge-standby", "edge-standby-servers"}, "kill": {"edge-kill", "edge-kill-servers"},
+		"hang,upgrade": {"edge-hang", "edge-upgrade"}, "nothing": nil,
+	} {
+		var got []string
+		for _, s := range chosen(Options{Only: only}) {
+			got = append(got, s.name)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q: %v", only, got)
+		}
+	}
+	if _, err := Run(t.Context(), Options{Only: "nothing", Progress: io.Discard}); err == nil || !strings.Contains(err.Error(), "edge-drain") {
+		t.Error(err)
+	}
+}
+
+func TestATrialIsJudged(t *testing.T) {
+	good := load.Report{Requests: 2, Statuses: map[int]int{200: 2}, Latency: load.Latency{Worst: time.Second}}
+	for what, c := range map[string]struct {
+		change func(*load.Report)
+		faults int
+	}{
+		"all well":   {func(*load.Report) {}, 0},
+		"no request": {func(r *load.Report) { *r = load.Report{} }, 1},
+		"an error":   {func(r *load.Report) { r.Statuses = map[int]int{200: 1, 503: 1} }, 1},
+		"a close": {func(r *load.Report) {
+			r.Statuses, r.Failures = map[int]int{200: 1}, map[load.Failure]int{load.SilentClose: 1}
+		}, 2},
+		"too slow":     {func(r *load.Report) { r.Latency.Worst = 3 * time.Second }, 1},
+		"slow and bad": {func(r *load.Report) { r.Statuses, r.Latency.Worst = map[int]int{502: 2}, time.Minute }, 2},
+	} {
+		p := &play{}
+		p.trial.Load = good
+		c.change(&p.trial.Load)
+		scenario{worst: 2 * time.Second}.judge(p)
+		if len(p.trial.Failures) != c.faults {
+			t.Errorf("%s: %q", what, p.trial.Failures)
+		}
+	}
+}
+
+func TestMessagesAreCountedFromTheLogs(t *testing.T) {
+	dir := t.TempDir()
+	s := &stage{dir: dir, options: Options{Progress: io.Discard}}
+	write := func(cluster, log, text string) {
+		t.Helper()
+		path := filepath.Join(dir, cluster, "log", log)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	line := func(second, payload string) string {
+		return `{"time":"2026-01-02T03:04:` + second + `Z","message":"a message has come","payload":"` + payload + `"}` + "\n"
+	}
+	write("a", "server-1.log", line("01", "q-0")+"panic: q-0\n"+line("05", "q-1")+line("06", "r-9"))
+	write("b", "server-2.log", line("02", "q-1"))
+	for _, name := range names {
+		c := &cluster.Cluster{}
+		c.Dir = filepath.Join(dir, name)
+		s.clusters = append(s.clusters, c)
+	}
+	arrived, err := s.arrived("q")
+	if err != nil || len(arrived) != 2 || len(arrived["q-1"].at) != 2 {
+		t.Errorf("%v %v", arrived, err)
+	}
+	p := &play{stage: s}
+	p.count(&broker.Publisher{Queue: "q"}, arrived)
+	if len(p.trial.Failures) != 0 {
+		t.Errorf("%q", p.trial.Failures)
+	}
+	var times []time.Time
+	for _, a := range arrived {
+		times = append(times, a.at...)
+	}
+	if gap := longest(times); gap != 3*time.Second {
+		t.Errorf("the longest gap is %v", gap)
+	}
+}

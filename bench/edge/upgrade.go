@@ -1,0 +1,206 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"zatoha/deploy/cluster"
+)
+
+// upgrade brings every program to the next version, one cluster after the other, as deploy/README.md tells operators to.
+func upgrade(ctx context.Context, p *play) (err error) {
+	mail, err := p.send(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, mail.stop(ctx)) }()
+	bin, next := p.options.NextBin, p.options.Next
+	if p.clusters[0].Bin == bin { // and back, in every second trial
+		bin, next = p.options.Bin, ""
+	}
+	if err := p.replaceHAProxy(); err != nil {
+		return err
+	}
+	for i, name := range names {
+		c := p.clusters[i]
+		err := p.timed("a cluster upgraded", func() error {
+			if err := p.edge(ctx, "drain", name); err != nil {
+				return err
+			}
+			c.Bin = bin
+			if err := p.upgradeCluster(ctx, c); err != nil {
+				return err
+			}
+			return p.edge(ctx, "ready", name)
+		})
+		if err != nil {
+			return fmt.Errorf("cluster %s: %w", name, err)
+		}
+		p.tells(ctx, c, next)
+	}
+	for _, outer := range p.outers {
+		outer.Bin = bin
+		if err := p.upgradeOuter(ctx, outer); err != nil {
+			return fmt.Errorf("an outer load balancer: %w", err)
+		}
+	}
+	return p.weigh(ctx, mail)
+}
+
+// upgradeCluster restarts everything in a cluster that gets no requests from outside, while its connectors go on.
+func (p *play) upgradeCluster(ctx context.Context, c *cluster.Cluster) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*bound)
+	defer cancel()
+	for _, step := range []struct {
+		of string
+		do func(context.Context, *cluster.Cluster) error
+	}{
+		{"Consul", restartConsul}, {"connector hosts", restartHosts}, {"servers", restartServers}, {"the controller", restartController}, {"HAProxy", reloadHAProxy},
+	} {
+		if err := step.do(ctx, c); err != nil {
+			return fmt.Errorf("%s: %w", step.of, err)
+		}
+		if err := c.Whole(ctx); err != nil {
+			return fmt.Errorf("after %s: %w", step.of, err)
+		}
+	}
+	return nil
+}
+
+// restartConsul restarts the only agent. While it is away, connectors stop, and their messages wait in the broker.
+func restartConsul(ctx context.Context, c *cluster.Cluster) error {
+	if err := c.Consul.Stop(ctx); err != nil {
+		return err
+	}
+	return c.StartConsul(ctx)
+}
+
+// restartHosts restarts those that stand by first, and then the active one, which hands over.
+func restartHosts(ctx context.Context, c *cluster.Cluster) error {
+	active, _, err := c.ActiveHost(ctx)
+	if err != nil {
+		return err
+	}
+	order := []int{active}
+	for i := range c.Hosts {
+		if i != active {
+			order = append([]int{i}, order...)
+		}
+	}
+	for _, i := range order {
+		if err := c.Hosts[i].Stop(ctx); err != nil {
+			return err
+		}
+		if err := c.StartHost(i); err != nil {
+			return err
+		}
+		if err := until(ctx, func(ctx context.Context) error { _, err := c.HostStatus(ctx, i); return err }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func restartServers(ctx context.Context, c *cluster.Cluster) error {
+	for i, server := range c.Servers {
+		if err := server.Stop(ctx); err != nil {
+			return err
+		}
+		if err := c.StartServer(i); err != nil {
+			return err
+		}
+		if err := c.Whole(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restartController leaves HAProxy running, which the next one adopts.
+func restartController(ctx context.Context, c *cluster.Cluster) error {
+	if err := c.LB.Stop(ctx); err != nil {
+		return err
+	}
+	return c.StartLB()
+}
+
+// reloadHAProxy makes the master run HAProxy's program anew, which takes the listeners over, and checks that it did.
+func reloadHAProxy(ctx context.Context, c *cluster.Cluster) error {
+	pids, err := c.HAProxy(ctx)
+	if err != nil {
+		return err
+	}
+	return reload(ctx, pids[0], c.HAProxyBin)
+}
+
+func reload(ctx context.Context, master int, program string) error {
+	if err := syscall.Kill(master, syscall.SIGUSR2); err != nil {
+		return err
+	}
+	return until(ctx, func(context.Context) error {
+		runs, err := os.Stat(fmt.Sprintf("/proc/%d/exe", master))
+		if err != nil {
+			return err
+		}
+		is, err := os.Stat(program)
+		if err == nil && !os.SameFile(runs, is) {
+			err = errors.New("the master still runs the program of before")
+		}
+		return err
+	})
+}
+
+func (p *play) upgradeOuter(ctx context.Context, outer *cluster.Edge) error {
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	if err := outer.Watch.Stop(ctx); err != nil {
+		return err
+	}
+	if err := outer.StartWatch(); err != nil {
+		return err
+	}
+	if err := reload(ctx, outer.HAProxy.PID(), p.haproxy); err != nil {
+		return err
+	}
+	said, err := outer.Run(ctx, "--version")
+	if err == nil && outer.Bin == p.options.NextBin && !strings.Contains(said, p.options.Next) {
+		p.fail("edge says it is %s, not %s", strings.TrimSpace(said), p.options.Next)
+	}
+	return err
+}
+
+// tells fails the trial if a program of a cluster is not of the next version, by its own word in Consul.
+func (p *play) tells(ctx context.Context, c *cluster.Cluster, next string) {
+	for service, n := range map[string]int{"zato-server": servers, "zato-lb": 1, "zato-connectorhost": hosts} {
+		versions, err := c.Versions(ctx, service)
+		if err != nil || len(versions) != n {
+			p.fail("%s: %d of %d are in Consul: %v", service, len(versions), n, err)
+		}
+		for id, version := range versions {
+			if !strings.HasPrefix(version, next) || next == "" && strings.HasPrefix(version, p.options.Next) {
+				p.fail("%s tells version %s", id, version)
+			}
+		}
+	}
+}
+
+// logs are those of the servers of both clusters.
+func (s *stage) logs() (paths []string, err error) {
+	for _, c := range s.clusters {
+		found, err := filepath.Glob(filepath.Join(c.LogDir(), "server-*.log"))
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, found...)
+	}
+	return paths, nil
+}
+
+// patience is how long a message may be on its way when all is well.
+const patience = 30 * time.Second

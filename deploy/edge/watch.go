@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"zatoha/deploy/program"
+	"zatoha/haproxy"
+)
+
+type watchCommand struct {
+	StateFile string `required:"" placeholder:"PATH" help:"The --state-file that HAProxy's configuration was made with."`
+}
+
+// Run watches the outer load balancer of this machine until ctx ends.
+func (w *watchCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) error {
+	if len(g.Sockets) != 1 {
+		return program.BadConfig("--sockets", "a watch is for one outer load balancer", "name its own socket, and run one watch on each machine")
+	}
+	if folder, err := os.Stat(filepath.Dir(w.StateFile)); err != nil || !folder.IsDir() {
+		return program.BadConfig("--state-file", filepath.Dir(w.StateFile)+" is no folder", "create it, or name a file in one that is there")
+	}
+	one := watch{balancer: balancer{g.Sockets[0]}, stateFile: w.StateFile, log: log}
+	one.run(ctx)
+	return nil
+}
+
+// watch looks after one HAProxy.
+type watch struct {
+	balancer
+	stateFile string
+	log       zerolog.Logger
+
+	down  map[string]bool // clusters that were down at the last look
+	kept  string          // what the state file says that matters
+	quiet bool            // HAProxy did not answer at the last look
+}
+
+// run ends the sessions of what is down at two looks in a row: whatever was connecting to it has been refused by then, and
+// is being tried elsewhere, so that only what hangs is left. It keeps the state file up to date.
+func (w *watch) run(ctx context.Context) {
+	tick := time.NewTicker(lookInterval)
+	defer tick.Stop()
+	w.down = map[string]bool{}
+	for ctx.Err() == nil {
+		w.look(context.WithoutCancel(ctx)) // to its end, which is near
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+func (w *watch) look(ctx context.Context) {
+	answer, err := w.ask(ctx, lookCommands)
+	var endpoints []endpoint
+	if err == nil {
+		endpoints, err = parse(answer)
+	}
+	if quiet := err != nil; quiet != w.quiet {
+		w.quiet = quiet
+		w.log.Warn().Err(err).Str("haproxy", w.socket).Bool("answers", !quiet).Msg("haproxy's runtime socket")
+	}
+	if err != nil {
+		return
+	}
+	if err := w.keep(answer, endpoints); err != nil {
+		w.log.Error().Err(err).Msg("a reload would forget what is drained")
+	}
+	if err := w.cut(ctx, lost(endpoints, w.down)); err != nil {
+		w.log.Error().Err(err).Msg("ending the sessions of a cluster that is down")
+	}
+}
+
+// keep writes HAProxy's own account of its servers, if anything in it has changed that matters.
+func (w *watch) keep(answer string, endpoints []endpoint) error {
+	var matters strings.Builder
+	for _, e := range endpoints {
+		fmt.Fprintln(&matters, e.cluster, e.draining, e.maintained, e.well())
+	}
+	if matters.String() == w.kept {
+		return nil
+	}
+	states, _, _ := strings.Cut(answer, "# pxname,")
+	next := w.stateFile + ".next"
+	if err := os.WriteFile(next, []byte(strings.TrimSpace(states)+"\n"), 0o644); err != nil {
+		return err
+	}
+	if err := os.Rename(next, w.stateFile); err != nil {
+		return err
+	}
+	w.kept = matters.String()
+	return nil
+}
+
+// lost are the endpoints that were down before, still are, and have sessions. It notes those that are down now.
+func lost(endpoints []endpoint, down map[string]bool) (all []endpoint) {
+	for _, e := range endpoints {
+		isDown := !e.well() && !e.maintained // who is being maintained may finish what it has
+		if isDown && down[e.cluster] && e.sessions > 0 {
+			all = append(all, e)
+		}
+		down[e.cluster] = isDown
+	}
+	return all
+}
+
+func (w *watch) cut(ctx context.Context, endpoints []endpoint) error {
+	for _, e := range endpoints {
+		if err := w.tell(ctx, fmt.Sprintf("shutdown sessions server %s/%s", haproxy.EdgeBackend, e.cluster)); err != nil {
+			return err
+		}
+		w.log.Warn().Str("cluster", e.cluster).Int("sessions", e.sessions).Str("check", e.check).
+			Msg("the cluster is down: its sessions are ended, to be tried elsewhere")
+	}
+	return nil
+}
