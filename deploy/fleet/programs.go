@@ -183,7 +183,18 @@ func (n *Node) KillBalancer(ctx context.Context) (began time.Time, err error) {
 	}
 	n.LB.Kill()
 	began = time.Now()
-	return began, n.kill(ctx, status.HAProxy.Worker, status.HAProxy.Master)
+	return began, n.signal(ctx, "KILL", status.HAProxy.Worker, status.HAProxy.Master)
+}
+
+// FreezeHAProxy stops a node's HAProxy, as a machine that swaps would, and says when; thaw lets it go on.
+func (n *Node) FreezeHAProxy(ctx context.Context) (began time.Time, thaw func(context.Context) error, err error) {
+	status, err := n.Status(ctx)
+	if err != nil {
+		return time.Time{}, nil, err
+	}
+	pids := []int{status.HAProxy.Worker, status.HAProxy.Master}
+	began = time.Now()
+	return began, func(ctx context.Context) error { return n.signal(ctx, "CONT", pids...) }, n.signal(ctx, "STOP", pids...)
 }
 
 // KillKeepalived kills both of its processes, so that it takes leave of nobody.
@@ -200,16 +211,16 @@ func (n *Node) KillKeepalived(ctx context.Context) error {
 		}
 		pids = append(pids, pid)
 	}
-	if err := n.kill(ctx, pids...); err != nil {
+	if err := n.signal(ctx, "KILL", pids...); err != nil {
 		return err
 	}
 	<-n.Keepalived.Done()
 	return nil
 }
 
-// kill kills processes by the numbers that they have on the node. One that has ended because another did is no fault.
-func (n *Node) kill(ctx context.Context, pids ...int) error {
-	words := []string{"sh", "-c", `kill -9 "$@"; true`, "kill"}
+// signal sends one to processes by the numbers that they have on the node. That one has ended because another did is no fault.
+func (n *Node) signal(ctx context.Context, name string, pids ...int) error {
+	words := []string{"sh", "-c", `kill -s "$0" "$@"; true`, name}
 	for _, pid := range pids {
 		words = append(words, fmt.Sprint(pid))
 	}

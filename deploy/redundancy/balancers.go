@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"sync"
 	"time"
 
@@ -43,6 +42,11 @@ func balancers(o options) []scenario {
 			name: "balancer-moves", on: on, trials: 10, brief: true, fault: moves,
 			does:     "`lb yield` on the host that has the virtual address, GET and POST without a key",
 			passLine: "0 failed requests",
+		},
+		{
+			name: "balancer-hangs", on: on, trials: 5, fault: hangs,
+			does:     "SIGSTOP HAProxy of the host that has the virtual address for three seconds, then SIGCONT",
+			passLine: "the address serves ≤ 2 s; " + once,
 		},
 		{
 			name: "balancer-controller-dies", on: on, trials: 5, fault: controllerDies,
@@ -175,45 +179,23 @@ func balancerDies(ctx context.Context, p *playing) error {
 	return errors.Join(err, holder.StartLB())
 }
 
-func moves(ctx context.Context, p *playing) error {
-	holder, running, err := p.underLoad(ctx, get, post)
+func hangs(ctx context.Context, p *playing) error {
+	holder, running, err := p.underLoad(ctx, get)
 	if err != nil {
 		return err
 	}
-	address := "--virtual-address=" + p.Virtual.String()
-	began := time.Now()
-	said, err := holder.Balancer(ctx, "yield", address)
+	began, thaw, err := holder.FreezeHAProxy(ctx)
 	if err != nil {
 		return err
 	}
-	p.measured("the whole command", time.Since(began), 0)
-	if shut, ok := shutFor(said); ok {
-		p.measured("nobody could connect", shut, 0)
+	err = p.servedAgain(ctx, began, 2*time.Second)
+	if err == nil {
+		err = pause.For(ctx, 3*time.Second-time.Since(began))
 	}
-	if err := p.flawless(ctx, "the virtual address", running); err != nil {
+	if err := errors.Join(err, thaw(ctx)); err != nil {
 		return err
 	}
-	after, err := p.Holder(ctx)
-	if err != nil {
-		return err
-	}
-	if after == holder {
-		p.fail("the address stayed, though lb yield says: %s", said)
-	}
-	_, err = holder.Balancer(ctx, "resume", address)
-	return err
-}
-
-var shut = regexp.MustCompile(`for (\S+) nobody could begin one`)
-
-// shutFor reads the time for which nobody could connect from what lb yield says.
-func shutFor(said string) (time.Duration, bool) {
-	found := shut.FindStringSubmatch(said)
-	if found == nil {
-		return 0, false
-	}
-	d, err := time.ParseDuration(found[1])
-	return d, err == nil
+	return p.oneErrorEach(ctx, running)
 }
 
 func controllerDies(ctx context.Context, p *playing) error {
