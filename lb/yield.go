@@ -78,8 +78,8 @@ func (g *grammar) onlyHere() error {
 // trackCommand follows HAProxy for keepalived.
 type trackCommand struct {
 	fronts
-	Peer           []program.HostPort `placeholder:"HOST:PORT" help:"Front of another load balancer that the virtual address is shared with. Give it for each: one that sees none of them, and no leader of Consul, is the worse place when they see each other again."`
-	ConsulHTTPAddr string             `env:"CONSUL_HTTP_ADDR" default:"127.0.0.1:8500" help:"Consul agent. The other CONSUL_* variables hold too."`
+	Peer []program.HostPort `placeholder:"HOST:PORT" help:"Front of another load balancer that the virtual address is shared with. Give it for each: one that sees none of them, and no leader of Consul, is the worse place when they see each other again."`
+	consul.Settings
 }
 
 // Run ends with ctx.
@@ -90,9 +90,9 @@ func (t *trackCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) 
 	if err := makeDir(g.StateDir); err != nil {
 		return err
 	}
-	agent, err := consul.New(t.ConsulHTTPAddr)
+	agent, err := t.Settings.Client()
 	if err != nil {
-		return program.BadConfig("--consul-http-addr", err.Error(), "")
+		return program.BadConfig("", err.Error(), "")
 	}
 	outlook := &address.Outlook{Leader: agent.Ping}
 	for _, peer := range t.Peer {

@@ -17,7 +17,23 @@ const root = "6d1c4f2e-5a0b-4c7e-9a5d-0f3a0f5be0f1"
 // StartWithACL starts an agent as [Start] does, which forbids everything that a token does not allow.
 func StartWithACL(t testing.TB) *Agent {
 	t.Helper()
-	return start(t, "-hcl=acl { enabled = true, default_policy = \"deny\", tokens { initial_management = \""+root+"\", agent = \""+root+"\" } }")
+	a := start(t, "-hcl=acl { enabled = true, default_policy = \"deny\", tokens { initial_management = \""+root+"\", agent = \""+root+"\" } }")
+	a.awaitRoot()
+	return a
+}
+
+// awaitRoot waits until the agent knows its first token, which it does some time after it has a leader.
+func (a *Agent) awaitRoot() {
+	a.t.Helper()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	var last error
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); <-poll.C {
+		if last = a.call(http.MethodGet, "/v1/acl/token/self", nil, nil); last == nil {
+			return
+		}
+	}
+	a.t.Fatalf("consultest: the agent's ACLs are not ready: %v", last)
 }
 
 // Root is the token that may do everything.
@@ -48,32 +64,42 @@ func (a *Agent) Token(name, rules string) string {
 // An answer that is not 200 ends the test.
 func (a *Agent) Call(method, path string, body, answer any) {
 	a.t.Helper()
+	if err := a.call(method, path, body, answer); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func (a *Agent) call(method, path string, body, answer any) error {
 	var text []byte
 	if body != nil {
 		var err error
 		if text, err = json.Marshal(body); err != nil {
-			a.t.Fatal(err)
+			return err
 		}
 	}
 	request, err := http.NewRequest(method, "http://"+a.address+path, bytes.NewReader(text))
 	if err != nil {
-		a.t.Fatal(err)
+		return err
 	}
 	request.Header.Set("X-Consul-Token", root)
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
-		a.t.Fatal(err)
+		return err
 	}
 	defer response.Body.Close()
 	said, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		a.t.Fatalf("%s %s: %s %s %v", method, path, response.Status, said, err)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s %s: %s %s", method, path, response.Status, said)
 	}
 	if answer == nil {
-		return
+		return nil
 	}
 	if err := json.Unmarshal(said, answer); err != nil {
-		a.t.Fatalf("%s %s: %s: %v", method, path, said, err)
+		return fmt.Errorf("%s %s: %s: %w", method, path, said, err)
 	}
+	return nil
 }

@@ -46,7 +46,7 @@ for unit in lb server connectorhost; do
 done
 if command -v systemd-analyze >/dev/null; then
 	in_root systemd-analyze verify --man=no /usr/lib/systemd/system/zatoha-lb.service \
-		/usr/lib/systemd/system/zatoha-server.service /usr/lib/systemd/system/zatoha-connectorhost.service
+		/usr/lib/systemd/system/zatoha-track.service /usr/lib/systemd/system/zatoha-server.service /usr/lib/systemd/system/zatoha-connectorhost.service
 fi
 [ "$(in_root stat -c '%U %G %a' /etc/zatoha)" = "root zatoha 750" ] || fail "/etc/zatoha is $(in_root stat -c '%U %G %a' /etc/zatoha)"
 
@@ -65,6 +65,11 @@ done
 until_so "in_root curl -fs http://127.0.0.1:11223/zato/ping | grep pong"
 until_so "in_root curl -fs http://127.0.0.1:17110/connectors | grep '\"role\": \"active\"'"
 in_root curl -fs http://127.0.0.1:11224/status >/dev/null || fail "no status page"
+line=$(sed -n 's/^ExecStart=//p' "$here/root/usr/lib/systemd/system/zatoha-track.service")
+# shellcheck disable=SC2086
+chroot "$here/root" env -i PATH=/usr/sbin:/usr/bin setpriv --reuid zatoha --regid zatoha --clear-groups --no-new-privs $line >"$here/track.log" 2>&1 &
+pids="$! $pids"
+until_so "grep -qx 0 $here/root/var/lib/zatoha/lb/track" # keepalived would give the address to this machine
 
 say "a change of a conffile outlives an upgrade"
 echo "# ours" >>"$here/root/etc/zatoha/lb.yaml"

@@ -34,7 +34,7 @@ func analyze(t *testing.T) string {
 func units(t *testing.T) []string {
 	t.Helper()
 	units, err := filepath.Glob("*.service")
-	if err != nil || len(units) < 4 {
+	if err != nil || len(units) < 5 {
 		t.Fatalf("units are %q, %v", units, err)
 	}
 	return units
@@ -82,6 +82,7 @@ func TestWhatDiesWithAUnit(t *testing.T) {
 	t.Parallel()
 	for unit, want := range map[string][]string{
 		"zatoha-lb.service":            {"KillMode=process", "Type=notify", "Restart=always", "WatchdogSec=120", "LimitNOFILE=", "PrivateTmp=no"},
+		"zatoha-track.service":         {"KillMode=mixed", "Type=exec", "Restart=always", "Before=keepalived.service"},
 		"zatoha-server.service":        {"KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=30", "LimitNOFILE="},
 		"zatoha-connectorhost.service": {"KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=15", "LimitNOFILE="},
 	} {
