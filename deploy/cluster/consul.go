@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -149,24 +148,4 @@ func FreeConfig(n int) (Config, error) {
 		addresses[i] = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	}
 	return Config{ConsulAddr: addresses[0], Front: addresses[1], Admin: addresses[2], Servers: addresses[3:]}, nil
-}
-
-// FreePorts finds n different TCP ports of the loopback address on which nobody listens now. The system gives none of them to
-// somebody who connects, so that they are still free when a program that was killed is started again.
-func FreePorts(n int) ([]int, error) {
-	const first, beyond, tries = 20_000, 32_000, 100
-	var ports []int
-	for try := 0; len(ports) < n; try++ {
-		port := first + rand.IntN(beyond-first)
-		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			if try > n+tries {
-				return nil, fmt.Errorf("finding a free port: %w", err)
-			}
-			continue
-		}
-		defer listener.Close() // held until all are found, so that they differ
-		ports = append(ports, port)
-	}
-	return ports, nil
 }
