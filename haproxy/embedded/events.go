@@ -134,7 +134,7 @@ func (e *Events) due(stats haproxy.Stats, now time.Time) (due []string, wait tim
 		}
 		delay := cutDelay
 		if strings.Contains(server.Check, unreachable) {
-			delay += e.connect
+			delay += 2 * e.connect // the time-out, and as much for a machine that is busy
 		}
 		switch left := e.down[name].Add(delay).Sub(now); {
 		case server.Sessions == 0:

@@ -54,7 +54,7 @@ func TestConnectionsToAHostThatIsCutOffEndByTheirOwnTimeOut(t *testing.T) {
 	now := time.Now()
 	server := haproxy.Counters{Traffic: haproxy.Traffic{Status: "DOWN", Check: "L4TOUT in 251ms", Sessions: 3}}
 	stats := haproxy.Stats{Servers: map[string]haproxy.Counters{"slot-001": server}}
-	for after, want := range map[time.Duration]int{0: 0, cutDelay: 0, cutDelay + 249*time.Millisecond: 0, cutDelay + 250*time.Millisecond: 1} {
+	for after, want := range map[time.Duration]int{0: 0, cutDelay: 0, cutDelay + 499*time.Millisecond: 0, cutDelay + 500*time.Millisecond: 1} {
 		e.down["slot-001"] = now
 		if due, wait := e.due(stats, now.Add(after)); len(due) != want {
 			t.Errorf("after %v: due %v, wait %v", after, due, wait)
