@@ -4,11 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
-	"time"
-
-	"zatoha/bench/history"
 )
 
 // tail reads what a growing file has got since it was asked last, in whole lines.
@@ -45,27 +41,4 @@ func (t *tail) lines(each func(string) error) error {
 			return fmt.Errorf("%s: %w", t.path, err)
 		}
 	}
-}
-
-// readNote reads a line of the recorder's.
-func readNote(line string) (e history.Effect, err error) {
-	fields := strings.Fields(line)
-	if len(fields) != 6 {
-		return e, fmt.Errorf("the line %.200q is no note", line)
-	}
-	epoch, err := strconv.ParseUint(fields[1], 10, 64)
-	if err != nil {
-		return e, fmt.Errorf("the line %.200q has no epoch: %w", line, err)
-	}
-	nanoseconds, err := strconv.ParseInt(fields[2], 10, 64)
-	if err != nil {
-		return e, fmt.Errorf("the line %.200q has no time: %w", line, err)
-	}
-	redelivered, err := strconv.ParseBool(fields[5])
-	if err != nil {
-		return e, fmt.Errorf("the line %.200q does not say whether it was redelivered: %w", line, err)
-	}
-	return history.Effect{
-		Connector: fields[0], Message: fields[3], ID: fields[4], Redelivered: redelivered, Epoch: epoch, At: time.Unix(0, nanoseconds),
-	}, nil
 }

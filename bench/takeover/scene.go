@@ -309,7 +309,7 @@ const unsorted = 5 * time.Second
 func (s *scene) read() error {
 	for _, t := range s.notes {
 		if err := t.lines(func(line string) error {
-			e, err := readNote(line)
+			e, err := history.ReadNote(line)
 			s.effects = append(s.effects, e)
 			return err
 		}); err != nil {

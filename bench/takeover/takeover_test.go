@@ -118,24 +118,6 @@ func TestAGrowingFileIsReadInWholeLines(t *testing.T) {
 	}
 }
 
-func TestANoteIsReadOrRefused(t *testing.T) {
-	e, err := readNote("c-1 7 1767351600123456789 c-1-42 K1 true")
-	if err != nil || e != (history.Effect{Connector: "c-1", Message: "c-1-42", ID: "K1", Redelivered: true, Epoch: 7, At: time.Unix(0, 1767351600123456789)}) {
-		t.Errorf("%v, %v", e, err)
-	}
-	for line, want := range map[string]string{
-		"":                  "is no note",
-		"c-1 7 1":           "is no note",
-		"c-1 x 1 m i true":  "has no epoch",
-		"c-1 7 1s m i true": "has no time",
-		"c-1 7 1 m i maybe": "does not say whether",
-	} {
-		if _, err := readNote(line); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v", line, err)
-		}
-	}
-}
-
 // storms are effects of a storm: so many messages, of which the first so many come twice, and are marked or not.
 func storms(arrived, repeated int, marked bool) (effects []history.Effect) {
 	for n := range arrived + repeated {

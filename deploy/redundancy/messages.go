@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -140,7 +139,7 @@ func (s *stage) effects() (all []history.Effect, err error) {
 			if !strings.HasSuffix(line, "\n") {
 				break // the rest of it has not been written
 			}
-			effect, err := readNote(line)
+			effect, err := history.ReadNote(line)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", n.Notes(), err)
 			}
@@ -148,23 +147,6 @@ func (s *stage) effects() (all []history.Effect, err error) {
 		}
 	}
 	return all, nil
-}
-
-// readNote reads a line of the recorder's: connector, epoch, time in nanoseconds, message.
-func readNote(line string) (history.Effect, error) {
-	fields := strings.Fields(line)
-	if len(fields) != 4 {
-		return history.Effect{}, fmt.Errorf("the line %.200q is no note", line)
-	}
-	epoch, err := strconv.ParseUint(fields[1], 10, 64)
-	if err != nil {
-		return history.Effect{}, fmt.Errorf("the line %.200q has no epoch: %w", line, err)
-	}
-	nanoseconds, err := strconv.ParseInt(fields[2], 10, 64)
-	if err != nil {
-		return history.Effect{}, fmt.Errorf("the line %.200q has no time: %w", line, err)
-	}
-	return history.Effect{Connector: fields[0], Message: fields[3], Epoch: epoch, At: time.Unix(0, nanoseconds)}, nil
 }
 
 // runs are who ran a connector when, by the connector hosts' logs.

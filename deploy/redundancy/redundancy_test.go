@@ -61,18 +61,6 @@ not JSON
 	}
 }
 
-func TestNotes(t *testing.T) {
-	got, err := readNote("c-1 7 1767351600123456789 c-1-42\n")
-	if want := (history.Effect{Connector: "c-1", Message: "c-1-42", Epoch: 7, At: time.Unix(0, 1767351600123456789)}); err != nil || got != want {
-		t.Errorf("%+v, %v", got, err)
-	}
-	for _, line := range []string{"c-1 7 1", "c-1 x 1 m", "c-1 7 x m"} {
-		if got, err := readNote(line); err == nil {
-			t.Errorf("%q is read as %+v", line, got)
-		}
-	}
-}
-
 func TestWhatYieldSays(t *testing.T) {
 	if got, ok := shutFor("the address has gone: open connections ended in 87ms, and for 690ms nobody could begin one\n"); !ok || got != 690*time.Millisecond {
 		t.Errorf("%v, %v", got, ok)
