@@ -121,14 +121,14 @@ integration: tools build ## Run the tests of the whole, with the real HAProxy an
 	@go build -o bin/ ./bench ./bench/takeover/recorder
 	@bin/bench faults --short --slack 10 --only kill-post
 	@if [ "$$(id -u)" = 0 ] && bin/tools keepalived iproute2 nftables; then \
-		ZATOHA_REQUIRE_TOOLS=1 go test -count=1 ./deploy/netns ./deploy/keepalived/... && $(MAKE) --no-print-directory redundancy SHORT=1; else \
+		ZATOHA_REQUIRE_TOOLS=1 go test -count=1 ./deploy/netns ./deploy/keepalived/... && $(MAKE) --no-print-directory redundancy SHORT=1 SLACK=5; else \
 		echo "== integration: WITHOUT THE TESTS ON SEVERAL HOSTS, for want of root, keepalived, ip or nft"; fi
 
 .PHONY: redundancy
 redundancy: tools build ## Break a cluster on several hosts, which are namespaces and take root (SHORT=1 for a minute, ONLY=dies for some).
 	@[ "$$(id -u)" != 0 ] || bin/tools keepalived iproute2 nftables
 	@go build -o bin/ ./bench/takeover/recorder ./deploy/redundancy
-	@exec bin/redundancy $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
+	@exec bin/redundancy $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY)) $(if $(SLACK),--slack $(SLACK))
 
 .PHONY: fuzz
 fuzz: ## Fuzz each fuzz target for 20 seconds.

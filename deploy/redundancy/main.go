@@ -50,6 +50,7 @@ type runCommand struct {
 	Trials    int           `short:"n" help:"Trials of each scenario; 0 for each scenario's own number."`
 	Short     bool          `help:"One trial each of the most telling ones, and shorter faults: a minute."`
 	Only      string        `placeholder:"NAME" help:"Only the scenarios with NAME in their names."`
+	Slack     int           `default:"1" help:"Let times be that many times as long, on a machine that does something else beside."`
 	Partition time.Duration `default:"60s" help:"How long a host is cut off."`
 	Outage    time.Duration `default:"60s" help:"How long Consul has no quorum."`
 	Advert    time.Duration `default:"200ms" help:"Keepalived's time between two signs of life."`
@@ -68,6 +69,7 @@ func (r *runCommand) Validate() error {
 		}
 	}
 	refuse(r.Trials < 0, "--trials: %d: must not be negative", r.Trials)
+	refuse(r.Slack < 1, "--slack: %d: must be 1 or more", r.Slack)
 	refuse(r.Partition < time.Second, "--partition: %v: must be at least 1s", r.Partition)
 	refuse(r.Outage < time.Second, "--outage: %v: must be at least 1s", r.Outage)
 	refuse(!matches(r.Only), "--only: %q: no scenario has that in its name; there are %q", r.Only, names())
@@ -112,7 +114,7 @@ func (r *runCommand) Run(ctx context.Context, _ zerolog.Logger) error {
 
 // options looks for all programs before anything is played.
 func (r *runCommand) options() (options, error) {
-	o := options{Trials: r.Trials, Short: r.Short, Only: r.Only, Partition: r.Partition, Outage: r.Outage, Advert: r.Advert, Progress: os.Stdout}
+	o := options{Trials: r.Trials, Short: r.Short, Only: r.Only, Slack: r.Slack, Partition: r.Partition, Outage: r.Outage, Advert: r.Advert, Progress: os.Stdout}
 	if r.Short {
 		o.Partition, o.Outage = min(o.Partition, 5*time.Second), min(o.Outage, 3*time.Second)
 	}

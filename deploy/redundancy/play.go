@@ -24,6 +24,7 @@ type options struct {
 	Trials            int // of each scenario; 0 for its own number
 	Short             bool
 	Only              string
+	Slack             int // bounds of time are that many times as wide
 	Partition, Outage time.Duration
 	Advert            time.Duration
 	Progress          io.Writer
@@ -286,6 +287,7 @@ func (p *playing) flawless(ctx context.Context, what string, running *load.Runni
 
 // measured notes a time, and that it was too long; a limit of 0 is none.
 func (p *playing) measured(what string, took, limit time.Duration) {
+	limit *= time.Duration(p.options.Slack)
 	p.trial.Measured = append(p.trial.Measured, faults.Measured{What: what, Took: took, Limit: limit})
 	if limit > 0 && took > limit {
 		p.fail("%s took %s, at most %s may be", what, faults.Readable(took), faults.Readable(limit))

@@ -28,13 +28,13 @@ func TestTheNamesOfScenariosTellThemApart(t *testing.T) {
 }
 
 func TestBadFlagsAreRefused(t *testing.T) {
-	good := runCommand{Partition: time.Minute, Outage: time.Minute}
+	good := runCommand{Slack: 1, Partition: time.Minute, Outage: time.Minute}
 	if err := good.Validate(); err != nil {
 		t.Error(err)
 	}
 	bad := runCommand{Trials: -1, Only: "nothing of the kind"}
 	err := bad.Validate()
-	for _, want := range []string{"--trials: -1", "--partition: 0s", "--outage: 0s", "--only: \"nothing of the kind\": no scenario has that in its name; there are [\"balancer-host-dies\""} {
+	for _, want := range []string{"--trials: -1", "--slack: 0", "--partition: 0s", "--outage: 0s", "--only: \"nothing of the kind\": no scenario has that in its name; there are [\"balancer-host-dies\""} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}
