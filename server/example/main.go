@@ -19,7 +19,5 @@ func greet(_ *service.Context, in guest) (map[string]string, error) {
 }
 
 func main() {
-	services := service.NewRegistry()
-	services.MustAdd("example.greet", service.JSON(greet))
-	os.Exit(server.Main(services))
+	os.Exit(server.Main(service.NewRegistry().MustAdd("example.greet", service.JSON(greet))))
 }

@@ -27,11 +27,12 @@ func NewRegistry() *Registry {
 	}}
 }
 
-// MustAdd is [Registry.Add] for main functions: it panics where Add returns an error.
-func (r *Registry) MustAdd(name string, service Service) {
+// MustAdd is [Registry.Add] for main functions: it panics where Add returns an error, and returns the registry, for the next.
+func (r *Registry) MustAdd(name string, service Service) *Registry {
 	if err := r.Add(name, service); err != nil {
 		panic(err)
 	}
+	return r
 }
 
 // Add makes a service known by a name. A name that is taken, empty or has spaces is an error, and so is a nil service.
