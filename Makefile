@@ -50,7 +50,7 @@ PACKAGE_DIR ?= bin/packages
 package: ## Make the Debian package zatoha, in bin/packages (RELEASE=v1.2.3 make package).
 	@mkdir -p $(PACKAGE_DIR)/programs
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(if $(RELEASE),-X zatoha/deploy/program.release=$(RELEASE))' \
-		-o $(PACKAGE_DIR)/programs/ ./lb ./server/cmd/server ./connectorhost ./deploy/consul
+		-o $(PACKAGE_DIR)/programs/ ./lb ./server/cmd/server ./connectorhost ./deploy/consul ./deploy/keepalived ./deploy/edge
 	@BIN=$(PACKAGE_DIR)/programs VERSION=$(package_version) GOARCH=$$(go env GOARCH) \
 		go tool -modfile=deploy/tools/package/go.mod nfpm package --config deploy/debian/nfpm.yaml --packager deb --target $(PACKAGE_DIR)
 

@@ -46,7 +46,8 @@ for unit in lb server connectorhost; do
 done
 if command -v systemd-analyze >/dev/null; then
 	in_root systemd-analyze verify --man=no /usr/lib/systemd/system/zatoha-lb.service \
-		/usr/lib/systemd/system/zatoha-track.service /usr/lib/systemd/system/zatoha-server.service /usr/lib/systemd/system/zatoha-connectorhost.service
+		/usr/lib/systemd/system/zatoha-track.service /usr/lib/systemd/system/zatoha-server.service \
+		/usr/lib/systemd/system/zatoha-connectorhost.service /usr/lib/systemd/system/zatoha-edge.service
 fi
 [ "$(in_root stat -c '%U %G %a' /etc/zatoha)" = "root zatoha 750" ] || fail "/etc/zatoha is $(in_root stat -c '%U %G %a' /etc/zatoha)"
 
@@ -71,6 +72,21 @@ chroot "$here/root" env -i PATH=/usr/sbin:/usr/bin setpriv --reuid zatoha --regi
 pids="$! $pids"
 until_so "grep -qx 0 $here/root/var/lib/zatoha/lb/track" # keepalived would give the address to this machine
 
+
+say "an outer load balancer, in front of what runs"
+mkdir -p "$here/root/run/haproxy" "$here/root/var/lib/zatoha-edge" # as systemd and the package of HAProxy do
+in_root zatoha-edge config --config /etc/zatoha/edge.yaml --clusters a=127.0.0.1:11223 --listen 127.0.0.1:11333 >"$here/root/tmp/edge.cfg"
+in_root haproxy -W -f /tmp/edge.cfg >"$here/haproxy-edge.log" 2>&1 &
+edge=$!
+line=$(sed -n 's/^ExecStart=//p' "$here/root/usr/lib/systemd/system/zatoha-edge.service")
+# shellcheck disable=SC2086
+chroot "$here/root" env -i PATH=/usr/sbin:/usr/bin $line >"$here/edge.log" 2>&1 &
+pids="$! $pids"
+until_so "in_root curl -fs http://127.0.0.1:11333/zato/ping | grep pong"
+until_so "in_root zatoha-edge status --config /etc/zatoha/edge.yaml"
+[ -s "$here/root/var/lib/zatoha-edge/state" ] || fail "zatoha-edge watch keeps no state"
+kill -TERM $edge
+
 say "a change of a conffile outlives an upgrade"
 echo "# ours" >>"$here/root/etc/zatoha/lb.yaml"
 in_root dpkg -i --force-confold /tmp/zatoha.deb
@@ -91,7 +107,7 @@ in_root dpkg -r zatoha
 say "purge"
 in_root dpkg -P zatoha
 [ -z "$(left)" ] || fail "left behind: $(left)"
-for folder in etc/zatoha var/lib/zatoha usr/share/doc/zatoha; do
+for folder in etc/zatoha var/lib/zatoha var/lib/zatoha-edge usr/share/doc/zatoha; do
 	[ ! -e "$here/root/$folder" ] || fail "/$folder is left"
 done
 ! in_root getent passwd zatoha >/dev/null || fail "the user is left"

@@ -59,7 +59,7 @@ type writeCommand struct {
 	RouterID  int            `default:"51" help:"Number of the group, 1..255: another one for each group on the same network."`
 	Advert    time.Duration  `default:"200ms" help:"Time between two signs of life. After about 3.6 of these without one, another takes over."`
 	Track     string         `default:"/var/lib/zatoha/lb/track" help:"The file that lb track writes: track in the load balancer's --state-dir."`
-	Probe     string         `default:"/usr/bin/lb probe" help:"Command line that fails if HAProxy does not answer; empty for none."`
+	Probe     string         `default:"/usr/bin/zatoha-lb probe" help:"Command line that fails if HAProxy does not answer; empty for none."`
 	User      string         `default:"zatoha" help:"User that runs it."`
 	Out       string         `default:"." help:"Folder for the files: <out>/<name>/keepalived.conf."`
 }

@@ -80,17 +80,19 @@ func TestUnitsMayDoLittle(t *testing.T) {
 // A stop or a death of the controller must not reach HAProxy; a server and a connector host are to end as a whole.
 func TestWhatDiesWithAUnit(t *testing.T) {
 	t.Parallel()
+	const after = "After=network-online.target consul.service"
 	for unit, want := range map[string][]string{
-		"zatoha-lb.service":            {"KillMode=process", "Type=notify", "Restart=always", "WatchdogSec=120", "LimitNOFILE=", "PrivateTmp=no"},
-		"zatoha-track.service":         {"KillMode=mixed", "Type=exec", "Restart=always", "Before=keepalived.service"},
-		"zatoha-server.service":        {"KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=30", "LimitNOFILE="},
-		"zatoha-connectorhost.service": {"KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=15", "LimitNOFILE="},
+		"zatoha-lb.service":            {after, "KillMode=process", "Type=notify", "Restart=always", "WatchdogSec=120", "LimitNOFILE=", "PrivateTmp=no"},
+		"zatoha-track.service":         {after, "KillMode=mixed", "Type=exec", "Restart=always", "Before=keepalived.service"},
+		"zatoha-edge.service":          {"After=network-online.target haproxy.service", "KillMode=mixed", "Type=exec", "Restart=always"},
+		"zatoha-server.service":        {after, "KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=30", "LimitNOFILE="},
+		"zatoha-connectorhost.service": {after, "KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=15", "LimitNOFILE="},
 	} {
 		text, err := os.ReadFile(unit)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range append(want, "After=network-online.target consul.service", "RestartPreventExitStatus=2") {
+		for _, line := range append(want, "RestartPreventExitStatus=2") {
 			if !strings.Contains(string(text), "\n"+line) {
 				t.Errorf("%s does not say %s", unit, line)
 			}

@@ -40,7 +40,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Interface: "eth0", RouterID: 51, Advert: 200 * time.Millisecond,
-		Track: "/var/lib/zatoha/lb/track", Probe: "/usr/bin/lb probe", User: "zatoha",
+		Track: "/var/lib/zatoha/lb/track", Probe: "/usr/bin/zatoha-lb probe", User: "zatoha",
 	}
 }
 
