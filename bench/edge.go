@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,7 +9,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"zatoha/bench/edge"
-	"zatoha/bench/faults"
 	"zatoha/deploy/program"
 )
 
@@ -43,20 +41,5 @@ func (e *edgeCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) err
 		Bin: g.Bin, NextBin: e.NextBin, Next: e.Next, Consul: found.consul, HAProxy: found.haproxy, RabbitMQ: findRabbitMQ(),
 		Trials: e.Trials, Short: e.Short, Only: e.Only, Progress: os.Stdout,
 	})
-	if len(results) > 0 {
-		path, err := faults.Report(results, circumstances(ctx, found)).Write(g.Out, "edge")
-		if err != nil {
-			return errors.Join(runErr, err)
-		}
-		fmt.Println("the report is in", path)
-	}
-	if runErr != nil {
-		return runErr
-	}
-	for _, line := range faults.Shortfalls(results) {
-		fmt.Println("fell short:", line)
-	}
-	passed, text := faults.Summary(results)
-	g.verdict(passed, "edge: %s", text)
-	return nil
+	return g.conclude(ctx, found, "edge", "edge: ", results, runErr)
 }

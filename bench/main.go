@@ -131,8 +131,14 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 			fmt.Println("messages:", storm)
 		}
 	}
+	return g.conclude(ctx, found, "faults", "", results, runErr)
+}
+
+// conclude writes the report of scenarios and prints what they amount to. What kept some of them from being played is its
+// error, behind a report of those that were. The title begins the last line.
+func (g *grammar) conclude(ctx context.Context, found programs, name, title string, results []faults.Result, runErr error) error {
 	if len(results) > 0 {
-		path, err := faults.Report(results, circumstances(ctx, found)).Write(g.Out, "faults")
+		path, err := faults.Report(results, circumstances(ctx, found)).Write(g.Out, name)
 		if err != nil {
 			return errors.Join(runErr, err)
 		}
@@ -145,7 +151,7 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 		fmt.Println("fell short:", line)
 	}
 	passed, text := faults.Summary(results)
-	g.verdict(passed, "%s", text)
+	g.verdict(passed, "%s%s", title, text)
 	return nil
 }
 

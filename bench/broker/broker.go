@@ -148,6 +148,9 @@ func (p *Publisher) Run(ctx context.Context) error {
 			p.sent = end
 			continue
 		}
+		if p.Resent == nil {
+			p.Resent = map[string]bool{}
+		}
 		for n := sent; n < end; n++ {
 			p.Resent[p.Name(n)] = true
 		}

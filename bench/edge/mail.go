@@ -41,7 +41,7 @@ func (p *play) send(ctx context.Context) (m *mail, err error) {
 		return m, err
 	}
 	queue := fmt.Sprintf("orders-%d-%d", p.number, time.Now().UnixNano())
-	m.source = &broker.Publisher{Broker: m.broker, Queue: queue, Messages: 1_000_000, Batch: batch, Resent: map[string]bool{}}
+	m.source = &broker.Publisher{Broker: m.broker, Queue: queue, Messages: 1_000_000, Batch: batch}
 	publishing, cancel := context.WithCancel(ctx)
 	m.cancel, m.over = cancel, false
 	go func() { m.ended <- m.source.Run(publishing) }()

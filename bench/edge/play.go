@@ -140,15 +140,10 @@ func (p *play) returned(ctx context.Context, name string) error {
 func until(ctx context.Context, condition func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	for {
-		err := condition(ctx)
-		if err == nil {
-			return nil
-		}
-		if pause.For(ctx, 5*time.Millisecond) != nil {
-			return fmt.Errorf("not within %v: %w", bound, err)
-		}
+	if err := pause.Until(ctx, 5*time.Millisecond, condition); err != nil {
+		return fmt.Errorf("not within %v: %w", bound, err)
 	}
+	return nil
 }
 
 func killCluster(ctx context.Context, p *play) error {

@@ -1,10 +1,12 @@
 // Package pause lets time go by, for as long as somebody is there to wait.
 //
 // One case: `pause.For(ctx, time.Second)` is nil after a second; if ctx ends after half of one, it is ctx's error then.
+// [Until] waits for something instead.
 package pause
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -21,5 +23,23 @@ func For(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// Until asks for a condition, and again every so often, until it holds or ctx ends. Its error then has the condition's
+// last one, which says what is missing, beside ctx's.
+func Until(ctx context.Context, every time.Duration, condition func(context.Context) error) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		err := condition(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		case <-tick.C:
+		}
 	}
 }

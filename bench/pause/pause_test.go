@@ -2,6 +2,7 @@ package pause
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,28 @@ func TestAPauseEndsWithItsContext(t *testing.T) {
 		}
 		if err := For(ctx, 0); err != context.DeadlineExceeded {
 			t.Errorf("of an ended context: %v", err)
+		}
+	})
+}
+
+func TestWaitingForAConditionTellsWhatIsMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		missing := errors.New("it has not come")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began, asked := time.Now(), 0
+		err := Until(ctx, 300*time.Millisecond, func(context.Context) error {
+			if asked++; asked < 3 {
+				return missing
+			}
+			return nil
+		})
+		if err != nil || asked != 3 || time.Since(began) != 600*time.Millisecond {
+			t.Errorf("%v after %s, asked %d times", err, time.Since(began), asked)
+		}
+		err = Until(ctx, 300*time.Millisecond, func(context.Context) error { return missing })
+		if !errors.Is(err, missing) || !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("%v after %s", err, time.Since(began))
 		}
 	})
 }

@@ -22,14 +22,7 @@ const (
 // poison compares how fast good messages come with one of a hundred poisoned, and without. The poisoned ones have to be
 // tried as often as the definition says, and parked with the reason.
 func poison(rabbitMQ string, messages int) func(context.Context, *play) error {
-	return func(ctx context.Context, p *play) (err error) {
-		b, err := broker.Start(ctx, rabbitMQ, p.dir)
-		if b != nil {
-			defer func() { err = errors.Join(err, b.Stop(ctx)) }()
-		}
-		if err != nil {
-			return err
-		}
+	return withBroker(rabbitMQ, func(ctx context.Context, p *play, b *broker.Broker) error {
 		// The first is not counted: the broker is new, and slow.
 		var rates [2]float64
 		for turn, poisoned := range []int{0, p.number % 2, 1 - p.number%2, 1 - p.number%2, p.number % 2} {
@@ -45,7 +38,7 @@ func poison(rabbitMQ string, messages int) func(context.Context, *play) error {
 		p.noted("%d messages by AMQP, 1 %% poison: %.0f good ones a second, and %.0f without poison: %.3f of that", messages, rates[1], rates[0], ratio)
 		p.trial.Measured = append(p.trial.Measured, faults.Measured{What: goodIs, Took: time.Duration(ratio * faults.One), In: faults.Ratio})
 		return nil
-	}
+	})
 }
 
 // goodRate is how many good messages a second come, from the first to the last of them.
@@ -61,7 +54,7 @@ func (p *play) goodRate(ctx context.Context, b *broker.Broker, name string, mess
 			return fmt.Sprintf("good-%d", n)
 		}
 	}
-	source := &broker.Publisher{Broker: b, Queue: name, Messages: messages, Batch: batch, Resent: map[string]bool{}, Hurried: true, Text: text}
+	source := &broker.Publisher{Broker: b, Queue: name, Messages: messages, Batch: batch, Hurried: true, Text: text}
 	if err := source.Run(ctx); err != nil {
 		return 0, err
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"zatoha/bench/history"
+	"zatoha/bench/pause"
 	"zatoha/deploy/cluster"
 )
 
@@ -328,19 +329,10 @@ func (s *scene) glances() time.Duration { return pollInterval * time.Duration(1+
 func (s *scene) until(ctx context.Context, condition func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	tick := time.NewTicker(s.glances())
-	defer tick.Stop()
-	for {
-		err := condition(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("not within %v: %w", bound, err)
-		case <-tick.C:
-		}
+	if err := pause.Until(ctx, s.glances(), condition); err != nil {
+		return fmt.Errorf("not within %v: %w", bound, err)
 	}
+	return nil
 }
 
 // close ends everything, also when ctx has ended.

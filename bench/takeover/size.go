@@ -62,55 +62,55 @@ func manyConnectors(ctx context.Context, p *play) error {
 	return nil
 }
 
-// memory reads how much the processes of idle connectors take: all that is in memory of them, also what they share.
+// memory reads how much the processes of idle connectors take: of a ZeroMQ channel, and of two by AMQP if there is a
+// RabbitMQ.
 func memory(rabbitMQ string) func(context.Context, *play) error {
-	return func(ctx context.Context, p *play) (err error) {
-		idle := map[string]string{p.names[0]: "a ZeroMQ channel"}
-		if rabbitMQ != "" {
-			b, err := broker.Start(ctx, rabbitMQ, p.dir)
-			if b != nil {
-				defer func() { _ = b.Stop(ctx) }()
-			}
-			if err != nil {
-				return err
-			}
-			source := &broker.Publisher{Broker: b, Queue: "idle", Messages: 1, Batch: batch, Resent: map[string]bool{}, Hurried: true}
-			if err := source.Run(ctx); err != nil { // which makes the queue
-				return err
-			}
-			if err := p.consume(ctx, b, "idle", "record", prefetch); err != nil {
-				return err
-			}
-			if err := p.put(ctx, "idle-out", map[string]any{"kind": "amqp", "role": "outgoing", "url": b.URL(), "routing_key": "idle"}); err != nil {
-				return err
-			}
-			idle["idle"], idle["idle-out"] = "an AMQP channel", "an outgoing AMQP connector"
+	if rabbitMQ == "" {
+		return func(ctx context.Context, p *play) error {
+			return p.weighIdle(ctx, map[string]string{p.names[0]: "a ZeroMQ channel"})
 		}
-		r, err := p.allIdle(ctx, len(p.names)+len(idle)-1)
+	}
+	const channel, outgoing = "idle", "idle-out"
+	return withBroker(rabbitMQ, func(ctx context.Context, p *play, b *broker.Broker) error {
+		source := &broker.Publisher{Broker: b, Queue: channel, Messages: 1, Batch: batch, Hurried: true}
+		if err := source.Run(ctx); err != nil { // which makes the queue
+			return err
+		}
+		if err := p.consume(ctx, b, channel, "record", prefetch); err != nil {
+			return err
+		}
+		if err := p.put(ctx, outgoing, map[string]any{"kind": "amqp", "role": "outgoing", "url": b.URL(), "routing_key": channel}); err != nil {
+			return err
+		}
+		err := p.weighIdle(ctx, map[string]string{
+			p.names[0]: "a ZeroMQ channel", channel: "an AMQP channel", outgoing: "an outgoing AMQP connector",
+		})
+		return errors.Join(err, p.remove(ctx, channel), p.remove(ctx, outgoing))
+	})
+}
+
+// weighIdle measures the connectors named, when they and all others run: all that is in memory of their processes, also
+// what those share.
+func (p *play) weighIdle(ctx context.Context, idle map[string]string) error {
+	r, err := p.allIdle(ctx, len(p.names)+len(idle)-1)
+	if err != nil {
+		return err
+	}
+	for name, pid := range processes(r) {
+		what := idle[name]
+		if what == "" {
+			continue
+		}
+		size, err := resident(pid)
 		if err != nil {
 			return err
 		}
-		for name, pid := range processes(r) {
-			what := idle[name]
-			if what == "" {
-				continue
-			}
-			size, err := resident(pid)
-			if err != nil {
-				return err
-			}
-			p.trial.Measured = append(p.trial.Measured, faults.Measured{What: "memory of " + what, Took: size, Limit: mostMemory, In: faults.Bytes})
-			if size > mostMemory {
-				p.fail("%s takes %s, at most %s may be", what, faults.Bytes.Text(size), faults.Bytes.Text(mostMemory))
-			}
+		p.trial.Measured = append(p.trial.Measured, faults.Measured{What: "memory of " + what, Took: size, Limit: mostMemory, In: faults.Bytes})
+		if size > mostMemory {
+			p.fail("%s takes %s, at most %s may be", what, faults.Bytes.Text(size), faults.Bytes.Text(mostMemory))
 		}
-		for _, name := range []string{"idle", "idle-out"} {
-			if idle[name] != "" {
-				err = errors.Join(err, p.remove(ctx, name))
-			}
-		}
-		return err
 	}
+	return nil
 }
 
 // allIdle waits until the active host runs so many connectors.

@@ -25,9 +25,8 @@ const (
 	stalled       = 30 * time.Second // without a new message, after which what is missing is lost
 )
 
-// storm has messages come by AMQP while everything that can fail does, one after the other: the active host, the
-// connector's process, servers, and the broker. None may be lost.
-func storm(rabbitMQ string, messages int) func(context.Context, *play) error {
+// withBroker plays with a RabbitMQ that is there for as long.
+func withBroker(rabbitMQ string, act func(context.Context, *play, *broker.Broker) error) func(context.Context, *play) error {
 	return func(ctx context.Context, p *play) (err error) {
 		b, err := broker.Start(ctx, rabbitMQ, p.dir)
 		if b != nil {
@@ -36,8 +35,16 @@ func storm(rabbitMQ string, messages int) func(context.Context, *play) error {
 		if err != nil {
 			return err
 		}
+		return act(ctx, p, b)
+	}
+}
+
+// storm has messages come by AMQP while everything that can fail does, one after the other: the active host, the
+// connector's process, servers, and the broker. None may be lost.
+func storm(rabbitMQ string, messages int) func(context.Context, *play) error {
+	return withBroker(rabbitMQ, func(ctx context.Context, p *play, b *broker.Broker) error {
 		p.forget(stormy)
-		source := &broker.Publisher{Broker: b, Queue: stormy, Messages: messages, Batch: batch, Resent: map[string]bool{}}
+		source := &broker.Publisher{Broker: b, Queue: stormy, Messages: messages, Batch: batch}
 		publishing, stop := context.WithCancel(ctx)
 		published := make(chan error, 1)
 		go func() { published <- source.Run(publishing) }()
@@ -74,21 +81,14 @@ func storm(rabbitMQ string, messages int) func(context.Context, *play) error {
 		}
 		p.weigh(source, faults, arrived, p.dropped(ctx))
 		return p.remove(ctx, stormy)
-	}
+	})
 }
 
 // order has one consumer with a prefetch of 1 receive messages that wait in a queue, while the same things fail. They have
 // to come in their order.
 func order(rabbitMQ string, messages int) func(context.Context, *play) error {
-	return func(ctx context.Context, p *play) (err error) {
-		b, err := broker.Start(ctx, rabbitMQ, p.dir)
-		if b != nil {
-			defer func() { err = errors.Join(err, b.Stop(ctx)) }()
-		}
-		if err != nil {
-			return err
-		}
-		source := &broker.Publisher{Broker: b, Queue: ordered, Messages: messages, Batch: batch, Resent: map[string]bool{}, Hurried: true}
+	return withBroker(rabbitMQ, func(ctx context.Context, p *play, b *broker.Broker) error {
+		source := &broker.Publisher{Broker: b, Queue: ordered, Messages: messages, Batch: batch, Hurried: true}
 		if err := source.Run(ctx); err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func order(rabbitMQ string, messages int) func(context.Context, *play) error {
 			p.fail("%d messages ran twice, with %d in flight at the faults", again, faults)
 		}
 		return p.remove(ctx, ordered)
-	}
+	})
 }
 
 // consume defines a channel that receives from the queue of its name.

@@ -24,7 +24,7 @@ import (
 func heard(t *testing.T, w *witness, host string, lines ...string) (awaited []int) {
 	t.Helper()
 	for _, line := range lines {
-		var said logLine
+		var said history.LogLine
 		if err := json.Unmarshal([]byte(line), &said); err != nil {
 			t.Fatal(err)
 		}

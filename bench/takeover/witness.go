@@ -72,7 +72,7 @@ func watch(ctx context.Context, logs map[string]string) *witness {
 
 func (w *witness) follow(ctx context.Context, dying *sync.WaitGroup, host string, t *tail) {
 	err := t.lines(func(line string) error {
-		var said logLine
+		var said history.LogLine
 		if json.Unmarshal([]byte(line), &said) != nil {
 			return nil // a panic, say; it shows elsewhere
 		}
@@ -88,30 +88,19 @@ func (w *witness) follow(ctx context.Context, dying *sync.WaitGroup, host string
 	}
 }
 
-// logLine is a line of a host's log, as far as it is about a child.
-type logLine struct {
-	Time      time.Time `json:"time"`
-	Message   string    `json:"message"`
-	Connector string    `json:"connector"`
-	Child     int       `json:"child"`
-	PID       int       `json:"pid"`
-	Epoch     uint64    `json:"epoch"`
-	Action    string    `json:"action"`
-}
-
 // hear takes note of a line. A process that began is to be awaited.
-func (w *witness) hear(host string, s logLine, await func(pid int)) {
+func (w *witness) hear(host string, s history.LogLine, await func(pid int)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case s.Message == "a child has started":
+	case s.Started():
 		w.children[childKey{host, s.PID}] = &child{connector: s.Connector, number: s.Child, epoch: s.Epoch}
 		await(s.PID)
-	case s.Message == "supervising" && s.Action == "go":
+	case s.Went():
 		if c := w.newest(host, s.Connector, s.Child); c != nil && c.went.IsZero() {
 			c.went = s.Time
 		}
-	case s.Message == "a child has ended":
+	case s.Ended():
 		if c := w.children[childKey{host, s.PID}]; c != nil {
 			c.end(s.Time)
 		}

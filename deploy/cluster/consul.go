@@ -35,7 +35,12 @@ func StartConsul(ctx context.Context, binary, address, log string, more ...strin
 	for i, flag := range []string{"-server-port", "-serf-lan-port", "-serf-wan-port"} {
 		args = append(args, fmt.Sprintf("%s=%d", flag, internal[i]))
 	}
-	p, err := startProcess("consul", log, withoutConsul(os.Environ()), binary, append(args, more...)...)
+	return startAgent(ctx, binary, address, log, append(args, more...))
+}
+
+// startAgent waits until the agent at the address knows a leader.
+func startAgent(ctx context.Context, binary, address, log string, args []string) (*Process, error) {
+	p, err := startProcess("consul", log, withoutConsul(os.Environ()), binary, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -55,15 +60,7 @@ func startDurableConsul(ctx context.Context, binary, address, log, dir string) (
 			return nil, fmt.Errorf("start consul: %w", err)
 		}
 	}
-	p, err := startProcess("consul", log, withoutConsul(os.Environ()), binary, "agent", "-config-file="+file)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.await(ctx, func(ctx context.Context) error { return hasLeader(ctx, address) }); err != nil {
-		p.Kill()
-		return nil, err
-	}
-	return p, nil
+	return startAgent(ctx, binary, address, log, []string{"agent", "-config-file=" + file})
 }
 
 func writeDurableConsul(file, address, data string) error {

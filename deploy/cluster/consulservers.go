@@ -30,9 +30,8 @@ type ConsulServers struct {
 type ConsulServersConfig struct {
 	Binary string
 	Dir    string
-	Count  int                  // an odd number; two of three, or three of five, are a quorum
-	More   func(i int) []string // more arguments for server i, counted from 0, where no folder says them; may be nil
-	Secure *SecuredByFolder     // nil: no TLS, no ACLs, no encryption
+	Count  int              // an odd number; two of three, or three of five, are a quorum
+	Secure *SecuredByFolder // nil: no TLS, no ACLs, no encryption
 }
 
 // SecuredByFolder has agents take everything but their ports from a folder of configuration. Their API is by HTTPS then.
@@ -130,11 +129,7 @@ func agentsAtFreePorts(dir string, names ...string) (all []*ConsulServer, err er
 // Start starts a server that does not run, at the ports and with the state that it had, and does not wait for it.
 func (c *ConsulServers) Start(i int) error {
 	role := []string{"-server", "-bootstrap-expect=" + strconv.Itoa(c.config.Count), "-ui"}
-	role = append(role, "-hcl=performance { raft_multiplier = 1 }")
-	if c.config.More != nil {
-		role = append(role, c.config.More(i)...)
-	}
-	return c.run(c.Servers[i], role...)
+	return c.run(c.Servers[i], append(role, "-hcl=performance { raft_multiplier = 1 }")...)
 }
 
 // StartClient starts an agent that is no server, as each machine of our programs has one, and returns when it has joined

@@ -24,6 +24,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"zatoha/bench/pause"
 	"zatoha/deploy/cluster"
 	"zatoha/deploy/netns"
 )
@@ -187,19 +188,7 @@ const pollInterval = 20 * time.Millisecond
 
 // Until asks for a condition until it holds or ctx ends. Its error says what is missing.
 func Until(ctx context.Context, condition func(context.Context) error) error {
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for {
-		err := condition(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ctx.Err(), err)
-		case <-tick.C:
-		}
-	}
+	return pause.Until(ctx, pollInterval, condition)
 }
 
 // Whole waits until each load balancer sends traffic to every server, is good enough for the virtual address, one has that,

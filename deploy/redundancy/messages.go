@@ -164,17 +164,6 @@ func (s *stage) runs() (all []history.Run, err error) {
 	return all, nil
 }
 
-// logLine is a line of a connector host's log, as far as it is about a child.
-type logLine struct {
-	Time      time.Time `json:"time"`
-	Message   string    `json:"message"`
-	Connector string    `json:"connector"`
-	Child     int       `json:"child"`
-	PID       int       `json:"pid"`
-	Epoch     uint64    `json:"epoch"`
-	Action    string    `json:"action"`
-}
-
 // readRuns reads a log in its order. A child acts from when it is told to go until it has ended.
 func readRuns(host, log string) (runs []history.Run) {
 	type child struct {
@@ -184,19 +173,19 @@ func readRuns(host, log string) (runs []history.Run) {
 	newest := map[child]int{} // the run of the child of that number that began last
 	byPID := map[int]int{}
 	for line := range strings.Lines(log) {
-		var said logLine
+		var said history.LogLine
 		if json.Unmarshal([]byte(line), &said) != nil {
 			continue // a panic, say; it shows elsewhere
 		}
 		switch {
-		case said.Message == "a child has started":
+		case said.Started():
 			newest[child{said.Connector, said.Child}], byPID[said.PID] = len(runs), len(runs)
 			runs = append(runs, history.Run{Host: host, Connector: said.Connector, Epoch: said.Epoch, PID: said.PID})
-		case said.Message == "supervising" && said.Action == "go":
+		case said.Went():
 			if i, ok := newest[child{said.Connector, said.Child}]; ok && runs[i].Start.IsZero() {
 				runs[i].Start = said.Time
 			}
-		case said.Message == "a child has ended":
+		case said.Ended():
 			if i, ok := byPID[said.PID]; ok && runs[i].Stop.IsZero() {
 				runs[i].Stop = said.Time
 			}
