@@ -2,8 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"regexp"
 	"time"
 
 	"zatoha/deploy/program"
@@ -45,63 +43,9 @@ type frontFlags struct {
 
 // Validate is kong's hook. It reports every fault.
 func (f *frontFlags) Validate() error {
-	var faults []error
-	refuse := func(bad bool, format string, args ...any) {
-		if bad {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
-	refuse((f.TLSListen == "") != (f.TLSCert == ""), "--tls-listen and --tls-cert: give both or neither")
-	refuse(f.TLSListen == "" && f.HTTPSRedirect != 0, "--https-redirect: needs --tls-listen")
-	refuse(f.TLSListen == "" && f.HSTS != 0, "--hsts: needs --tls-listen")
-	refuse(f.HTTPSRedirect < 0 || f.HTTPSRedirect > 65535, "--https-redirect: %d: must be a port, 1..65535", f.HTTPSRedirect)
-	refuse(f.HSTS < 0 || f.HSTS%time.Second != 0, "--hsts: %v: must be whole seconds", f.HSTS)
-	for _, path := range f.HidePaths {
-		refuse(!hiddenPath.MatchString(path), "--hide-paths: %q: must be a path like /metrics, of letters, digits and . _ ~ -", path)
-	}
-	refuse(f.BufferSize < 16<<10 || f.BufferSize > 1<<20, "--buffer-size: %d: must be 16384..1048576", f.BufferSize)
-	for _, limit := range []struct {
-		flag            string
-		value, from, to int
-	}{
-		{"--maxconn", f.MaxConn, 1, 1_000_000},
-		{"--server-maxconn", f.ServerMaxConn, 0, 1_000_000},
-		{"--queue-limit", f.QueueLimit, 1, 1_000_000},
-		{"--retries", f.Retries, 0, 10},
-	} {
-		refuse(limit.value < limit.from || limit.value > limit.to, "%s: %d: must be %d..%d", limit.flag, limit.value, limit.from, limit.to)
-	}
-	return errors.Join(append(faults, f.validateTimes())...)
-}
-
-var hiddenPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
-
-// longest is less than HAProxy's own limit for a time, which is near 24 days.
-const longest = 20 * 24 * time.Hour
-
-func (f *frontFlags) validateTimes() error {
-	var faults []error
-	for _, limit := range []struct {
-		flag        string
-		value, from time.Duration
-	}{
-		{"--request-timeout", f.RequestTimeout, 100 * time.Millisecond},
-		{"--client-timeout", f.ClientTimeout, 100 * time.Millisecond},
-		{"--keep-alive-timeout", f.KeepAliveTimeout, 100 * time.Millisecond},
-		{"--queue-timeout", f.QueueTimeout, time.Millisecond},
-		{"--connect-timeout", f.ConnectTimeout, time.Millisecond},
-		{"--server-timeout", f.ServerTimeout, 10 * time.Millisecond},
-		{"--tunnel-timeout", f.TunnelTimeout, time.Second},
-		{"--check-interval", f.CheckInterval, 10 * time.Millisecond},
-		{"--check-timeout", f.CheckTimeout, 10 * time.Millisecond},
-		{"--slowstart", f.SlowStart, 0},
-		{"--hard-stop-after", f.HardStop, time.Second},
-	} {
-		if limit.value < limit.from || limit.value > longest {
-			faults = append(faults, fmt.Errorf("%s: %v: must be %v..%v", limit.flag, limit.value, limit.from, longest))
-		}
-	}
-	return errors.Join(faults...)
+	var o haproxy.Options
+	f.apply(&o)
+	return errors.Join(o.Validate(), haproxy.CheckRange("--server-maxconn", f.ServerMaxConn, 0, 1_000_000))
 }
 
 // apply sets what the flags say. The limit of each server, ServerMaxConn, is not among the options of the whole.

@@ -63,10 +63,7 @@ type configTimes struct {
 	HardStop         time.Duration `name:"hard-stop-after" default:"5m" help:"Longest time that connections open at a reload may go on."`
 }
 
-var (
-	clusterText = regexp.MustCompile(`^([A-Za-z0-9_-]+)=(.+)$`)
-	hiddenPath  = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
-)
+var clusterText = regexp.MustCompile(`^([A-Za-z0-9_-]+)=(.+)$`)
 
 // Validate is kong's hook. It reports every fault.
 func (c *configCommand) Validate() error {
@@ -82,19 +79,13 @@ func (c *configCommand) Validate() error {
 	}
 	refuse(len(c.Clusters) == 0, "--clusters: name at least one")
 	refuse(c.Standby && len(c.clusters) == 1, "--standby: needs a second one of --clusters")
-	refuse((c.TLSListen == "") != (c.TLSCert == ""), "--tls-listen and --tls-cert: give both or neither")
-	refuse(c.TLSListen == "" && c.HTTPSRedirect != 0, "--https-redirect: needs --tls-listen")
-	refuse(c.HTTPSRedirect < 0 || c.HTTPSRedirect > 65535, "--https-redirect: %d: must be a port, 1..65535", c.HTTPSRedirect)
-	refuse(c.TLSListen == "" && c.HSTS != 0, "--hsts: needs --tls-listen")
-	refuse(c.HSTS < 0 || c.HSTS%time.Second != 0, "--hsts: %v: must be whole seconds", c.HSTS)
 	refuse(!filepath.IsAbs(c.Socket), "--socket: %q: must be an absolute path", c.Socket)
 	refuse(c.StateFile != "" && !filepath.IsAbs(c.StateFile), "--state-file: %q: must be an absolute path", c.StateFile)
 	admin, adminErr := netip.ParseAddr(c.AdminListen.Host())
 	refuse(c.AdminListen != "" && (adminErr != nil || admin.IsUnspecified()), "--admin-listen: %s: must be an IP address of this machine in a network of operators alone", c.AdminListen)
-	for _, path := range c.HidePaths {
-		refuse(!hiddenPath.MatchString(path), "--hide-paths: %q: must be a path like /metrics, of letters, digits and . _ ~ -", path)
-	}
-	return errors.Join(append(faults, c.Limits.Validate(), c.Times.Validate())...)
+	e := c.edge()
+	return errors.Join(append(faults, e.Validate(), haproxy.CheckRange("--cluster-maxconn", e.SlotMaxConn, 1, 1_000_000),
+		haproxy.CheckTime("--return-after", e.ReturnAfter, 0))...)
 }
 
 // add takes "a=10.0.1.10:11223" in.
@@ -114,53 +105,6 @@ func (c *configCommand) add(text string) error {
 	}
 	c.clusters = append(c.clusters, haproxy.Cluster{Name: found[1], Address: found[2]})
 	return nil
-}
-
-// Validate reports every limit that is out of range.
-func (l configLimits) Validate() error {
-	var faults []error
-	for _, limit := range []struct {
-		flag            string
-		value, from, to int
-	}{
-		{"--maxconn", l.MaxConn, 1, 1_000_000},
-		{"--cluster-maxconn", l.ClusterMaxConn, 1, 1_000_000},
-		{"--queue-limit", l.QueueLimit, 1, 1_000_000},
-		{"--buffer-size", l.BufferSize, 16 << 10, 1 << 20},
-		{"--retries", l.Retries, 0, 10},
-	} {
-		if limit.value < limit.from || limit.value > limit.to {
-			faults = append(faults, fmt.Errorf("%s: %d: must be %d..%d", limit.flag, limit.value, limit.from, limit.to))
-		}
-	}
-	return errors.Join(faults...)
-}
-
-// Validate reports every time that is out of range.
-func (t configTimes) Validate() error {
-	const longest = 20 * 24 * time.Hour // HAProxy's own limit is near 24 days
-	var faults []error
-	for _, limit := range []struct {
-		flag        string
-		value, from time.Duration
-	}{
-		{"--request-timeout", t.RequestTimeout, 100 * time.Millisecond},
-		{"--client-timeout", t.ClientTimeout, 100 * time.Millisecond},
-		{"--keep-alive-timeout", t.KeepAliveTimeout, 100 * time.Millisecond},
-		{"--queue-timeout", t.QueueTimeout, time.Millisecond},
-		{"--connect-timeout", t.ConnectTimeout, time.Millisecond},
-		{"--server-timeout", t.ServerTimeout, 10 * time.Millisecond},
-		{"--tunnel-timeout", t.TunnelTimeout, time.Second},
-		{"--check-interval", t.CheckInterval, 10 * time.Millisecond},
-		{"--check-timeout", t.CheckTimeout, 10 * time.Millisecond},
-		{"--return-after", t.ReturnAfter, 0},
-		{"--hard-stop-after", t.HardStop, time.Second},
-	} {
-		if limit.value < limit.from || limit.value > longest {
-			faults = append(faults, fmt.Errorf("%s: %v: must be %v..%v", limit.flag, limit.value, limit.from, longest))
-		}
-	}
-	return errors.Join(faults...)
 }
 
 // edge is what the flags say.
