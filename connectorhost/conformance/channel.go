@@ -107,7 +107,7 @@ func poison(t *testing.T, s *subject) {
 	r.await(t, connector.Running)
 	bodies := s.put(t, 1, 10)
 	r.all(t, slices.DeleteFunc(slices.Clone(bodies), func(body string) bool { return body == "message 4" }))
-	eventually(t, "verdict", func() bool { return r.calls.count("message 4") == maxAttempts && r.now().Counts.Parked == 1 })
+	Eventually(t, "verdict", func() bool { return r.calls.count("message 4") == maxAttempts && r.now().Counts.Parked == 1 })
 	pass()
 	counts := r.end(t).Counts
 	if counts.Parked != 1 || counts.Failed != maxAttempts || counts.Accepted != 9 {
@@ -135,7 +135,7 @@ func (s *subject) parked(t *testing.T, body, reason string) {
 		return
 	}
 	var parked []Parked
-	eventually(t, "parked message", func() bool {
+	Eventually(t, "parked message", func() bool {
 		parked = append(parked, s.Parked(t)...)
 		return len(parked) > 0
 	})
@@ -154,7 +154,7 @@ func unfit(t *testing.T, s *subject) {
 	r.await(t, connector.Running)
 	s.put(t, 1, 2)
 	r.all(t, []string{"message 2"})
-	eventually(t, "verdict", func() bool { return r.now().Counts.Parked == 1 })
+	Eventually(t, "verdict", func() bool { return r.now().Counts.Parked == 1 })
 	r.end(t)
 	if n := r.calls.count("message 1"); n != 1 {
 		t.Errorf("%d calls", n)
@@ -319,7 +319,7 @@ func exclusive(t *testing.T, s *subject) {
 	first.await(t, connector.Running)
 	first.all(t, s.put(t, 1, 5))
 	second := s.run(t, d, succeed, connector.Options{})
-	eventually(t, "second in line", func() bool {
+	Eventually(t, "second in line", func() bool {
 		return slices.Contains([]connector.State{connector.Waiting, connector.Running}, second.now().State)
 	})
 	pass()

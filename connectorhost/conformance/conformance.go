@@ -203,7 +203,7 @@ func (r *running) now() connector.Status {
 func (r *running) await(t *testing.T, state connector.State) connector.Status {
 	t.Helper()
 	var s connector.Status
-	eventually(t, "state "+string(state), func() bool {
+	Eventually(t, "state "+string(state), func() bool {
 		s = r.now()
 		return s.State == state
 	})
@@ -313,19 +313,21 @@ func (s *subject) empty(t *testing.T) {
 // holds waits until so many messages wait in the queue.
 func (s *subject) holds(t *testing.T, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("queue of %d messages", n), func() bool { return s.Waiting(t) == n })
+	Eventually(t, fmt.Sprintf("queue of %d messages", n), func() bool { return s.Waiting(t) == n })
 }
 
 // all waits until each body has succeeded at least once.
 func (r *running) all(t *testing.T, bodies []string) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d messages", len(bodies)), func() bool {
+	Eventually(t, fmt.Sprintf("%d messages", len(bodies)), func() bool {
 		done := r.calls.succeeded()
 		return !slices.ContainsFunc(bodies, func(body string) bool { return !slices.Contains(done, body) })
 	})
 }
 
-func eventually(t *testing.T, what string, condition func() bool) {
+// Eventually fails the test if a condition does not hold within a minute: longer takes what is broken, however slow the
+// machine.
+func Eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(bound)
 	tick := time.NewTicker(poll)

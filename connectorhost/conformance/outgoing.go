@@ -98,12 +98,12 @@ func sentDown(t *testing.T, s *subject) {
 	o := s.send(t)
 	must(t, trySend(o, "before"))
 	s.Stop(t)
-	eventually(t, "loss of the connection", func() bool { return o.now().State != connector.Running })
+	Eventually(t, "loss of the connection", func() bool { return o.now().State != connector.Running })
 	if err := trySend(o, "while"); !errors.Is(err, connector.ErrNotConnected) {
 		t.Errorf("a send without a broker: %v", err)
 	}
 	s.Start(t)
-	eventually(t, "connection", func() bool { return o.now().State == connector.Running })
+	Eventually(t, "connection", func() bool { return o.now().State == connector.Running })
 	must(t, trySend(o, "after"))
 	o.end()
 	if s.can(t).Redelivers {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rabbitmq/amqp091-go"
 
+	"zatoha/connectorhost/conformance"
 	"zatoha/connectorhost/connector"
 	"zatoha/connectorhost/invoke"
 )
@@ -137,7 +138,7 @@ func poisonedRate(t *testing.T, queue, kind, url string, poison int64) float64 {
 		})
 	rate := m.rate(t)
 	if poison > 0 {
-		eventually(t, "parked messages", func() bool { return r.now().Counts.Parked == perRound/poison })
+		conformance.Eventually(t, "parked messages", func() bool { return r.now().Counts.Parked == perRound/poison })
 		if counts := r.now().Counts; counts.Failed != 3*perRound/poison {
 			t.Errorf("%+v", counts)
 		}
@@ -312,12 +313,12 @@ func TestAHandoverIsShort(t *testing.T) {
 		})
 		next.await(t, connector.Prepared)
 		put(t, queue, messages...)
-		eventually(t, "messages", func() bool { return ready(t, queue) < 2000 })
+		conformance.Eventually(t, "messages", func() bool { return ready(t, queue) < 2000 })
 		old.stop(t)
 		before := last.Load()
 		close(begin)
 		put(t, queue, named("more")) // should all be gone by now
-		eventually(t, "first call", func() bool { return first.Load() != 0 })
+		conformance.Eventually(t, "first call", func() bool { return first.Load() != 0 })
 		gaps = append(gaps, time.Duration(first.Load()-before))
 		old = next
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rabbitmq/amqp091-go"
 
+	"zatoha/connectorhost/conformance"
 	"zatoha/connectorhost/connector"
 )
 
@@ -29,7 +30,7 @@ func TestAParkedMessageIsWhatItWasAndSaysWhy(t *testing.T) {
 	}
 	put(t, queue, m)
 	r := runChannel(t, map[string]any{"queue": queue, "queue_type": "quorum", "dead_letter": queue + "-dead"}, fail)
-	eventually(t, "verdict", func() bool { return r.now().Counts.Parked == 1 })
+	conformance.Eventually(t, "verdict", func() bool { return r.now().Counts.Parked == 1 })
 	r.stop(t)
 	all := take(t, queue+"-dead")
 	if len(all) != 1 {
@@ -65,12 +66,12 @@ func TestPoisonCanBeParkedByAnExchange(t *testing.T) {
 	r := runChannel(t, map[string]any{"queue": queue, "dead_letter": "exchange:" + exchange}, fail)
 
 	// Nothing is bound: the message cannot be parked, and must not be lost.
-	eventually(t, "refusal", func() bool { return r.now().Counts.Unsettled > 0 })
+	conformance.Eventually(t, "refusal", func() bool { return r.now().Counts.Unsettled > 0 })
 	if counts := r.now().Counts; counts.Parked != 0 {
 		t.Errorf("%+v", counts)
 	}
 	admin(t, func(c *amqp091.Channel) error { return c.QueueBind(dead, queue, exchange, false, nil) })
-	eventually(t, "parked message", func() bool { return ready(t, dead) == 1 })
+	conformance.Eventually(t, "parked message", func() bool { return ready(t, dead) == 1 })
 	r.stop(t)
 }
 
@@ -115,7 +116,7 @@ func TestAQueueThatDoesNotCountIsFoundOut(t *testing.T) {
 	if !errors.Is(r.err, connector.ErrDefinition) || r.now().State != connector.Failed || !strings.Contains(r.err.Error(), "queue_type") {
 		t.Errorf("%v, %+v", r.err, r.now())
 	}
-	eventually(t, "message in its queue", func() bool { return ready(t, queue) == 1 })
+	conformance.Eventually(t, "message in its queue", func() bool { return ready(t, queue) == 1 })
 }
 
 func TestAQuorumQueueIgnoresExclusiveAndThatIsFoundOut(t *testing.T) {
@@ -142,12 +143,12 @@ func TestNoMoreIsInFlightThanPrefetched(t *testing.T) {
 		now.Add(-1)
 		return nil
 	})
-	eventually(t, "4 in flight", func() bool { return now.Load() == 4 })
+	conformance.Eventually(t, "4 in flight", func() bool { return now.Load() == 4 })
 	if n := ready(t, queue); n != 16 {
 		t.Errorf("%d wait", n)
 	}
 	close(open)
-	eventually(t, "end", func() bool { return r.now().Counts.Accepted == 20 })
+	conformance.Eventually(t, "end", func() bool { return r.now().Counts.Accepted == 20 })
 	r.stop(t)
 	if n := most.Load(); n != 4 {
 		t.Errorf("%d were in flight", n)
@@ -158,17 +159,17 @@ func TestNoMoreIsInFlightThanPrefetched(t *testing.T) {
 // attempt, so the service fails it at most max_attempts times in all.
 func TestAttemptsAreExactAlsoOverLostConnections(t *testing.T) {
 	queue := newQueue(t, "quorum", nil)
-	p := newProxy(t, node.Address())
+	p := conformance.NewProxy(t, node.Address())
 	var calls atomic.Int64
-	r := runChannel(t, map[string]any{"queue": queue, "queue_type": "quorum", "max_attempts": 4, "url": through(p.address)},
+	r := runChannel(t, map[string]any{"queue": queue, "queue_type": "quorum", "max_attempts": 4, "url": through(p.Address)},
 		func(context.Context, connector.Message) error {
 			if calls.Add(1) == 2 {
-				p.cut()
+				p.Cut()
 			}
 			return errService
 		})
 	put(t, queue, amqp091.Publishing{Body: []byte("poison")})
-	eventually(t, "verdict", func() bool { return r.now().Counts.Parked == 1 })
+	conformance.Eventually(t, "verdict", func() bool { return r.now().Counts.Parked == 1 })
 	r.stop(t)
 	if n := calls.Load(); n != 4 {
 		t.Errorf("%d calls", n)
@@ -207,7 +208,7 @@ func TestOrderOutlivesAStop(t *testing.T) {
 					got = append(got, string(m.Body))
 					return nil
 				})
-				eventually(t, "ten more", func() bool {
+				conformance.Eventually(t, "ten more", func() bool {
 					mu.Lock()
 					defer mu.Unlock()
 					return n > 10 || len(got) == len(want)

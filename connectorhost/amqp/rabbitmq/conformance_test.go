@@ -14,7 +14,7 @@ import (
 type harness struct {
 	queue  string
 	fields map[string]any
-	proxy  *proxy // nil if the broker itself is stopped and started
+	proxy  *conformance.Proxy // nil if the broker itself is stopped and started
 }
 
 func newHarness(kind string, arguments amqp091.Table, fields map[string]any, proxied bool) conformance.Factory {
@@ -22,7 +22,7 @@ func newHarness(kind string, arguments amqp091.Table, fields map[string]any, pro
 		h := &harness{queue: newQueue(t, kind, arguments), fields: map[string]any{"queue_type": kind}}
 		maps.Copy(h.fields, fields)
 		if proxied {
-			h.proxy = newProxy(t, node.Address())
+			h.proxy = conformance.NewProxy(t, node.Address())
 		}
 		t.Cleanup(func() {
 			admin(t, func(c *amqp091.Channel) error {
@@ -36,7 +36,7 @@ func newHarness(kind string, arguments amqp091.Table, fields map[string]any, pro
 
 func (h *harness) url() string {
 	if h.proxy != nil {
-		return through(h.proxy.address)
+		return through(h.proxy.Address)
 	}
 	return node.URL()
 }
@@ -49,7 +49,7 @@ func (h *harness) Channel(*testing.T) map[string]any {
 
 func (h *harness) Start(t *testing.T) {
 	if h.proxy != nil {
-		h.proxy.up()
+		h.proxy.Up()
 		return
 	}
 	node.Start(t)
@@ -57,7 +57,7 @@ func (h *harness) Start(t *testing.T) {
 
 func (h *harness) Stop(t *testing.T) {
 	if h.proxy != nil {
-		h.proxy.down()
+		h.proxy.Down()
 		return
 	}
 	node.Stop(t)

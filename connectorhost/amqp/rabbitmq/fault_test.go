@@ -10,43 +10,44 @@ import (
 
 	"github.com/rabbitmq/amqp091-go"
 
+	"zatoha/connectorhost/conformance"
 	"zatoha/connectorhost/connector"
 )
 
 // TestAFrozenConnectionIsGivenUp stops every byte, without an error, as a pulled cable does.
 func TestAFrozenConnectionIsGivenUp(t *testing.T) {
 	queue := newQueue(t, "quorum", nil)
-	p := newProxy(t, node.Address())
-	fields := map[string]any{"queue": queue, "url": through(p.address), "heartbeat": 1}
+	p := conformance.NewProxy(t, node.Address())
+	fields := map[string]any{"queue": queue, "url": through(p.Address), "heartbeat": 1}
 	r := runChannel(t, fields, succeed)
 	r.await(t, connector.Running)
-	s, sender := runSender(t, map[string]any{"routing_key": queue, "url": through(p.address), "heartbeat": 1})
+	s, sender := runSender(t, map[string]any{"routing_key": queue, "url": through(p.Address), "heartbeat": 1})
 	sender.await(t, connector.Running)
-	p.freeze()
+	p.Freeze()
 	if err := s.Send(within(t, 200*time.Millisecond), connector.Message{Body: []byte("x")}); err == nil {
 		t.Error("a send into nothing succeeds")
 	}
 	since := time.Now()
-	eventually(t, "loss of the connection", func() bool {
+	conformance.Eventually(t, "loss of the connection", func() bool {
 		return r.now().State != connector.Running && sender.now().State != connector.Running
 	})
 	t.Logf("given up after %v", time.Since(since))
-	p.down()
-	p.up()
+	p.Down()
+	p.Up()
 	r.await(t, connector.Running)
 	sender.await(t, connector.Running)
 	put(t, queue, named("after"))
-	eventually(t, "message", func() bool { return r.now().Counts.Accepted > 0 })
+	conformance.Eventually(t, "message", func() bool { return r.now().Counts.Accepted > 0 })
 	r.stop(t)
 }
 
 // TestAStopDoesNotWaitForAFrozenBroker stops while no byte passes, long before the heartbeats notice.
 func TestAStopDoesNotWaitForAFrozenBroker(t *testing.T) {
 	queue := newQueue(t, "classic", nil)
-	p := newProxy(t, node.Address())
-	r := runChannel(t, map[string]any{"queue": queue, "url": through(p.address), "heartbeat": 60}, succeed)
+	p := conformance.NewProxy(t, node.Address())
+	r := runChannel(t, map[string]any{"queue": queue, "url": through(p.Address), "heartbeat": 60}, succeed)
 	r.await(t, connector.Running)
-	p.freeze()
+	p.Freeze()
 	since := time.Now()
 	r.stop(t)
 	if took := time.Since(since); took > 20*time.Second {
@@ -95,12 +96,12 @@ func TestNothingIsLostWhenTheBrokerIsKilled(t *testing.T) {
 				})
 			}
 			for n := 1; n <= kills; n++ {
-				eventually(t, "progress", func() bool { return total() >= n*messages/(kills+2) })
+				conformance.Eventually(t, "progress", func() bool { return total() >= n*messages/(kills+2) })
 				node.Kill()
 				node.Start(t)
 			}
 			senders.Wait()
-			eventually(t, "end", func() bool { return total() == messages && ready(t, queue) == 0 })
+			conformance.Eventually(t, "end", func() bool { return total() == messages && ready(t, queue) == 0 })
 			status := r.stop(t)
 			duplicates := 0
 			for _, n := range calls {
@@ -125,21 +126,21 @@ func TestNothingIsLostWhenTheBrokerIsKilled(t *testing.T) {
 // TestALostConnectionIsNoticedWhileAllIsInFlight loses the connection while no message may be received.
 func TestALostConnectionIsNoticedWhileAllIsInFlight(t *testing.T) {
 	queue := newQueue(t, "quorum", nil)
-	p := newProxy(t, node.Address())
+	p := conformance.NewProxy(t, node.Address())
 	open := make(chan struct{})
 	var calls atomic.Int64
-	r := runChannel(t, map[string]any{"queue": queue, "queue_type": "quorum", "prefetch_count": 1, "url": through(p.address)},
+	r := runChannel(t, map[string]any{"queue": queue, "queue_type": "quorum", "prefetch_count": 1, "url": through(p.Address)},
 		func(context.Context, connector.Message) error {
 			calls.Add(1)
 			<-open
 			return nil
 		})
 	put(t, queue, named("1"))
-	eventually(t, "call", func() bool { return calls.Load() == 1 })
-	p.cut()
-	eventually(t, "new connection", func() bool { s := r.now(); return s.Counts.Connects == 2 && s.State == connector.Running })
+	conformance.Eventually(t, "call", func() bool { return calls.Load() == 1 })
+	p.Cut()
+	conformance.Eventually(t, "new connection", func() bool { s := r.now(); return s.Counts.Connects == 2 && s.State == connector.Running })
 	close(open)
-	eventually(t, "end", func() bool { return ready(t, queue) == 0 && r.now().Counts.Duplicates == 1 })
+	conformance.Eventually(t, "end", func() bool { return ready(t, queue) == 0 && r.now().Counts.Duplicates == 1 })
 	r.stop(t)
 	if n := calls.Load(); n != 1 {
 		t.Errorf("%d calls", n)
@@ -163,7 +164,7 @@ func sendUntilConfirmed(s *connector.Sender, id string) (again int64) {
 // TestManyShortCuts cuts the connection again and again.
 func TestManyShortCuts(t *testing.T) {
 	queue := newQueue(t, "quorum", nil)
-	p := newProxy(t, node.Address())
+	p := conformance.NewProxy(t, node.Address())
 	var messages []amqp091.Publishing
 	const n = 1000
 	for i := range n {
@@ -172,21 +173,21 @@ func TestManyShortCuts(t *testing.T) {
 	put(t, queue, messages...)
 	var mu sync.Mutex
 	seen, calls := map[string]bool{}, 0
-	r := runChannel(t, map[string]any{"queue": queue, "queue_type": "quorum", "url": through(p.address)}, func(_ context.Context, m connector.Message) error {
+	r := runChannel(t, map[string]any{"queue": queue, "queue_type": "quorum", "url": through(p.Address)}, func(_ context.Context, m connector.Message) error {
 		mu.Lock()
 		defer mu.Unlock()
 		seen[m.ID] = true
 		if calls++; calls%100 == 0 {
-			p.cut()
+			p.Cut()
 		}
 		return nil
 	})
-	eventually(t, "end", func() bool {
+	conformance.Eventually(t, "end", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return len(seen) == n
 	})
-	eventually(t, "empty queue", func() bool { return ready(t, queue) == 0 })
+	conformance.Eventually(t, "empty queue", func() bool { return ready(t, queue) == 0 })
 	s := r.stop(t)
 	t.Logf("%d calls for %d messages, %+v", calls, n, s.Counts)
 	if s.Counts.Parked+s.Counts.Failed > 0 || s.Counts.Connects < 5 {

@@ -154,19 +154,6 @@ func through(address string) string {
 	return u.String()
 }
 
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(bound)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatalf("there is no %s within %v", what, bound)
-		}
-		<-tick.C
-	}
-}
-
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rabbitmq/amqp091-go"
 
+	"zatoha/connectorhost/conformance"
 	"zatoha/connectorhost/connector"
 )
 
@@ -76,7 +77,7 @@ func (r *running) now() connector.Status {
 
 func (r *running) await(t testing.TB, state connector.State) (s connector.Status) {
 	t.Helper()
-	eventually(t, "state "+string(state), func() bool {
+	conformance.Eventually(t, "state "+string(state), func() bool {
 		s = r.now()
 		return s.State == state
 	})

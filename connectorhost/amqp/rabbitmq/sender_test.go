@@ -8,6 +8,7 @@ import (
 
 	"github.com/rabbitmq/amqp091-go"
 
+	"zatoha/connectorhost/conformance"
 	"zatoha/connectorhost/connector"
 )
 
@@ -80,7 +81,7 @@ func TestABlockedBrokerIsSeenAndSendsAreRefused(t *testing.T) {
 	node.Control(t, "set_vm_memory_high_watermark", "absolute", "1")
 	defer node.Control(t, "set_vm_memory_high_watermark", "0.6")
 	// RabbitMQ tells a publisher when it publishes.
-	eventually(t, "blocked state", func() bool {
+	conformance.Eventually(t, "blocked state", func() bool {
 		_ = send(100 * time.Millisecond)
 		return r.now().State == connector.Blocked
 	})

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"zatoha/connectorhost/conformance"
 	"zatoha/connectorhost/connector"
 	"zatoha/deploy/rabbittest"
 )
@@ -76,7 +77,7 @@ func TestTLSIsUsedAndProven(t *testing.T) {
 	r := runChannel(t, map[string]any{"url": address + ownCA, "queue": queue}, succeed)
 	r.await(t, connector.Running)
 	put(t, queue, named("1"))
-	eventually(t, "call", func() bool { return r.now().Counts.Accepted == 1 })
+	conformance.Eventually(t, "call", func() bool { return r.now().Counts.Accepted == 1 })
 	r.stop(t)
 
 	for name, url := range map[string]string{"another CA": address + otherCA, "no CA": strings.TrimSuffix(address, "?cacertfile=")} {

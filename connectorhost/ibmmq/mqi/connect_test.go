@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"zatoha/connectorhost/conformance"
 	"zatoha/connectorhost/connector"
 	"zatoha/connectorhost/ibmmq/testqm"
 )
@@ -69,7 +70,7 @@ func TestARefusedConnectionSaysWhy(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "end of all connections", func() bool { return m.Connections() == 0 })
+	conformance.Eventually(t, "end of all connections", func() bool { return m.Connections() == 0 })
 }
 
 // without are the fields that the others do not have.
@@ -144,7 +145,7 @@ func TestACallThatHangsIsLeftAlone(t *testing.T) {
 	_ = source.Close(ctx)
 	t.Logf("left alone after %v", time.Since(began))
 	close(hold)
-	eventually(t, "end of the connection that came too late", func() bool {
+	conformance.Eventually(t, "end of the connection that came too late", func() bool {
 		return m.Connections() == 0 && slices.Contains(m.Journal(), "MQDISC  0")
 	})
 }

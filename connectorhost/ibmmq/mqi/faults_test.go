@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"zatoha/connectorhost/conformance"
 	"zatoha/connectorhost/connector"
 	"zatoha/connectorhost/ibmmq/testqm"
 )
@@ -65,7 +66,7 @@ func (c *channel) called() []connector.Message {
 
 func (c *channel) await(t *testing.T, state connector.State) connector.Status {
 	t.Helper()
-	eventually(t, "state "+string(state), func() bool { return c.now().State == state })
+	conformance.Eventually(t, "state "+string(state), func() bool { return c.now().State == state })
 	return c.now()
 }
 
@@ -91,10 +92,10 @@ func TestACommitThatFailedIsNotForgotten(t *testing.T) {
 			c.await(t, connector.Running)
 			m.Inject(test.fault)
 			m.Put(queueName, idOf(1), []byte("one"))
-			eventually(t, "end of the message", func() bool { return c.now().Counts.Unsettled == 1 })
+			conformance.Eventually(t, "end of the message", func() bool { return c.now().Counts.Unsettled == 1 })
 			m.Put(queueName, idOf(2), []byte("two"))
-			eventually(t, "empty queue", func() bool { return m.Depth(queueName) == 0 && len(c.called()) >= 2 })
-			eventually(t, "counts", func() bool { return c.now().Counts.Accepted >= 1 })
+			conformance.Eventually(t, "empty queue", func() bool { return m.Depth(queueName) == 0 && len(c.called()) >= 2 })
+			conformance.Eventually(t, "counts", func() bool { return c.now().Counts.Accepted >= 1 })
 			if duplicates := c.now().Counts.Duplicates; test.redelivers && duplicates != 1 {
 				t.Errorf("%d duplicates: %+v", duplicates, c.now().Counts)
 			}
@@ -157,7 +158,7 @@ func TestWhatCannotBeBackedOutIsNotCommitted(t *testing.T) {
 				t.Error("closed well")
 			}
 			m.Break() // as the end of our process would
-			eventually(t, "message at its place", func() bool { return m.Connections() == 0 && len(m.Take(queueName)) == 1 })
+			conformance.Eventually(t, "message at its place", func() bool { return m.Connections() == 0 && len(m.Take(queueName)) == 1 })
 		})
 	}
 }
@@ -171,7 +172,7 @@ func TestAQueueThatGivesNothingIsWaitedFor(t *testing.T) {
 	}
 	m.Put(queueName, idOf(1), []byte("one"))
 	m.Define(queueName, testqm.Queue{BackoutQueue: backoutName})
-	eventually(t, "message", func() bool { return c.now().Counts.Accepted == 1 })
+	conformance.Eventually(t, "message", func() bool { return c.now().Counts.Accepted == 1 })
 	if s := c.await(t, connector.Running); s.Counts.Disconnects != 0 {
 		t.Errorf("%+v", s)
 	}
@@ -188,7 +189,7 @@ func TestAQuiescingQueueManagerIsLeft(t *testing.T) {
 	m.Stop()
 	must(t, m.Start())
 	m.Put(queueName, idOf(1), []byte("one"))
-	eventually(t, "message", func() bool { return c.now().Counts.Accepted == 1 })
+	conformance.Eventually(t, "message", func() bool { return c.now().Counts.Accepted == 1 })
 }
 
 func TestAMessageThatCannotBeParkedComesAgain(t *testing.T) {
@@ -210,9 +211,9 @@ func TestAMessageThatCannotBeParkedComesAgain(t *testing.T) {
 			}
 			c := run(t, define(t, connector.Channel, fieldsOf(m), "max_message_bytes", 3), succeed)
 			m.Put(queueName, idOf(1), []byte("poison"))
-			eventually(t, "failure to park", func() bool { return c.now().Counts.Unsettled >= 1 })
+			conformance.Eventually(t, "failure to park", func() bool { return c.now().Counts.Unsettled >= 1 })
 			m.Define(backoutName, testqm.Queue{})
-			eventually(t, "parked message", func() bool { return m.Depth(queueName) == 0 && c.now().Counts.Parked == 1 })
+			conformance.Eventually(t, "parked message", func() bool { return m.Depth(queueName) == 0 && c.now().Counts.Parked == 1 })
 			parked := m.Take(backoutName)
 			if len(parked) != 2 || string(parked[1].Body) != "poison" || parked[1].ID != idOf(1) {
 				t.Errorf("%d messages are parked", len(parked))
@@ -230,7 +231,7 @@ func TestAParkedMessageIsAsItWas(t *testing.T) {
 	fields["user"], fields["password"] = "zatoha", "p"
 	c := run(t, define(t, connector.Channel, fields), func(connector.Message) error { return fmt.Errorf("no such customer") })
 	m.Put(queueName, idOf(1), []byte("poison"))
-	eventually(t, "parked message", func() bool { return m.Depth(backoutName) == 1 && c.now().Counts.Parked == 1 })
+	conformance.Eventually(t, "parked message", func() bool { return m.Depth(backoutName) == 1 && c.now().Counts.Parked == 1 })
 	parked := m.Take(backoutName)[0]
 	if parked.ID != idOf(1) || string(parked.Body) != "poison" || !parked.Persistent || parked.Expiry != -1 || parked.UserIdentifier != "zatoha" {
 		t.Errorf("%+v", parked)
@@ -258,7 +259,7 @@ func TestAParkedMessageKeepsItsDescriptorAndProperties(t *testing.T) {
 	}
 	m.Add(queueName, message)
 	c := run(t, define(t, connector.Channel, fieldsOf(m)), func(connector.Message) error { return connector.ErrUnfit })
-	eventually(t, "parked message", func() bool { return m.Depth(backoutName) == 1 })
+	conformance.Eventually(t, "parked message", func() bool { return m.Depth(backoutName) == 1 })
 	got := m.Take(backoutName)[0]
 	if got.ID != message.ID || got.CorrelID != message.CorrelID || got.Format != "MQSTR" || got.Type != 1 || got.Priority != 5 ||
 		got.ReplyToQ != "ANSWERS" || got.ReplyToQMgr != "QM2" || got.CCSID != 1208 {
@@ -291,10 +292,10 @@ func TestABackoutCountOutlivesTheProcess(t *testing.T) {
 		}
 		m.Break() // as a crash would
 		must(t, source.Close(limited(t)))
-		eventually(t, "message at its place", func() bool { return m.Connections() == 0 })
+		conformance.Eventually(t, "message at its place", func() bool { return m.Connections() == 0 })
 	}
 	c := run(t, define(t, connector.Channel, fieldsOf(m)), func(connector.Message) error { return errors.New("no") })
-	eventually(t, "parked message", func() bool { return m.Depth(backoutName) == 1 })
+	conformance.Eventually(t, "parked message", func() bool { return m.Depth(backoutName) == 1 })
 	if calls := c.called(); len(calls) != 1 || calls[0].Attempt != 3 {
 		t.Errorf("%+v", calls)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"testing"
 
 	"github.com/ibm-messaging/mq-golang/v5/ibmmq"
@@ -23,7 +24,7 @@ type harness struct {
 	direct map[string]any // how to reach the queue manager, whatever happens between it and the connector
 	fields map[string]any // of connectors
 	manage *testqm.Manager
-	proxy  *proxy // if the queue manager itself is not stopped
+	proxy  *conformance.Proxy // if the queue manager itself is not stopped
 }
 
 // newHarness makes harnesses whose connectors have further fields.
@@ -37,9 +38,9 @@ func newHarness(more map[string]any, proxied bool) conformance.Factory {
 		}
 		h.fields = maps.Clone(h.direct)
 		if proxied || h.manage == nil {
-			h.proxy = newProxy(t, net.JoinHostPort(h.direct["host"].(string), fmt.Sprint(h.direct["port"])))
-			at := h.proxy.listener.Addr().(*net.TCPAddr)
-			h.fields["host"], h.fields["port"] = at.IP.String(), at.Port
+			h.proxy = conformance.NewProxy(t, net.JoinHostPort(h.direct["host"].(string), fmt.Sprint(h.direct["port"])))
+			at := netip.MustParseAddrPort(h.proxy.Address)
+			h.fields["host"], h.fields["port"] = at.Addr().String(), int(at.Port())
 		}
 		maps.Copy(h.fields, more)
 		h.take(t, h.text("queue"))
@@ -65,7 +66,7 @@ func (h *harness) Outgoing(*testing.T) map[string]any {
 
 func (h *harness) Start(t *testing.T) {
 	if h.proxy != nil {
-		h.proxy.up()
+		h.proxy.Up()
 		return
 	}
 	must(t, h.manage.Start())
@@ -73,7 +74,7 @@ func (h *harness) Start(t *testing.T) {
 
 func (h *harness) Stop(*testing.T) {
 	if h.proxy != nil {
-		h.proxy.down()
+		h.proxy.Down()
 		return
 	}
 	h.manage.Stop()
@@ -181,7 +182,7 @@ func (h *harness) Limited(bytes int) map[string]any {
 var theirs = []goleak.Option{
 	goleak.IgnoreAnyFunction("zatoha/connectorhost/ibmmq/testqm.(*Manager).accept"),
 	goleak.IgnoreAnyFunction("zatoha/connectorhost/ibmmq/testqm.(*conn).serve"),
-	goleak.IgnoreAnyFunction("zatoha/connectorhost/ibmmq/mqi.(*proxy).pass"),
+	goleak.IgnoreAnyFunction("zatoha/connectorhost/conformance.(*Proxy).pass"),
 }
 
 func TestAnExclusiveChannelConforms(t *testing.T) {

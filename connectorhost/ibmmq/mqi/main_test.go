@@ -132,19 +132,6 @@ func limited(t testing.TB) context.Context {
 	return ctx
 }
 
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(bound)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatalf("there is no %s within %v", what, bound)
-		}
-		<-tick.C
-	}
-}
-
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

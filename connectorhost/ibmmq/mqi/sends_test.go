@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"zatoha/connectorhost/conformance"
 	"zatoha/connectorhost/connector"
 	"zatoha/connectorhost/ibmmq/testqm"
 )
@@ -49,7 +50,7 @@ func TestABrokenCommitHasAnUnknownOutcome(t *testing.T) {
 			if !errors.Is(err, connector.ErrNotConnected) || !strings.Contains(err.Error(), "outcome is unknown") || !strings.Contains(err.Error(), "2009") {
 				t.Fatalf("%v", err)
 			}
-			eventually(t, "second attempt that succeeds", func() bool { return sender.Send(limited(t), message) == nil })
+			conformance.Eventually(t, "second attempt that succeeds", func() bool { return sender.Send(limited(t), message) == nil })
 			sent := m.Take(queueName)
 			want := 1
 			if after {
@@ -118,7 +119,7 @@ func TestASenderThatGivesUpBreaksNothing(t *testing.T) {
 	}
 	close(hold)
 	must(t, sender.Send(limited(t), connector.Message{Body: []byte("next")}))
-	eventually(t, "both messages", func() bool { return m.Depth(queueName) == 2 })
+	conformance.Eventually(t, "both messages", func() bool { return m.Depth(queueName) == 2 })
 	if n := m.Connections(); n != 1 {
 		t.Errorf("%d connections", n)
 	}
@@ -128,7 +129,7 @@ func TestAnIdleSenderNoticesThatTheQueueManagerIsGone(t *testing.T) {
 	m := start(t, testqm.Config{})
 	sender := runSender(t, m)
 	m.Break()
-	eventually(t, "new connection", func() bool {
+	conformance.Eventually(t, "new connection", func() bool {
 		return m.Connections() == 1 && sender.Send(limited(t), connector.Message{Body: []byte("x")}) == nil
 	})
 }

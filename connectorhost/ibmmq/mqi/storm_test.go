@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"zatoha/connectorhost/conformance"
 	"zatoha/connectorhost/connector"
 	"zatoha/connectorhost/ibmmq/testqm"
 )
@@ -58,10 +59,10 @@ func storm(t *testing.T, pool int) {
 		binary.BigEndian.PutUint32(id[20:], uint32(i))
 		m.Put(queueName, id, binary.BigEndian.AppendUint32(nil, uint32(i)))
 	}
-	eventually(t, "empty queue", func() bool { return m.Depth(queueName) == 0 })
+	conformance.Eventually(t, "empty queue", func() bool { return m.Depth(queueName) == 0 })
 	close(done)
 	weather.Wait()
-	eventually(t, "empty queue after the storm", func() bool { return m.Depth(queueName) == 0 && c.now().InFlight == 0 })
+	conformance.Eventually(t, "empty queue after the storm", func() bool { return m.Depth(queueName) == 0 && c.now().InFlight == 0 })
 	mu.Lock()
 	defer mu.Unlock()
 	for i := 1; i <= stormMessages; i++ {

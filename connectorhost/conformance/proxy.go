@@ -1,4 +1,4 @@
-package rabbitmq
+package conformance
 
 import (
 	"io"
@@ -7,11 +7,12 @@ import (
 	"testing"
 )
 
-// proxy stands between us and the broker, and can be down, or freeze what goes through it. While it is down it still
-// accepts, and hangs up at once.
-type proxy struct {
-	address string
-	target  string
+// Proxy stands between us and a broker that cannot be stopped, and can be down, or freeze what goes through it. While it is
+// down it still accepts, and hangs up at once.
+type Proxy struct {
+	Address string // host:port
+
+	target string
 
 	mu       sync.Mutex
 	isDown   bool
@@ -21,21 +22,24 @@ type proxy struct {
 	listener net.Listener
 }
 
-func newProxy(t testing.TB, target string) *proxy {
+// NewProxy stands before a target, host:port, until the test ends.
+func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	p := &proxy{address: listener.Addr().String(), target: target, open: map[net.Conn]bool{}, listener: listener}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Proxy{Address: listener.Addr().String(), target: target, open: map[net.Conn]bool{}, listener: listener}
 	p.running.Go(p.serve)
 	t.Cleanup(func() {
 		p.listener.Close()
-		p.down()
+		p.Down()
 		p.running.Wait()
 	})
 	return p
 }
 
-func (p *proxy) serve() {
+func (p *Proxy) serve() {
 	for {
 		client, err := p.listener.Accept()
 		if err != nil {
@@ -45,23 +49,24 @@ func (p *proxy) serve() {
 	}
 }
 
-func (p *proxy) up() {
+// Up takes connections again.
+func (p *Proxy) Up() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.isDown = false
 }
 
-// down cuts what is open.
-func (p *proxy) down() {
-	p.thaw()
+// Down takes none, and cuts what is open.
+func (p *Proxy) Down() {
+	p.Thaw()
 	p.mu.Lock()
 	p.isDown = true
 	p.mu.Unlock()
-	p.cut()
+	p.Cut()
 }
 
-// cut ends what is open.
-func (p *proxy) cut() {
+// Cut ends what is open.
+func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.open {
@@ -69,8 +74,8 @@ func (p *proxy) cut() {
 	}
 }
 
-// freeze lets nothing pass any more, without a word.
-func (p *proxy) freeze() {
+// Freeze lets nothing pass any more, without a word.
+func (p *Proxy) Freeze() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.frozen == nil {
@@ -78,7 +83,8 @@ func (p *proxy) freeze() {
 	}
 }
 
-func (p *proxy) thaw() {
+// Thaw lets everything pass again.
+func (p *Proxy) Thaw() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.frozen != nil {
@@ -87,7 +93,7 @@ func (p *proxy) thaw() {
 	}
 }
 
-func (p *proxy) enter(c net.Conn) {
+func (p *Proxy) enter(c net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.open[c] = true
@@ -96,14 +102,14 @@ func (p *proxy) enter(c net.Conn) {
 	}
 }
 
-func (p *proxy) leave(c net.Conn) {
+func (p *Proxy) leave(c net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.open, c)
 	c.Close()
 }
 
-func (p *proxy) pass(client net.Conn) {
+func (p *Proxy) pass(client net.Conn) {
 	p.enter(client)
 	defer p.leave(client)
 	broker, err := net.Dial("tcp", p.target)
@@ -116,19 +122,19 @@ func (p *proxy) pass(client net.Conn) {
 	for from, to := range map[net.Conn]net.Conn{client: broker, broker: client} {
 		both.Go(func() {
 			defer to.Close()
-			_, _ = io.Copy(gate{p, to}, from)
+			_, _ = io.Copy(thawed{p, to}, from)
 		})
 	}
 	both.Wait()
 }
 
-// gate writes while nothing is frozen.
-type gate struct {
-	p  *proxy
+// thawed writes while nothing is frozen.
+type thawed struct {
+	p  *Proxy
 	to io.Writer
 }
 
-func (g gate) Write(b []byte) (int, error) {
+func (g thawed) Write(b []byte) (int, error) {
 	g.p.mu.Lock()
 	frozen := g.p.frozen
 	g.p.mu.Unlock()
