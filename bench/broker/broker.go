@@ -6,6 +6,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,8 +29,9 @@ type Broker struct {
 }
 
 const (
-	bound = 60 * time.Second // whatever takes longer is broken
-	tries = 3                // to start it: somebody else may take one of its ports meanwhile
+	bound   = 60 * time.Second // whatever takes longer is broken
+	dialing = 2 * time.Second
+	tries   = 3 // to start it: somebody else may take one of its ports meanwhile
 )
 
 // Start starts a node of RabbitMQ's start script, with a new folder in dir.
@@ -41,9 +43,12 @@ func Start(ctx context.Context, binary, dir string) (*Broker, error) {
 	if dir, err = os.MkdirTemp(dir, "rabbitmq"); err != nil {
 		return nil, err
 	}
-	b := &Broker{config: cluster.RabbitMQ{
-		Binary: binary, Dir: dir, Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])),
-	}}
+	return StartAs(ctx, cluster.RabbitMQ{Binary: binary, Dir: dir, Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0]))})
+}
+
+// StartAs starts a node as it is configured, be it on another host.
+func StartAs(ctx context.Context, config cluster.RabbitMQ) (*Broker, error) {
+	b := &Broker{config: config}
 	return b, b.Start(ctx)
 }
 
@@ -72,12 +77,20 @@ func (b *Broker) Stop(ctx context.Context) error {
 	return err
 }
 
+// Kill ends the node as a crash would.
+func (b *Broker) Kill() {
+	if b.node != nil {
+		b.node.Kill()
+		b.node = nil
+	}
+}
+
 // URL is where it is to be connected to.
 func (b *Broker) URL() string { return "amqp://guest:guest@" + b.config.Address + "/" }
 
 // Dial connects, with a channel that confirms.
 func (b *Broker) Dial() (*amqp091.Connection, *amqp091.Channel, error) {
-	connection, err := amqp091.DialConfig(b.URL(), amqp091.Config{Heartbeat: 2 * time.Second, Dial: amqp091.DefaultDial(2 * time.Second)})
+	connection, err := amqp091.DialConfig(b.URL(), amqp091.Config{Heartbeat: 2 * time.Second, Dial: b.connect})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,32 +104,44 @@ func (b *Broker) Dial() (*amqp091.Connection, *amqp091.Channel, error) {
 	return connection, channel, nil
 }
 
+// connect bounds the beginning of a connection, as amqp091's own way to dial does, also on another host.
+func (b *Broker) connect(network, address string) (net.Conn, error) {
+	dial := b.config.Dial
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), dialing)
+	defer cancel()
+	connection, err := dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return connection, connection.SetDeadline(time.Now().Add(dialing))
+}
+
 // Publisher sends numbered messages to a queue, each until the broker has confirmed that it has it.
 type Publisher struct {
 	Broker   *Broker
 	Queue    string
 	Messages int                // how many
 	Resent   map[string]bool    // that the broker may have more than once
-	Batch    int                // messages each [BatchEvery]
-	Hurried  bool               // batch after batch, as fast as it goes
+	Batch    int                // messages at once
+	Every    time.Duration      // between two batches; 0 is [BatchEvery]
 	Text     func(n int) string // of a message; nil for its name
 
 	finish atomic.Bool
-	sent   int
+	sent   atomic.Int64
 }
 
 const (
 	BatchEvery = 80 * time.Millisecond
+	Hurried    = time.Millisecond // batch after batch, as fast as it goes
 	confirming = 5 * time.Second
 )
 
 // Run sends all, and ends when the last one is confirmed.
 func (p *Publisher) Run(ctx context.Context) error {
-	every := BatchEvery
-	if p.Hurried {
-		every = time.Millisecond
-	}
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(cmp.Or(p.Every, BatchEvery))
 	defer tick.Stop()
 	var connection *amqp091.Connection
 	var channel *amqp091.Channel
@@ -125,8 +150,8 @@ func (p *Publisher) Run(ctx context.Context) error {
 			_ = connection.Close() // all is confirmed, or nothing helps
 		}
 	}()
-	for p.sent < p.Messages && !p.finish.Load() {
-		sent := p.sent
+	for p.Sent() < p.Messages && !p.finish.Load() {
+		sent := p.Sent()
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%d of %d messages are published: %w", sent, p.Messages, ctx.Err())
@@ -145,7 +170,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 		}
 		end := min(sent+p.Batch, p.Messages)
 		if p.send(ctx, channel, sent, end) {
-			p.sent = end
+			p.sent.Store(int64(end))
 			continue
 		}
 		if p.Resent == nil {
@@ -163,8 +188,8 @@ func (p *Publisher) Run(ctx context.Context) error {
 // Finish lets Run end after the batch that it is at.
 func (p *Publisher) Finish() { p.finish.Store(true) }
 
-// Sent is how many are confirmed. Ask it when Run has ended.
-func (p *Publisher) Sent() int { return p.sent }
+// Sent is how many are confirmed until now.
+func (p *Publisher) Sent() int { return int(p.sent.Load()) }
 
 // Name is that of a message, and what it says unless there is a Text.
 func (p *Publisher) Name(n int) string { return fmt.Sprintf("%s-%d", p.Queue, n) }

@@ -54,7 +54,7 @@ func (p *play) goodRate(ctx context.Context, b *broker.Broker, name string, mess
 			return fmt.Sprintf("good-%d", n)
 		}
 	}
-	source := &broker.Publisher{Broker: b, Queue: name, Messages: messages, Batch: batch, Hurried: true, Text: text}
+	source := &broker.Publisher{Broker: b, Queue: name, Messages: messages, Batch: batch, Every: broker.Hurried, Text: text}
 	if err := source.Run(ctx); err != nil {
 		return 0, err
 	}

@@ -6,13 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
+	"zatoha/bench/feed"
 	"zatoha/bench/history"
 	"zatoha/bench/pause"
 	"zatoha/deploy/cluster"
@@ -47,12 +46,12 @@ type scene struct {
 	dir     string
 	keep    bool // the folder, with the logs
 	names   []string
-	sources []int    // ports of the feed
+	sources []feed.Target
 	places  []string // of the servers
 	servers []*cluster.Process
 	notes   []*tail
 	hosts   []*connectorHost
-	feed    *feed
+	feed    *feed.Feed
 	witness *witness
 	unwatch context.CancelFunc
 	effects []history.Effect // that have been read
@@ -133,20 +132,13 @@ func (s *scene) launchServer(i int) (err error) {
 // connect defines the connectors and begins to send to them.
 func (s *scene) connect(ctx context.Context, addresses []string) (err error) {
 	for i, address := range addresses {
-		_, text, err := net.SplitHostPort(address)
-		if err != nil {
-			return err
-		}
-		port, err := strconv.Atoi(text)
-		if err != nil {
-			return err
-		}
-		s.names, s.sources = append(s.names, fmt.Sprintf("c-%d", i+1)), append(s.sources, port)
+		name := fmt.Sprintf("c-%d", i+1)
+		s.names, s.sources = append(s.names, name), append(s.sources, feed.Target{Connector: name, Address: "tcp://" + address})
 		if err := s.define(ctx, i); err != nil {
 			return err
 		}
 	}
-	s.feed, err = startFeed(ctx, s.names, s.sources, s.rate)
+	s.feed, err = feed.Start(ctx, feed.Options{Targets: s.sources, Rate: s.rate, Patience: patience})
 	return err
 }
 
@@ -177,7 +169,7 @@ func (s *scene) define(ctx context.Context, i int) error {
 	s.version++
 	return s.put(ctx, s.names[i], map[string]any{
 		"kind": "zmq", "role": "channel", "service": "record", "socket_type": "PULL", "socket_method": "connect",
-		"address": fmt.Sprintf("tcp://127.0.0.1:%d", s.sources[i]), "in_flight": 1 + s.version%100,
+		"address": s.sources[i].Address, "in_flight": 1 + s.version%100,
 	})
 }
 
@@ -320,7 +312,10 @@ func (s *scene) read() error {
 	return nil
 }
 
-const pollInterval = 5 * time.Millisecond
+const (
+	pollInterval = 5 * time.Millisecond
+	patience     = 20 * time.Millisecond // for a connector to take a message
+)
 
 // glances is how often a condition is looked at. Answers about many connectors take the processor from them.
 func (s *scene) glances() time.Duration { return pollInterval * time.Duration(1+s.connectors/10) }
@@ -346,7 +341,7 @@ func (s *scene) close(ctx context.Context) error {
 		}
 	}
 	if s.feed != nil {
-		s.feed.close()
+		s.feed.Close()
 	}
 	if s.unwatch != nil {
 		s.unwatch()

@@ -72,7 +72,7 @@ func memory(rabbitMQ string) func(context.Context, *play) error {
 	}
 	const channel, outgoing = "idle", "idle-out"
 	return withBroker(rabbitMQ, func(ctx context.Context, p *play, b *broker.Broker) error {
-		source := &broker.Publisher{Broker: b, Queue: channel, Messages: 1, Batch: batch, Hurried: true}
+		source := &broker.Publisher{Broker: b, Queue: channel, Messages: 1, Batch: batch, Every: broker.Hurried}
 		if err := source.Run(ctx); err != nil { // which makes the queue
 			return err
 		}

@@ -88,7 +88,7 @@ func storm(rabbitMQ string, messages int) func(context.Context, *play) error {
 // to come in their order.
 func order(rabbitMQ string, messages int) func(context.Context, *play) error {
 	return withBroker(rabbitMQ, func(ctx context.Context, p *play, b *broker.Broker) error {
-		source := &broker.Publisher{Broker: b, Queue: ordered, Messages: messages, Batch: batch, Hurried: true}
+		source := &broker.Publisher{Broker: b, Queue: ordered, Messages: messages, Batch: batch, Every: broker.Hurried}
 		if err := source.Run(ctx); err != nil {
 			return err
 		}

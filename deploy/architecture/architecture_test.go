@@ -45,14 +45,14 @@ var mayImport = map[string][]string{
 	"consul":          {},
 	"haproxy":         {},
 	"bench":           {"deploy"},
-	// It is a peer of connectors, and its recorder is a program like that of any team.
-	"bench/takeover": {"bench", "deploy", "connectorhost/zmtp", "server"},
+	// It sends messages to connectors, as a team's own program would.
+	"bench/feed": {"connectorhost/zmtp"},
+	// Its recorder is a program like that of any team.
+	"bench/takeover": {"bench", "deploy", "server"},
 	"deploy":         {"bench"},
 	// It writes haproxy.cfg, and repeats requests by the rule that holds within a cluster.
 	"deploy/edge":    {"haproxy", "deploy/program"},
 	"deploy/program": {},
-	// It sends messages to connectors, as a team's own program would.
-	"deploy/redundancy": {"bench", "deploy", "connectorhost/zmtp"},
 }
 
 // testsMayImport are the folders that any test may import too.

@@ -11,21 +11,15 @@ import (
 	"sync"
 	"time"
 
+	"zatoha/bench/feed"
 	"zatoha/bench/history"
-	"zatoha/connectorhost/zmtp"
 	"zatoha/deploy/fleet"
 )
 
-// feed sends numbered messages to connectors at a steady rate, from the client's host, each by a PUSH of its own to which
-// the connector connects. It keeps in mind which ones a connector has taken.
-type feed struct {
-	names   []string
-	sockets []*zmtp.Socket
-	senders sync.WaitGroup
-	stop    context.CancelFunc
-
-	mu    sync.Mutex
-	taken map[string]time.Time // by message
+// taken are the messages that connectors have taken from a feed, with the time of each.
+type taken struct {
+	mu       sync.Mutex
+	messages map[string]time.Time
 }
 
 const (
@@ -35,72 +29,48 @@ const (
 	patience   = 200 * time.Millisecond
 )
 
-// connect defines connectors, begins to send to them, and waits until each gets something.
-func (s *stage) connect(ctx context.Context) error {
-	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.feed = &feed{stop: stop, taken: map[string]time.Time{}}
+// connect defines connectors, begins to send to them from the client's host, and waits until each gets something.
+func (s *stage) connect(ctx context.Context) (err error) {
+	var targets []feed.Target
 	for i := range connectors {
-		name, address := fmt.Sprintf("c-%d", i+1), fmt.Sprintf("tcp://%s:%d", s.Client.Address, firstPort+i)
-		if err := s.Nodes[0].Put(ctx, "zato/main/connectors/"+name, map[string]any{
-			"name": name, "kind": "zmq", "role": "channel", "service": "record", "socket_type": "PULL", "socket_method": "connect", "address": address,
+		target := feed.Target{Connector: fmt.Sprintf("c-%d", i+1), Address: fmt.Sprintf("tcp://%s:%d", s.Client.Address, firstPort+i)}
+		if err := s.Nodes[0].Put(ctx, "zato/main/connectors/"+target.Connector, map[string]any{
+			"name": target.Connector, "kind": "zmq", "role": "channel", "service": "record",
+			"socket_type": "PULL", "socket_method": "connect", "address": target.Address,
 		}); err != nil {
 			return err
 		}
-		var socket *zmtp.Socket
-		if err := s.Client.Do(func() (err error) {
-			socket, err = zmtp.Open(zmtp.Options{Type: zmtp.Push, Method: zmtp.Bind, Addresses: []string{address}, HighWater: 10})
-			return err
-		}); err != nil {
-			return err
-		}
-		s.feed.names, s.feed.sockets = append(s.feed.names, name), append(s.feed.sockets, socket)
-		s.feed.senders.Go(func() { s.feed.send(sending, socket, name) })
+		s.connectors, targets = append(s.connectors, target.Connector), append(targets, target)
+	}
+	s.feed, err = feed.Start(context.WithoutCancel(ctx), feed.Options{
+		Targets: targets, Rate: rate, Patience: patience, Open: s.Client.Do, Taken: s.taken.note,
+	})
+	if err != nil {
+		return err
 	}
 	return s.heardOf(ctx, time.Now(), 0)
 }
 
-func (f *feed) send(ctx context.Context, socket *zmtp.Socket, name string) {
-	tick := time.NewTicker(time.Second / rate)
-	defer tick.Stop()
-	for n := 1; ; n++ {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		message := fmt.Sprintf("%s-%d", name, n)
-		timed, cancel := context.WithTimeout(ctx, patience)
-		err := socket.Send(timed, []byte(message))
-		cancel()
-		if err == nil {
-			f.mu.Lock()
-			f.taken[message] = time.Now()
-			f.mu.Unlock()
-		}
+func (t *taken) note(message string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.messages == nil {
+		t.messages = map[string]time.Time{}
 	}
+	t.messages[message] = time.Now()
 }
 
-// takenSince are the messages that connectors have taken in a span of time.
-func (f *feed) takenSince(from, to time.Time) (messages []string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for message, at := range f.taken {
+// between are those taken in a span of time.
+func (t *taken) between(from, to time.Time) (messages []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for message, at := range t.messages {
 		if at.After(from) && at.Before(to) {
 			messages = append(messages, message)
 		}
 	}
 	slices.Sort(messages)
 	return messages
-}
-
-func (f *feed) close() {
-	f.stop()
-	f.senders.Wait()
-	ended, cancel := context.WithCancel(context.Background())
-	cancel() // what is on the way is of no use
-	for _, socket := range f.sockets {
-		_ = socket.Close(ended)
-	}
 }
 
 // heardOf waits until a message of each connector has come since, under at least an epoch.
@@ -122,10 +92,10 @@ func (s *stage) heardOf(ctx context.Context, since time.Time, epoch uint64) erro
 
 // names are those of all connectors.
 func (s *stage) names() []string {
-	if s.broker != nil {
-		return append(slices.Clone(s.feed.names), s.broker.queue)
+	if s.mail != nil {
+		return append(slices.Clone(s.connectors), s.mail.Queue)
 	}
-	return s.feed.names
+	return s.connectors
 }
 
 // effects are the messages that the recorders of all nodes have noted.

@@ -203,7 +203,7 @@ func (p *playing) healed(ctx context.Context, began time.Time, loads map[string]
 // judge holds the history against the rules, and looks for the messages that were taken and never came: none by AMQP, and
 // by ZeroMQ at most inHand of each connector, which is what it loses with a process.
 func (p *playing) judge(ctx context.Context, began time.Time, inHand int) (err error) {
-	if p.broker != nil {
+	if p.mail != nil {
 		if p.kept, err = p.allCome(ctx); err != nil {
 			return err
 		}
@@ -223,7 +223,7 @@ func (p *playing) judge(ctx context.Context, began time.Time, inHand int) (err e
 	for _, e := range effects {
 		came[e.Message] = true
 	}
-	lost, taken := 0, p.feed.takenSince(began.Add(-settling), time.Now().Add(-time.Second))
+	lost, taken := 0, p.stage.taken.between(began.Add(-settling), time.Now().Add(-time.Second))
 	for _, message := range taken {
 		if !came[message] {
 			lost++

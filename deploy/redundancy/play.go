@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"zatoha/bench/faults"
+	"zatoha/bench/feed"
 	"zatoha/bench/load"
 	"zatoha/bench/pause"
 	"zatoha/deploy/fleet"
@@ -113,9 +114,12 @@ type theatre struct {
 // stage is a fleet, with the messages that connectors get on it.
 type stage struct {
 	*fleet.Fleet
-	dir    string
-	feed   *feed   // nil without messages
-	broker *broker // nil without messages, or RabbitMQ
+	dir string
+
+	connectors []string   // by ZeroMQ; none without messages
+	feed       *feed.Feed // nil without messages
+	taken      taken
+	mail       *mail // nil without messages, or RabbitMQ
 }
 
 func (t *theatre) trial(ctx context.Context, s scenario, number int) (_ faults.Trial, notes []string, err error) {
@@ -170,7 +174,7 @@ func (t *theatre) dress(ctx context.Context, set scenery) error {
 		return nil
 	}
 	if o.RabbitMQ != "" {
-		if err := t.now.startBroker(starting, o.RabbitMQ); err != nil {
+		if err := t.now.startMail(starting, o.RabbitMQ); err != nil {
 			return err
 		}
 	}
@@ -185,10 +189,10 @@ func (t *theatre) strike(keep bool) error {
 	s := t.now
 	t.now = nil
 	if s.feed != nil {
-		s.feed.close()
+		s.feed.Close()
 	}
-	if s.broker != nil {
-		s.broker.close()
+	if s.mail != nil {
+		s.mail.close()
 	}
 	s.Close()
 	if keep {
