@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/hashicorp/consul/api"
 )
@@ -48,4 +49,18 @@ func (m mortal) RoundTrip(request *http.Request) (*http.Response, error) {
 		cancel()
 	}
 	return response, err
+}
+
+// Newcomers asks for the instances that have none of some IDs, on this node.
+func (c *Client) Newcomers(ctx context.Context, service string, known []string) (ids []string, err error) {
+	whole, err := c.snapshot(ctx, service, 0, "", newEntries())
+	if err != nil {
+		return nil, err
+	}
+	all := slices.DeleteFunc(whole.Instances, func(i Instance) bool { return !slices.Contains(known, i.ID) })
+	early, err := c.snapshot(ctx, service, 0, notPassing(all), newEntries())
+	for _, i := range early.Instances {
+		ids = append(ids, i.ID)
+	}
+	return ids, err
 }

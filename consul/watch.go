@@ -24,19 +24,18 @@ var (
 // the instances: the last snapshot remains the best that is known. The first snapshot after an error may equal the last
 // one before it. States that follow each other fast are merged, and so are those that came while observe ran.
 func (c *Client) Watch(ctx context.Context, service string, observe func(Observation)) {
-	entries := newEntries()
-	ask := func(ctx context.Context, index uint64) (Snapshot, uint64, error) {
-		snapshot, err := c.snapshot(ctx, service, index, entries)
-		return snapshot, snapshot.Index, c.explain(fmt.Sprintf("watch service %q", service), err)
-	}
+	q := &serviceQuery{client: c, service: service, entries: newEntries()}
 	equal := func(a, b Snapshot) bool { return slices.EqualFunc(a.Instances, b.Instances, Instance.equal) }
-	watch(ctx, ask, equal, func(s Snapshot, err error) { observe(Observation{Snapshot: s, Err: err}) })
+	watch(ctx, q.ask, equal, func(s Snapshot, err error) { observe(Observation{Snapshot: s, Err: err}) })
 }
 
-// snapshot asks once. An answer that may be partial is an error: handed on, it would look like a removal.
-func (c *Client) snapshot(ctx context.Context, service string, index uint64, entries *entries) (Snapshot, error) {
+// snapshot asks once, for all instances or for those that pass a filter. An answer that may be partial is an error: handed
+// on, it would look like a removal.
+func (c *Client) snapshot(ctx context.Context, service string, index uint64, filter string, entries *entries) (_ Snapshot, err error) {
+	defer func() { err = c.explain(fmt.Sprintf("watch service %q", service), err) }()
 	options, cancel := c.queryOptions(ctx, index, "")
 	defer cancel()
+	options.Filter = filter
 	var instances []Instance
 	ctx = readingBody(options.Context(), func(body io.Reader) (err error) {
 		instances, err = entries.decode(body)
