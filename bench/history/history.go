@@ -179,3 +179,31 @@ func Next(effects []Effect, connector string, since time.Time, epoch uint64) (at
 	}
 	return at, ok
 }
+
+// Taken is a message that a connector took from its sender, by the sender's word.
+type Taken struct {
+	Connector, Message string
+	At                 time.Time
+}
+
+// Lost are the messages that were taken and have no effect. Those that a process had in hand are told apart: one that took
+// them ended within a while of it, which is how long a message waits for its turn at most, as when the server that has the one
+// before it in hand is cut off.
+func Lost(taken []Taken, effects []Effect, runs []Run, while time.Duration) (inHand, otherwise []Taken) {
+	came := map[string]bool{}
+	for _, e := range effects {
+		came[e.Message] = true
+	}
+	for _, t := range taken {
+		switch {
+		case came[t.Message]:
+		case slices.ContainsFunc(runs, func(r Run) bool {
+			return r.Connector == t.Connector && !r.Stop.Before(t.At) && r.Stop.Sub(t.At) <= while
+		}):
+			inHand = append(inHand, t)
+		default:
+			otherwise = append(otherwise, t)
+		}
+	}
+	return inHand, otherwise
+}

@@ -16,10 +16,10 @@ import (
 	"zatoha/deploy/fleet"
 )
 
-// taken are the messages that connectors have taken from a feed, with the time of each.
+// taken are the messages that connectors have taken from a feed, in that order.
 type taken struct {
 	mu       sync.Mutex
-	messages map[string]time.Time
+	messages []history.Taken
 }
 
 const (
@@ -54,22 +54,19 @@ func (s *stage) connect(ctx context.Context) (err error) {
 func (t *taken) note(message string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.messages == nil {
-		t.messages = map[string]time.Time{}
-	}
-	t.messages[message] = time.Now()
+	connector := message[:strings.LastIndex(message, "-")]
+	t.messages = append(t.messages, history.Taken{Connector: connector, Message: message, At: time.Now()})
 }
 
 // between are those taken in a span of time.
-func (t *taken) between(from, to time.Time) (messages []string) {
+func (t *taken) between(from, to time.Time) (messages []history.Taken) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for message, at := range t.messages {
-		if at.After(from) && at.Before(to) {
-			messages = append(messages, message)
+	for _, m := range t.messages {
+		if m.At.After(from) && m.At.Before(to) {
+			messages = append(messages, m)
 		}
 	}
-	slices.Sort(messages)
 	return messages
 }
 

@@ -137,7 +137,7 @@ func (t *theatre) trial(ctx context.Context, s scenario, number int) (_ faults.T
 		p.fail("%v", err)
 	}
 	if p.taken > 0 {
-		p.notes = append(p.notes, fmt.Sprintf("ZeroMQ lost %d of %d messages, AMQP 0 of %d", p.lost, p.taken, p.kept))
+		p.notes = append(p.notes, fmt.Sprintf("ZeroMQ lost %d of %d messages, in hand of processes that ended; AMQP 0 of %d", p.lost, p.taken, p.kept))
 	}
 	if len(p.trial.Failures) == 0 {
 		return p.trial, p.notes, nil
