@@ -17,14 +17,16 @@ func (c *competitor) win(ctx context.Context) (Holder, bool) {
 		c.highest = max(c.highest, state.holder.Epoch)
 		ready := c.prepare(ctx)
 		wait := time.Duration(0) // for ever
-		switch mine := c.session != "" && state.session == c.session; {
+		mine := c.session != "" && state.session == c.session
+		_, spent := c.spent[state.session]
+		switch {
 		case !known:
 		case mine && state.holder.Check == c.Check:
 			return state.holder, true // taken by a call whose answer was lost
 		case mine: // and somebody has overwritten the value
-			c.drop()
+			c.drop(nil)
 			wait = retry.next()
-		case c.spent[state.session]:
+		case spent:
 			wait = retry.next()
 		case !state.free():
 		case !ready:
@@ -55,10 +57,7 @@ const freshChecks = 6
 // prepare sees to it that there is a session to take the lock with, and none left of earlier tenures.
 func (c *competitor) prepare(ctx context.Context) bool {
 	for session := range maps.Clone(c.spent) {
-		err := c.call(ctx, func(ctx context.Context) error { return c.api.destroy(ctx, session) })
-		if err == nil {
-			delete(c.spent, session)
-		}
+		c.close(ctx, session)
 	}
 	if c.session != "" {
 		return true
@@ -126,20 +125,51 @@ func (c *competitor) nextEpoch(over lock) uint64 {
 	return max(last+1, uint64(time.Now().UnixMilli()))
 }
 
-// drop makes the session one that is to be destroyed.
-func (c *competitor) drop() {
+// drop makes the session one that is to be closed. If it has the lock, that is to be released by writing a farewell.
+func (c *competitor) drop(farewell *Holder) {
 	if c.session != "" {
-		c.spent[c.session] = true
+		c.spent[c.session] = farewell
 	}
 	c.session = ""
 }
 
+// close closes a session that was dropped, or some of the way: what fails now is tried again. A holder that was fenced, as when
+// Consul has lost its leader, can only later say that everything has stopped; whoever takes the lock then need not wait.
+func (c *competitor) close(ctx context.Context, session string) {
+	if !c.release(ctx, session) {
+		return
+	}
+	err := c.call(ctx, func(ctx context.Context) error { return c.api.destroy(ctx, session) })
+	c.told.failing("session", err)
+	if err == nil {
+		delete(c.spent, session)
+	}
+}
+
+// release returns true when a session that was dropped has the lock no more.
+func (c *competitor) release(ctx context.Context, session string) bool {
+	farewell := c.spent[session]
+	if farewell == nil {
+		return true
+	}
+	err := c.call(ctx, func(ctx context.Context) error {
+		return c.api.release(ctx, c.Key, session, encode(*farewell))
+	})
+	if errors.Is(err, errNoSession) {
+		err = nil
+	}
+	c.told.failing("release", err)
+	if err == nil {
+		c.spent[session] = nil
+	}
+	return err == nil
+}
+
 // closeSessions ends what sessions there are, so that nothing has to wait for them.
 func (c *competitor) closeSessions(ctx context.Context) {
-	c.drop()
-	for session := range c.spent {
-		err := c.call(ctx, func(ctx context.Context) error { return c.api.destroy(ctx, session) })
-		c.told.failing("session", err)
+	c.drop(nil)
+	for session := range maps.Clone(c.spent) {
+		c.close(ctx, session)
 	}
 }
 

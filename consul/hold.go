@@ -68,20 +68,13 @@ func (c *competitor) act(ctx context.Context, tenure *Tenure) {
 	c.Hold(tenure)
 }
 
-// giveUp releases the lock, with the word that everything has stopped if that is so, and drops the session: one session,
-// one tenure. What cannot be done now is done by prepare, or by the check that nobody passes any more.
+// giveUp releases the lock, with the word that everything has stopped, and drops the session: one session, one tenure. What
+// cannot be done now is done by prepare, or by the check that nobody passes any more.
 func (c *competitor) giveUp(ctx context.Context, holder Holder, successor string) {
-	ctx = context.WithoutCancel(ctx)
 	holder.Released, holder.Successor = true, successor
-	err := c.call(ctx, func(ctx context.Context) error {
-		return c.api.release(ctx, c.Key, c.session, encode(holder))
-	})
-	if err != nil && !errors.Is(err, errNoSession) {
-		c.told.failing("release", err)
-	} else {
-		c.told.failing("release", nil)
-	}
-	c.drop()
+	session := c.session
+	c.drop(&holder)
+	c.release(context.WithoutCancel(ctx), session)
 }
 
 // beats passes the check every Beat, and confirms the current tenure, if there is one. Each beat runs beside those that

@@ -109,17 +109,17 @@ type competitor struct {
 	told    teller
 
 	// Only the goroutine of run uses what follows.
-	session  string          // open, and never used for a tenure that has ended; or ""
-	spent    map[string]bool // sessions that may still be there
-	refusals int             // of a session, in a row
-	highest  uint64          // epoch that was ever seen
+	session  string             // open, and never used for a tenure that has ended; or ""
+	spent    map[string]*Holder // sessions that may still be there, with what to write when their lock is released, or nil
+	refusals int                // of a session, in a row
+	highest  uint64             // epoch that was ever seen
 }
 
 func newCompetitor(lease Lease, api leaseAPI) *competitor {
 	return &competitor{
 		Lease: lease, api: api, fence: lease.TTL * 8 / 10, settle: lease.TTL, timeout: max(lease.TTL, time.Second),
 		patience: 2 * lease.TTL, seen: newLatest[lock](), told: teller{observe: lease.Observe, last: LeaseState{Role: Standby}},
-		spent: map[string]bool{}, hurry: make(chan struct{}, 1),
+		spent: map[string]*Holder{}, hurry: make(chan struct{}, 1),
 	}
 }
 

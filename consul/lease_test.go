@@ -27,7 +27,7 @@ func (f fault) String() string {
 
 var faultKinds = []string{
 	"kill", "stop", "start", "hand over", "destroy the session", "delete the key", "overwrite the value", "restart the agent",
-	"restart the agent empty", "cut off the agent", "slow", "lossy", "deregister the check", "cut off the process",
+	"restart the agent empty", "cut off the agent", "slow", "lossy", "deregister the check", "cut off the process", "no leader",
 }
 
 // tenureRecord is what a host did under the lease.
@@ -246,6 +246,8 @@ func (w *town) suffer(f fault) {
 				w.sync(check)
 			}
 		})
+	case "no leader":
+		w.do(func() { w.leader = time.Now().Add(f.last) })
 	case "slow":
 		w.set(func() { w.slow = f.last }, func() { w.slow = 3 * time.Millisecond })
 	case "lossy":

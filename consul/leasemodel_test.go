@@ -25,6 +25,7 @@ type model struct {
 	changed chan struct{}
 	slow    time.Duration // no delay is longer
 	loss    float64       // share of requests, and of answers, that are lost
+	leader  time.Time     // until when the servers have none
 	ended   bool
 }
 
@@ -111,7 +112,7 @@ func (m *model) sync(c *modelCheck) {
 	try = func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if m.ended || !agent.down && agent.cut.IsZero() {
+		if m.ended || !agent.down && agent.cut.IsZero() && m.led() {
 			m.learn(c)
 			return
 		}
@@ -167,6 +168,9 @@ func (m *model) restart(host string, keep bool) {
 		})
 	})
 }
+
+// led says whether the servers have a leader.
+func (m *model) led() bool { return !time.Now().Before(m.leader) }
 
 // cut parts an agent from the servers, for a time, after which they believe its node to be dead if it was long.
 func (m *model) cut(host string, d time.Duration) {
@@ -224,12 +228,17 @@ func ask[T any](ctx context.Context, l link, far bool, do func() (T, error)) (T,
 		lost = true // a process that was killed asks for nothing
 	default:
 	}
-	arrive := func() {
+	var arrive func()
+	arrive = func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		agent := l.agents[l.host]
 		if far && !agent.cut.IsZero() || time.Now().Before(agent.deaf) {
 			return // nobody answers
+		}
+		if far && !l.led() {
+			time.AfterFunc(200*time.Millisecond, arrive) // the agent tries again by itself
+			return
 		}
 		a := answered{err: errModelAway}
 		if !agent.down {

@@ -12,7 +12,7 @@ import (
 
 // after lets a town come to rest, does something to it, and returns the active host before, and the tenures since, whose
 // times count from then.
-func after(t *testing.T, kind string, host func(active string) string) (before string, since []tenureRecord) {
+func after(t *testing.T, f fault, host func(active string) string) (before string, since []tenureRecord) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown(1, nil)
@@ -24,7 +24,8 @@ func after(t *testing.T, kind string, host func(active string) string) (before s
 		w.history.forget()
 		for i, name := range w.hosts {
 			if name == host(before) {
-				w.suffer(fault{kind: kind, host: i, last: 10 * time.Second})
+				f.host = i
+				w.suffer(f)
 			}
 		}
 		time.Sleep(10 * time.Second)
@@ -68,7 +69,7 @@ func TestHowLongATakeoverTakes(t *testing.T) {
 		{"when an operator deleted the key", "delete the key", same, modelTTL, modelTTL + 100*time.Millisecond},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			before, since := after(t, test.kind, test.host)
+			before, since := after(t, fault{kind: test.kind}, test.host)
 			if before == "" || len(since) != 1 {
 				t.Fatalf("before %q, since %v", before, since)
 			}
@@ -80,15 +81,24 @@ func TestHowLongATakeoverTakes(t *testing.T) {
 }
 
 func TestAHolderCutOffHasStoppedBeforeItsNodeIsTakenForDead(t *testing.T) {
-	before, since := after(t, "cut off the agent", same)
+	before, since := after(t, fault{kind: "cut off the agent", last: 10 * time.Second}, same)
 	taken := modelSerf + modelTTL // nobody knows that the holder stopped long before
 	if before == "" || len(since) != 1 || since[0].start < taken || since[0].start > taken+100*time.Millisecond {
 		t.Errorf("before %q, since %v", before, since)
 	}
 }
 
+// The holder is fenced, and says so as soon as it can: nobody waits to be sure of it.
+func TestWhenConsulHasALeaderAgainTheLeaseIsTakenAtOnce(t *testing.T) {
+	const leaderless = 5 * time.Second
+	before, since := after(t, fault{kind: "no leader", last: leaderless}, same)
+	if before == "" || len(since) != 1 || since[0].start < leaderless || since[0].start > leaderless+700*time.Millisecond {
+		t.Errorf("before %q, since %v", before, since)
+	}
+}
+
 func TestTheLeaseIsHandedToTheHostThatWasNamed(t *testing.T) {
-	before, since := after(t, "hand over", other)
+	before, since := after(t, fault{kind: "hand over"}, other)
 	if len(since) != 1 || since[0].host != other(before) || since[0].start > 1600*time.Millisecond {
 		t.Errorf("from %s: %v", before, since)
 	}
