@@ -308,6 +308,9 @@ func prepared(t *testing.T, s *subject) {
 	} else {
 		close(begin)
 		next.await(t, connector.Running)
+		Eventually(t, "message", func() bool { // what is sent to one that has just ended may be lost
+			return slices.Contains(next.calls.succeeded(), s.put(t, 21, 1)[0])
+		})
 	}
 	next.end(t)
 }

@@ -66,6 +66,9 @@ type Namer interface {
 	Name(id string) string
 }
 
+// Listener is a [Harness] whose channel may be the one that listens: it runs with its broker and without.
+type Listener interface{ Listens() bool }
+
 // Parked is a message that was put aside.
 type Parked struct {
 	ID     string
@@ -141,6 +144,12 @@ func (s *subject) named(id string) string {
 		return n.Name(id)
 	}
 	return id
+}
+
+// listens says that the channel waits for its broker to connect.
+func (s *subject) listens() bool {
+	l, may := s.Harness.(Listener)
+	return may && l.Listens()
 }
 
 // can are the capabilities.

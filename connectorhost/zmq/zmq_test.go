@@ -15,12 +15,17 @@ import (
 	"zatoha/connectorhost/zmtp"
 )
 
-func TestAPullConforms(t *testing.T) {
-	conformance.Run(t, Kind, func(t *testing.T) conformance.Harness { return newPeer(t, zmtp.Push) })
-}
+func TestAPullConforms(t *testing.T) { conform(t, zmtp.Push) }
 
-func TestASubConforms(t *testing.T) {
-	conformance.Run(t, Kind, func(t *testing.T) conformance.Harness { return newPeer(t, zmtp.Pub) })
+func TestASubConforms(t *testing.T) { conform(t, zmtp.Pub) }
+
+// conform runs the suite against a peer of a type, for channels that connect to it, and for those that it connects to.
+func conform(t *testing.T, peer zmtp.Type) {
+	for channel, method := range map[string]zmtp.Method{"connect": zmtp.Bind, "bind": zmtp.Connect} {
+		t.Run(channel, func(t *testing.T) {
+			conformance.Run(t, Kind, func(t *testing.T) conformance.Harness { return newPeer(t, peer, method) })
+		})
+	}
 }
 
 // bound is generous: whatever takes longer is broken, however slow the machine.
