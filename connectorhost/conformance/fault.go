@@ -59,7 +59,7 @@ func survives(t *testing.T, s *subject) {
 	if s.can(t).Redelivers {
 		s.empty(t)
 	}
-	if counts := r.end(t).Counts; counts.Connects != connects || (counts.Disconnects == 0) != s.listens() || counts.Parked+counts.Failed != 0 {
+	if counts := r.end(t).Counts; counts.Connects != connects || (counts.Disconnects == 0) != s.listens() || counts.Parked+counts.Dropped+counts.Failed != 0 {
 		t.Errorf("%+v", counts)
 	}
 }
@@ -86,7 +86,7 @@ func fenced(t *testing.T, s *subject) {
 	if err := r.wait(t); !errors.Is(err, connector.ErrFenced) {
 		t.Fatalf("ended with %v", err)
 	}
-	if status := r.now(); status.State != connector.Fenced || status.Counts.Parked+status.Counts.Failed != 0 {
+	if status := r.now(); status.State != connector.Fenced || status.Counts.Parked+status.Counts.Dropped+status.Counts.Failed != 0 {
 		t.Errorf("%+v", status)
 	}
 	done := r.calls.succeeded()

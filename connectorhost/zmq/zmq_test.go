@@ -264,7 +264,7 @@ func TestAMessageThatIsTooLargeIsCountedAndNamed(t *testing.T) {
 	c.await(t, connector.Running)
 	push := pusher(t, address)
 	send(t, push, strings.Repeat("x", 1001))
-	eventually(t, "counted", func() bool { return c.status.Load().Counts.Parked == 1 })
+	eventually(t, "counted", func() bool { return c.status.Load().Counts.Dropped == 1 })
 	send(t, push, "good")
 	eventually(t, "accepted", func() bool { return c.status.Load().Counts.Accepted == 1 })
 }

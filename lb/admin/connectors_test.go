@@ -28,7 +28,7 @@ func connecting() *fake {
 				LastMessage: noon.Add(-400 * time.Millisecond), Counts: map[string]int64{"received": 1234567, "failed": 12, "parked": 2, "connects": 1},
 			},
 			{Name: "prices", Kind: "zmq", Role: "outgoing", State: "in the servers"},
-			{Name: "telemetry", Kind: "zmq", Role: "channel", State: "running", Since: noon.Add(-2 * time.Minute), Restarts: 1, Counts: map[string]int64{}},
+			{Name: "telemetry", Kind: "zmq", Role: "channel", State: "running", Since: noon.Add(-2 * time.Minute), Restarts: 1, Counts: map[string]int64{"received": 70, "dropped": 1}},
 		},
 	}
 	return f
