@@ -62,6 +62,7 @@ type connector struct {
 	restarts  int
 	until     time.Time // nothing is started before
 	failed    bool      // it said so
+	fenced    bool      // as it is defined now, it was refused for its epoch: nothing is started
 	why       string
 }
 
@@ -102,7 +103,7 @@ func (d *Desk) Define(now time.Time, definitions []Definition) []Action {
 			d.connectors[definition.Name] = c
 		}
 		if c.removed || c.want.Hash != definition.Hash {
-			c.failures, c.until, c.why, c.failed = 0, time.Time{}, "", false
+			c.failures, c.until, c.why, c.failed, c.fenced = 0, time.Time{}, "", false, false
 		}
 		c.want, c.removed = definition, false
 	}
@@ -160,7 +161,10 @@ func (d *Desk) Ended(now time.Time, id int, how string) []Action {
 	} else {
 		c.now = nil
 	}
-	if byItself {
+	switch {
+	case child.said.State == Fenced && child.definition.Hash == c.want.Hash:
+		c.fenced, c.why = true, child.said.Why
+	case byItself:
 		d.blame(now, c, child, how)
 	}
 	return d.Look(now)
@@ -236,7 +240,7 @@ func (d *Desk) settle(now time.Time, c *connector) (actions []Action) {
 		if c.now != nil {
 			end(c.now)
 		}
-	case c.now == nil && ready:
+	case c.now == nil && ready && !c.fenced:
 		c.now = start()
 	case c.now == nil:
 	case c.now.phase >= draining:
@@ -310,6 +314,8 @@ func (c *connector) status(now time.Time) Status {
 		if child.phase >= draining {
 			s.State = Draining
 		}
+	case c.fenced:
+		s.State, s.Why = Fenced, c.why
 	case waits && c.failed:
 		s.State, s.Why, s.Until = Failed, c.why, c.until
 	case waits:

@@ -41,7 +41,11 @@ func (s *Status) connectorRisks() (found []Risk) {
 		"If the active one fails, no connector receives or sends. Start another.")
 	troubled := slices.DeleteFunc(slices.Clone(c.Connectors), func(c connectors.Connector) bool { return c.Why == "" && !c.Failing() })
 	for _, t := range troubled[:min(len(troubled), toldConnectors)] {
-		risk(true, trouble(t), "Its messages wait, or are not sent. The host tries again by itself; a fault of the definition or at the broker needs somebody.")
+		means := "Its messages wait, or are not sent. The host tries again by itself; a fault of the definition or at the broker needs somebody."
+		if t.Fenced() {
+			means = "Its messages wait until a host takes the lease anew, with a later epoch: connectorhost move. Nothing is to be done if that has just happened."
+		}
+		risk(true, trouble(t), means)
 	}
 	if more := len(troubled) - toldConnectors; more > 0 {
 		risk(true, plural(more, "more connector is", "more connectors are")+" in trouble", "See below for the reasons.")
@@ -54,6 +58,8 @@ func (s *Status) connectorRisks() (found []Risk) {
 func trouble(c connectors.Connector) string {
 	does := "is held up"
 	switch {
+	case c.Fenced():
+		does = "is fenced"
 	case c.Failing():
 		does = "is failing"
 	case c.State == "connecting" || c.State == "starting":

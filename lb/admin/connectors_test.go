@@ -60,6 +60,9 @@ func TestWhatBreaksTheConnectorsIsSaid(t *testing.T) {
 		"Connector orders is failing: why": func(c *connectors.Report) {
 			c.Connectors[0].State, c.Connectors[0].Why = "failed", "why"
 		},
+		"Connector orders is fenced: there is a later epoch": func(c *connectors.Report) {
+			c.Connectors[0].State, c.Connectors[0].Why = "fenced", "there is a later epoch"
+		},
 		"Connector orders is failing": func(c *connectors.Report) { c.Connectors[0].State = "backing off" },
 		"Connector orders is not connected: why": func(c *connectors.Report) {
 			c.Connectors[0].State, c.Connectors[0].Why = "connecting", "why"
