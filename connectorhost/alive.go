@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"time"
 
 	"zatoha/deploy/program"
@@ -23,21 +21,8 @@ func (h *host) alive(ctx context.Context, listening net.Addr) error {
 	if silent := time.Since(h.began) - time.Duration(h.beat.Load()); silent > max(beatless, 5*h.LeaseTTL) {
 		return fmt.Errorf("the lease was not competed for in %v", silent.Round(time.Millisecond))
 	}
-	address, err := net.ResolveTCPAddr(listening.Network(), listening.String())
-	if err != nil {
-		return err
+	if _, err := program.AskSelf(ctx, listening, "/connectors"); err != nil {
+		return fmt.Errorf("it does not answer: %w", err)
 	}
-	if program.Unspecified(address.IP.String()) {
-		address.IP = net.IPv4(127, 0, 0, 1)
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address.String()+"/connectors", nil)
-	if err != nil {
-		return err
-	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(request)
-	if err != nil {
-		return errors.New("it does not answer: " + err.Error())
-	}
-	return response.Body.Close()
+	return nil
 }

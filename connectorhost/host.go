@@ -163,6 +163,11 @@ func (h *host) supervised(all []supervise.Status) {
 		if was >= 0 && before[was].State == status.State && before[was].Why == status.Why {
 			continue
 		}
+		if status.State == supervise.Fenced {
+			h.log.Error().Str("connector", status.Name).Str("why", status.Why).Msg("a connector is fenced, and stays stopped under the epoch of this host: " +
+				"nothing is to be done if another host is active by now; else have one take the lease anew: connectorhost move")
+			continue
+		}
 		event := h.log.Info()
 		if status.Why != "" {
 			event = h.log.Warn().Str("why", status.Why)

@@ -146,7 +146,7 @@ func health(c supervise.Status) (consul.Status, string) {
 			return consul.Warning, output
 		}
 		return consul.Passing, output
-	case supervise.Failed:
+	case supervise.Failed, supervise.Fenced:
 		return consul.Critical, output
 	}
 	return consul.Warning, output

@@ -22,7 +22,7 @@ const deregisterTimeout = 2 * time.Second
 
 // Run is the program: see the package comment.
 func (r *runCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) error {
-	agent, err := r.Settings.Client()
+	agent, err := r.Settings.Client(program.Renewed(log, "the token for Consul"))
 	if err != nil {
 		return program.BadConfig("", err.Error(), "")
 	}
@@ -38,14 +38,10 @@ func (r *runCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) er
 }
 
 func (r *runCommand) assemble(listener net.Listener, log zerolog.Logger) (*host, error) {
-	listening, address, err := r.advertised(listener.Addr())
-	if err != nil {
+	if err := r.identify(program.HostPort(listener.Addr().String()).Port()); err != nil {
 		return nil, err
 	}
-	if err := r.identify(listening.Port()); err != nil {
-		return nil, err
-	}
-	return newHost(r.settings, address, log.With().Str("id", r.ID).Logger()), nil
+	return newHost(r.settings, string(program.Advertised(listener.Addr(), r.Advertise)), log.With().Str("id", r.ID).Logger()), nil
 }
 
 // run lives until ctx ends, or a part fails for good. The lease is given up first, then everything else.
@@ -64,11 +60,6 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 	supervisor := supervise.New(supervise.Options{
 		Command: child, Env: childEnv(), Shared: common, Policy: h.policy(), Linked: h.linked, Observe: h.supervised, Log: h.log,
 	})
-	lease := consul.Lease{
-		Key: consul.LeaseKey(h.Cluster), Service: h.Service, Host: h.ID, Address: h.address, Check: member.check,
-		TTL: h.LeaseTTL, Beat: h.LeaseBeat, Observe: h.leased,
-		Hold: func(t *consul.Tenure) { h.hold(supervisor, t) }, Beaten: h.beaten,
-	}
 	alone := make(chan struct{}) // closed when it is known that no other host has the ID
 	parts, ctx := errgroup.WithContext(ctx)
 	staying, leave := context.WithCancel(context.WithoutCancel(ctx))
@@ -78,7 +69,7 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 			return err
 		}
 		close(alone)
-		return agent.Compete(ctx, lease)
+		return agent.Compete(ctx, h.contest(member.check, supervisor))
 	})
 	parts.Go(func() error {
 		select {
@@ -88,33 +79,39 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 			return nil
 		}
 	})
-	parts.Go(func() error {
-		program.Attend(ctx, h.log, func(ctx context.Context) error { return h.alive(ctx, listener.Addr()) })
-		return nil
-	})
 	parts.Go(func() error { return serveHTTP(staying, listener, h) })
-	parts.Go(func() error {
-		member.checks(staying)
-		return nil
-	})
-	parts.Go(func() error {
-		agent.WatchTree(staying, consul.ConnectorsPrefix(h.Cluster), h.defined)
-		return nil
-	})
-	parts.Go(func() error {
-		agent.Watch(staying, h.Service, h.seen)
-		return nil
-	})
+	for _, part := range []func(){
+		func() {
+			program.Attend(ctx, h.log, func(ctx context.Context) error { return h.alive(ctx, listener.Addr()) })
+		},
+		func() { member.checks(staying) },
+		func() { agent.WatchTree(staying, consul.ConnectorsPrefix(h.Cluster), h.defined) },
+		func() { agent.Watch(staying, h.Service, h.seen) },
+	} {
+		parts.Go(func() error { part(); return nil })
+	}
 	err = parts.Wait()
 	select {
 	case <-alone:
-	default:
-		return err // what is registered under the ID is not ours
-	}
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), deregisterTimeout)
-	defer cancel()
-	if failure := agent.Deregister(ending, h.ID); failure != nil {
-		h.log.Warn().Err(failure).Msg("still registered; Consul's check will find this host gone")
+		h.deregister(ctx, agent)
+	default: // what is registered under the ID is not ours
 	}
 	return err
+}
+
+// contest is what the host competes for, and what it does with it.
+func (h *host) contest(check string, supervisor *supervise.Supervisor) consul.Lease {
+	return consul.Lease{
+		Key: consul.LeaseKey(h.Cluster), Service: h.Service, Host: h.ID, Address: h.address, Check: check,
+		TTL: h.LeaseTTL, Beat: h.LeaseBeat, Observe: h.leased,
+		Hold: func(t *consul.Tenure) { h.hold(supervisor, t) }, Beaten: h.beaten,
+	}
+}
+
+func (h *host) deregister(ctx context.Context, agent agent) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deregisterTimeout)
+	defer cancel()
+	if err := agent.Deregister(ctx, h.ID); err != nil {
+		h.log.Warn().Err(err).Msg("still registered; Consul's check will find this host gone")
+	}
 }

@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"time"
@@ -69,26 +67,10 @@ func (s *settings) policy() supervise.Policy {
 	return policy
 }
 
-// advertised is where others reach what listens at an address.
-func (s *settings) advertised(listening net.Addr) (netip.AddrPort, string, error) {
-	address, err := netip.ParseAddrPort(listening.String())
-	if err != nil {
-		return netip.AddrPort{}, "", fmt.Errorf("listen address: %w", err)
-	}
-	if s.Advertise != "" {
-		return address, string(s.Advertise), nil
-	}
-	host := address.Addr().String()
-	if program.Unspecified(host) {
-		host = program.MachineAddress()
-	}
-	return address, net.JoinHostPort(host, fmt.Sprint(address.Port())), nil
-}
-
 // identify gives the host its ID.
-func (s *settings) identify(port uint16) (err error) {
+func (s *settings) identify(port int) (err error) {
 	if s.ID == "" {
-		s.ID, err = program.InstanceID(s.Service, int(port))
+		s.ID, err = program.InstanceID(s.Service, port)
 	}
 	return err
 }

@@ -56,11 +56,17 @@ func workConnector(ctx context.Context, job *supervise.Job, log zerolog.Logger) 
 	}
 	stop()
 	listening.Wait()
-	if errors.Is(err, connector.ErrDefinition) {
+	switch {
+	case errors.Is(err, connector.ErrDefinition):
 		return supervise.Permanent(err)
+	case errors.Is(err, connector.ErrFenced) && !errors.Is(err, errLapsed):
+		return supervise.ByFence(err)
 	}
 	return err
 }
+
+// errLapsed says that nobody was asked: this process ends in any case, unless the lease is extended this very moment.
+var errLapsed = errors.New("the lease of this host has ended")
 
 // runChannel has each message call its service, as long as the lease holds.
 func runChannel(ctx context.Context, job *supervise.Job, d *connector.Definition, common shared, options connector.Options) error {
@@ -74,7 +80,7 @@ func runChannel(ctx context.Context, job *supervise.Job, d *connector.Definition
 	defer client.Close()
 	return connector.Run(ctx, d, connector.InvokerFunc(func(ctx context.Context, message connector.Message) error {
 		if !job.Valid() {
-			return fmt.Errorf("call service %s: %w: the lease of this host has ended", d.Service, connector.ErrFenced)
+			return fmt.Errorf("call service %s: %w: %w", d.Service, connector.ErrFenced, errLapsed)
 		}
 		return client.Invoke(ctx, message)
 	}), options)

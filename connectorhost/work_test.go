@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -165,18 +168,53 @@ func TestAChannelCallsItsServiceOnTheActiveHost(t *testing.T) {
 	eventually(t, "the service is called", func() bool { all := lb.all(); return len(all) == 2 && all[1] == want }, func() string { return fmt.Sprint(lb.all()) })
 }
 
-func TestAChannelThatIsToldOfALaterEpochStops(t *testing.T) {
-	lb := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("X-Zato-Connector-Epoch", "9999999999999999")
-		w.WriteHeader(http.StatusConflict)
+func TestAChannelThatIsToldOfALaterEpochStopsUntilThereIsOne(t *testing.T) {
+	var over atomic.Uint64 // the highest epoch that is refused
+	over.Store(math.MaxUint64)
+	lb := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if epoch, _ := strconv.ParseUint(r.Header.Get("X-Zato-Connector-Epoch"), 10, 64); epoch <= over.Load() {
+			w.WriteHeader(http.StatusConflict)
+			fmt.Fprintf(w, `{"zato_env": {"details": "epoch %d is over"}}`, epoch)
+		}
 	}))
 	defer lb.Close()
 	w := newTrio(t, append(patient, "--invoke-url", lb.URL)...)
 	address := "tcp://" + freeAddress(t)
 	w.put("ticks", fmt.Sprintf(`{"name": "ticks", "kind": "zmq", "role": "channel", "service": "tick.new", "socket_type": "PULL", "socket_method": "bind", "address": %q}`, address))
-	active, _ := w.active(0, 1)
+	active, r := w.active(0, 1)
 	push(t, address, "one")
-	active.await("it is started again", func(r report) bool { return len(r.Connectors) == 1 && r.Connectors[0].Restarts > 0 })
+	active.await("it is fenced", func(r report) bool {
+		return len(r.Connectors) == 1 && r.Connectors[0].State == supervise.Fenced && r.Connectors[0].PID == 0 && r.Connectors[0].Restarts == 0
+	})
+	said, err := command(nil, "status", "--admin", active.address).CombinedOutput()
+	if err == nil || !strings.Contains(string(said), "connector ticks is fenced") || !strings.Contains(string(said), "is over") {
+		t.Errorf("status: %v: %s", err, said)
+	}
+	<-time.After(time.Second) // in which it would have been started again three times
+	log := active.stderr.String()
+	if n := strings.Count(log, "a child has started"); n != 1 {
+		t.Errorf("started %d times", n)
+	}
+	if n := strings.Count(log, "a connector is fenced"); n != 1 || strings.Count(log, "is over") != 1 {
+		t.Errorf("it is said %d times:\n%s", n, log)
+	}
+
+	t.Log("a later epoch: the host hands over, and gets the lease back")
+	over.Store(r.Epoch)
+	other := "host-a"
+	if active.id == other {
+		other = "host-b"
+	}
+	for _, to := range []string{other, active.id} {
+		if said, err := command(nil, "move", to, "--admin", active.address).CombinedOutput(); err != nil {
+			t.Fatalf("move: %v: %s", err, said)
+		}
+	}
+	if again, _ := w.active(r.Epoch, 1); again != active {
+		t.Fatalf("%s is active", again.id)
+	}
+	push(t, address, "two")
+	active.await("its counts", func(r report) bool { return len(r.Connectors) == 1 && r.Connectors[0].Counters["accepted"] == 1 })
 }
 
 func TestTheTokenIsNowhereInWhatAHostShows(t *testing.T) {

@@ -62,11 +62,12 @@ type Client struct {
 // New makes a client from the standard CONSUL_* environment variables. An address that is not empty stands in for
 // CONSUL_HTTP_ADDR. Nothing is sent yet, so an agent that is down is no error here: see [Client.Ping].
 func New(address string) (*Client, error) {
-	return newClient(api.DefaultNonPooledConfig(), address)
+	return newClient(api.DefaultNonPooledConfig(), address, nil)
 }
 
-// newClient makes a client from a configuration that has a transport of its own.
-func newClient(config *api.Config, address string) (*Client, error) {
+// newClient makes a client from a configuration that has a transport of its own. token, which may be nil, is told when
+// the token in a file changes, or cannot be read any more.
+func newClient(config *api.Config, address string, token func(error)) (*Client, error) {
 	// Every request has a connection of its own, so that blocked queries hold up nothing else. On a reused connection
 	// net/http would also silently repeat a GET that broke: a blocking query would take its old index to a Consul that
 	// has just restarted with lower ones, which would hold it for the whole wait. Hence the non-pooled configuration.
@@ -98,13 +99,24 @@ func newClient(config *api.Config, address string) (*Client, error) {
 		return nil, fmt.Errorf("consul client for %s: %w; check the CONSUL_* environment variables", shown, err)
 	}
 	httpClient.Transport = bodyReader{httpClient.Transport}
+	if config.TokenFile != "" { // the library would read it once
+		first, err := readToken(config.TokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("consul token: %w; name a file that this user can read by %s", err, api.HTTPTokenFileEnvName)
+		}
+		httpClient.Transport = &bearer{
+			RoundTripper: httpClient.Transport, path: config.TokenFile, changed: token, token: first, looked: time.Now(),
+		}
+	}
 	config.HttpClient = httpClient
 	client, err := api.NewClient(config)
 	if err != nil {
 		return nil, fmt.Errorf("consul client for %s: %w; check the CONSUL_* environment variables", shown, err)
 	}
-	token := config.Token != "" || config.TokenFile != ""
-	return &Client{address: shown, api: client, timeout: defaultTimeout, wait: defaultWait, token: token}, nil
+	return &Client{
+		address: shown, api: client, timeout: defaultTimeout, wait: defaultWait,
+		token: config.Token != "" || config.TokenFile != "",
+	}, nil
 }
 
 // checkAddress refuses what the API client would accept now and fail on at every request.

@@ -12,31 +12,39 @@ import (
 type Settings struct {
 	ConsulHTTPAddr      string `env:"CONSUL_HTTP_ADDR" default:"127.0.0.1:8500" help:"Consul agent: host:port, https://host:port or unix:///path. The other CONSUL_* variables hold too."`
 	ConsulCACert        string `name:"consul-cacert" env:"CONSUL_CACERT" placeholder:"FILE" help:"Certificate of the authority that Consul's own is to be from, for an https address."`
-	ConsulHTTPTokenFile string `env:"CONSUL_HTTP_TOKEN_FILE" placeholder:"FILE" help:"File with the token to show to Consul, read at the start. The token itself can be in CONSUL_HTTP_TOKEN."`
+	ConsulHTTPTokenFile string `env:"CONSUL_HTTP_TOKEN_FILE" placeholder:"FILE" help:"File with the token to show to Consul; another token in it counts at once. The token itself can be in CONSUL_HTTP_TOKEN."`
 }
 
-// Client makes a client. An error names the flag that is to blame.
-func (s Settings) Client() (*Client, error) {
-	for _, file := range []struct{ flag, path string }{
-		{"--consul-cacert", s.ConsulCACert},
-		{"--consul-http-token-file", s.ConsulHTTPTokenFile},
+// Client makes a client. An error names the flag that is to blame. token, which may be nil, is told later, from any
+// goroutine, when the file with the token has another one, by nil, or has none any more, once, by the reason.
+func (s Settings) Client(token func(error)) (*Client, error) {
+	for _, file := range []struct {
+		flag, path string
+		read       func(path string) (string, error)
+	}{
+		{"--consul-cacert", s.ConsulCACert, readText},
+		{"--consul-http-token-file", s.ConsulHTTPTokenFile, readToken},
 	} {
 		if file.path == "" {
 			continue
 		}
-		text, err := os.ReadFile(file.path)
-		if err == nil && len(text) == 0 {
-			err = fmt.Errorf("%s is empty", file.path)
-		}
-		if err != nil {
+		if _, err := file.read(file.path); err != nil {
 			return nil, fmt.Errorf("%s: %w: name a file that this user can read", file.flag, err)
 		}
 	}
 	config := api.DefaultNonPooledConfig()
 	config.TLSConfig.CAFile, config.TokenFile = s.ConsulCACert, s.ConsulHTTPTokenFile // the flags have seen the variables
-	client, err := newClient(config, s.ConsulHTTPAddr)
+	client, err := newClient(config, s.ConsulHTTPAddr, token)
 	if err != nil {
 		return nil, fmt.Errorf("--consul-http-addr: %w", err)
 	}
 	return client, nil
+}
+
+func readText(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err == nil && len(text) == 0 {
+		err = fmt.Errorf("%s is empty", path)
+	}
+	return string(text), err
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"zatoha/consul"
 	"zatoha/deploy/consultest"
@@ -28,10 +29,13 @@ func TestSettingsThatCannotBeUsedNameTheirFlag(t *testing.T) {
 		{consul.Settings{ConsulHTTPAddr: "ftp://a"}, `--consul-http-addr: consul address: "ftp://a" has the unknown scheme`},
 		{consul.Settings{ConsulHTTPTokenFile: "/no/such"}, "--consul-http-token-file: open /no/such: no such file or directory: name a file"},
 		{consul.Settings{ConsulHTTPTokenFile: file(t, "")}, "is empty: name a file"},
+		{consul.Settings{ConsulHTTPTokenFile: file(t, "\n")}, "is empty: name a file"},
+		{consul.Settings{ConsulHTTPTokenFile: file(t, "two words")}, "has more in it than a token: name a file"},
+		{consul.Settings{ConsulHTTPTokenFile: t.TempDir()}, "is no ordinary file: name a file"},
 		{consul.Settings{ConsulCACert: "/no/such"}, "--consul-cacert: open /no/such"},
 		{consul.Settings{ConsulCACert: file(t, "no certificate")}, "check the CONSUL_* environment variables"},
 	} {
-		if _, err := test.settings.Client(); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := test.settings.Client(nil); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%+v: %v; want %q", test.settings, err, test.want)
 		}
 	}
@@ -49,7 +53,7 @@ func TestATokenThatLacksARightIsTold(t *testing.T) {
 		if token != "" {
 			settings.ConsulHTTPTokenFile = file(t, token+"\n")
 		}
-		client, err := settings.Client()
+		client, err := settings.Client(nil)
 		must(t, err)
 		return client
 	}
@@ -91,6 +95,61 @@ func TestATokenThatLacksARightIsTold(t *testing.T) {
 			t.Errorf("%s by the token that may: %v", name, err)
 		}
 	}
+}
+
+// An operator exchanges a token: the new one is in the file, and the old one is deleted, while the program runs.
+func TestATokenThatIsExchangedCountsWithoutARestart(t *testing.T) {
+	t.Parallel()
+	agent := consultest.StartWithACL(t)
+	rules := `key_prefix "zato/" { policy = "write" } service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }`
+	old, next := agent.Token("old", rules), agent.Token("next", rules)
+	path := file(t, old+"\n")
+	told := make(chan error, 100)
+	client, err := consul.Settings{ConsulHTTPAddr: agent.Address(), ConsulHTTPTokenFile: path}.Client(func(err error) { told <- err })
+	must(t, err)
+	put := func() error { return client.Put(t.Context(), "zato/main/a", nil) }
+	must(t, put())
+	seen := make(chan consul.Observation, 100)
+	goroutine(t, func(ctx context.Context) {
+		client.Watch(ctx, serviceName, func(o consul.Observation) { seen <- o })
+	})
+	await(t, "no instance", seen, instances())
+
+	// tells asks Consul until the file's news is told.
+	tells := func(want string) {
+		t.Helper()
+		deadline := time.Now().Add(patience)
+		for {
+			must(t, put())
+			select {
+			case err := <-told:
+				if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+					t.Errorf("told %v, want %q", err, want)
+				}
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("not told in %v: %q", patience, want)
+			}
+		}
+	}
+	must(t, os.Remove(path))
+	tells("the last one stays in use: open " + path + ": no such file")
+	must(t, os.WriteFile(path, nil, 0o600))
+	tells("is empty")
+	must(t, os.WriteFile(path, []byte(next), 0o600))
+	tells("")
+	agent.DeleteToken(old)
+	for range 25 { // longer than a look at the file takes to come again
+		must(t, put())
+		<-time.After(50 * time.Millisecond)
+	}
+	if len(told) != 0 {
+		t.Errorf("told again: %v", <-told)
+	}
+	agent.Call("PUT", "/v1/agent/service/register", map[string]any{"Name": serviceName, "Port": 1}, nil)
+	await(t, "an instance", seen, instances(consul.Passing))
 }
 
 // first is the error of the first thing that is observed.

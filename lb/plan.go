@@ -22,7 +22,7 @@ type planCommand struct{ settings }
 
 // Run reads the file, the running HAProxy and Consul, and prints. It changes nothing.
 func (p *planCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) error {
-	agent, err := p.Settings.Client()
+	agent, err := p.Settings.Client(program.Renewed(log, "the token for Consul"))
 	if err != nil {
 		return program.BadConfig("", err.Error(), "")
 	}

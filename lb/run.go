@@ -16,7 +16,7 @@ type runCommand struct{ settings }
 
 // Run is the program: see the package comment.
 func (r *runCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) error {
-	agent, err := r.Settings.Client()
+	agent, err := r.Settings.Client(program.Renewed(log, "the token for Consul"))
 	if err != nil {
 		return program.BadConfig("", err.Error(), "")
 	}

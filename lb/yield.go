@@ -90,7 +90,7 @@ func (t *trackCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) 
 	if err := makeDir(g.StateDir); err != nil {
 		return err
 	}
-	agent, err := t.Settings.Client()
+	agent, err := t.Settings.Client(program.Renewed(log, "the token for Consul"))
 	if err != nil {
 		return program.BadConfig("", err.Error(), "")
 	}

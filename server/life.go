@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"zatoha/deploy/program"
 	"zatoha/server/front"
 )
 
@@ -80,7 +81,7 @@ func (l life) ready(ctx context.Context) (unready func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	attending := begin(func() error {
 		l.attend(ctx, func(ctx context.Context) error {
-			_, err := pingSelf(ctx, l.listener.Addr())
+			_, err := program.AskSelf(ctx, l.listener.Addr(), pingPath)
 			return err
 		})
 		return nil
@@ -172,27 +173,13 @@ func (l life) deregister(ctx context.Context) {
 func selfCheck(ctx context.Context, listening net.Addr) error {
 	ctx, cancel := context.WithTimeout(ctx, selfCheckTimeout)
 	defer cancel()
-	status, err := pingSelf(ctx, listening)
+	status, err := program.AskSelf(ctx, listening, pingPath)
 	if err != nil {
 		return fmt.Errorf("self-check: %w", err)
 	}
 	if status != http.StatusOK && status != http.StatusServiceUnavailable { // an application may start later
 		return fmt.Errorf("self-check: http://%s%s answers %d %s, want 200: does another program answer at this address?",
-			reachable(listening), pingPath, status, http.StatusText(status))
+			program.Reachable(listening), pingPath, status, http.StatusText(status))
 	}
 	return nil
-}
-
-// pingSelf asks the server over the network, as everybody does.
-func pingSelf(ctx context.Context, listening net.Addr) (status int, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(listening)+pingPath, nil)
-	if err != nil {
-		return 0, err
-	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	return response.StatusCode, response.Body.Close()
 }

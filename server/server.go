@@ -48,7 +48,7 @@ func Main(services *service.Registry) int {
 
 // Run is the program: see the package comment.
 func (s *settings) Run(ctx context.Context, log zerolog.Logger) error {
-	agent, err := s.Settings.Client()
+	agent, err := s.Settings.Client(program.Renewed(log, "the token for Consul"))
 	if err != nil {
 		return program.BadConfig("", err.Error(), "")
 	}

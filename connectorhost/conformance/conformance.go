@@ -1,10 +1,11 @@
 // Package conformance says, as tests, what every kind of connector does alike, whatever its broker. It is imported by the
 // tests of the kinds.
 //
-// One case, walked through: "poison is parked after exactly max_attempts" has the [Harness] put ten messages into the
+// One case, walked through: "poison is parked or dropped after exactly max_attempts" has the [Harness] put ten messages into the
 // broker, of which the service fails one every time, and runs the channel, by [connector.Run], until nothing waits any
 // more. It wants the service to have been called three times with the poison and once with each other message, and the
-// poison to lie, with its reason, where the harness finds parked messages.
+// poison to lie, with its reason, where the harness finds parked messages, or to be counted as dropped by a kind that has no
+// such place.
 //
 // What a kind has declared that it cannot do is skipped, aloud, by its [connector.Capabilities]. Each case ends with no
 // goroutine left behind.
@@ -65,6 +66,9 @@ type Namer interface {
 	// Name is the ID with which a message comes that was put, or sent, with one.
 	Name(id string) string
 }
+
+// Listener is a [Harness] whose channel may be the one that listens: it runs with its broker and without.
+type Listener interface{ Listens() bool }
 
 // Parked is a message that was put aside.
 type Parked struct {
@@ -141,6 +145,12 @@ func (s *subject) named(id string) string {
 		return n.Name(id)
 	}
 	return id
+}
+
+// listens says that the channel waits for its broker to connect.
+func (s *subject) listens() bool {
+	l, may := s.Harness.(Listener)
+	return may && l.Listens()
 }
 
 // can are the capabilities.

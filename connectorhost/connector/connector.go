@@ -10,9 +10,10 @@
 // field that is misspelt, missing or out of range is reported, together with all others that are wrong. [Run] then asks
 // the definition's [Settings] for a [Source], connects it, and receives. A message goes to the [Invoker], which calls
 // the service; when that succeeded, the delivery is settled as accepted, and the broker forgets it. When the service
-// failed, it is tried again, and after the third time the delivery is parked, with the reason. The broker restarts: the
-// source says so by [ErrNotConnected], and the loop connects it again. [Run]'s context ends: nothing more is received,
-// what is in flight is finished and settled, and Run returns.
+// failed, it is tried again, and after the third time the delivery is parked, with the reason; a kind that has no place
+// for it drops it, and that is counted by its name. The broker restarts: the source says so by [ErrNotConnected], and
+// the loop connects it again. [Run]'s context ends: nothing more is received, what is in flight is finished and settled,
+// and Run returns.
 //
 // What a kind must do, and may count on, is said at [Source] and [Sink], and checked by the package conformance, which
 // every kind runs against its broker. To add a kind takes one folder, with one line in it that calls [Register], and
@@ -51,7 +52,7 @@ type Message struct {
 	Properties map[string]string
 
 	// Unfit, if not empty, says why the message cannot be handed to a service, such as a size above a limit. It is parked
-	// at once, with this as the reason. Its body may be missing then.
+	// at once, or dropped, with this as the reason. Its body may be missing then.
 	Unfit string
 }
 
@@ -63,9 +64,10 @@ const (
 	Accept   Verdict = iota // the service succeeded: the broker shall forget the message
 	GiveBack                // it shall be delivered again, to whomever; the broker counts it, if it counts
 	Park                    // it shall be put aside, with the reason, and not be delivered again
+	Drop                    // the same of a source that, by its Capabilities.DeadLetter, keeps none: it is lost
 )
 
-func (v Verdict) String() string { return [...]string{"accept", "give back", "park"}[v] }
+func (v Verdict) String() string { return [...]string{"accept", "give back", "park", "drop"}[v] }
 
 // Delivery is a message and the way to say what becomes of it.
 type Delivery struct {
@@ -159,7 +161,7 @@ type Capabilities struct {
 	Guarantee  Guarantee `json:"guarantee"`
 	Redelivers bool      `json:"redelivers"`  // a message given back, or unsettled at the end, comes again
 	Counts     bool      `json:"counts"`      // the broker counts deliveries, beyond the life of this process
-	DeadLetter bool      `json:"dead_letter"` // parked messages are kept, with the reason
+	DeadLetter bool      `json:"dead_letter"` // it can park: such messages are kept, with the reason; else they are dropped
 	Transacted bool      `json:"transacted"`  // parking and acknowledging are one step: never both places, never none
 	Ordered    bool      `json:"ordered"`     // messages are handled in the order of the queue
 	Exclusive  bool      `json:"exclusive"`   // the broker lets only one consume, whatever the lease says
@@ -200,7 +202,7 @@ type Environment struct {
 
 // Invoker calls the service of a channel. It is called concurrently. A nil error is a success. The error chooses what
 // happens: [ErrFenced] stops the connector at once, [ErrUnavailable] means that the service was not reached, or not to
-// blame, and is tried again for ever without counting, [ErrUnfit] parks the message at once, and any other counts as a
+// blame, and is tried again for ever without counting, [ErrUnfit] parks or drops the message at once, and any other counts as a
 // failed attempt.
 type Invoker interface {
 	Invoke(ctx context.Context, message Message) error
@@ -252,7 +254,8 @@ type Counts struct {
 	Failed       int64 `json:"failed"`        // attempts that the service failed
 	Unavailable  int64 `json:"unavailable"`   // attempts that reached no service
 	GivenBack    int64 `json:"given_back"`    // to be delivered again
-	Parked       int64 `json:"parked"`        // put aside for good
+	Parked       int64 `json:"parked"`        // put aside for good, where they can be found
+	Dropped      int64 `json:"dropped"`       // lost for good, by a kind that cannot park
 	Unsettled    int64 `json:"unsettled"`     // whose verdict the broker did not take; they come again
 	Sent         int64 `json:"sent"`          // by an outgoing connector, confirmed
 	SendFailures int64 `json:"send_failures"` // by an outgoing connector

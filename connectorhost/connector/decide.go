@@ -52,7 +52,15 @@ type step struct {
 	fenced  bool // and nothing else matters
 }
 
-// judge decides about an attempt. A message is parked only upon an answer that blames it: however often connections and
+// aside is the verdict about a message that is not to be tried again.
+func (c Capabilities) aside() Verdict {
+	if c.DeadLetter {
+		return Park
+	}
+	return Drop
+}
+
+// judge decides about an attempt. A message is parked, or dropped, only upon an answer that blames it: however often connections and
 // hosts died with it in hand, it is tried once more.
 func judge(a attempt) step {
 	switch {
@@ -61,15 +69,15 @@ func judge(a attempt) step {
 	case errors.Is(a.err, ErrFenced):
 		return step{fenced: true}
 	case a.ended && !a.can.Redelivers:
-		return step{settle: true, verdict: Park}
+		return step{settle: true, verdict: a.can.aside()}
 	case a.ended:
 		return step{settle: true, verdict: GiveBack}
 	case errors.Is(a.err, ErrUnfit):
-		return step{settle: true, verdict: Park, counted: true}
+		return step{settle: true, verdict: a.can.aside(), counted: true}
 	case errors.Is(a.err, ErrUnavailable):
 		return step{settle: a.draining && a.can.Redelivers, verdict: GiveBack}
 	case a.number >= a.max:
-		return step{settle: true, verdict: Park, counted: true}
+		return step{settle: true, verdict: a.can.aside(), counted: true}
 	case !a.can.Redelivers:
 		return step{counted: true}
 	}

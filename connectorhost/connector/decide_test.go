@@ -15,8 +15,8 @@ func TestEveryEndOfAnAttemptHasItsStep(t *testing.T) {
 	unfit := fmt.Errorf("%w: too large", ErrUnfit)
 	unavailable := fmt.Errorf("%w: nobody there", ErrUnavailable)
 	fenced := fmt.Errorf("%w: epoch 8", ErrFenced)
-	redelivers := Capabilities{Redelivers: true}
-	inPlace := Capabilities{Redelivers: true, RetryInPlace: true}
+	redelivers := Capabilities{Redelivers: true, DeadLetter: true}
+	inPlace := Capabilities{Redelivers: true, RetryInPlace: true, DeadLetter: true}
 	for _, test := range []struct {
 		name string
 		a    attempt
@@ -36,7 +36,9 @@ func TestEveryEndOfAnAttemptHasItsStep(t *testing.T) {
 		{"not reached while stopping", attempt{err: unavailable, number: 1, can: redelivers, draining: true}, step{settle: true, verdict: GiveBack}},
 		{"not reached while stopping, and nobody delivers again", attempt{err: unavailable, number: 1, draining: true}, step{verdict: GiveBack}},
 		{"out of time", attempt{err: errSaysNo, number: 9, can: redelivers, ended: true}, step{settle: true, verdict: GiveBack}},
-		{"out of time, and nobody delivers again", attempt{err: unavailable, number: 1, ended: true}, step{settle: true, verdict: Park}},
+		{"out of time, and nobody delivers again", attempt{err: unavailable, number: 1, ended: true}, step{settle: true, verdict: Drop}},
+		{"unfit, and no place for it", attempt{err: unfit, number: 1}, step{settle: true, verdict: Drop, counted: true}},
+		{"the last failure, and no place for it", attempt{err: errSaysNo, number: 3}, step{settle: true, verdict: Drop, counted: true}},
 	} {
 		test.a.max = 3
 		if got := judge(test.a); got != test.want {
@@ -45,18 +47,24 @@ func TestEveryEndOfAnAttemptHasItsStep(t *testing.T) {
 	}
 }
 
-func TestAMessageIsParkedOnlyByWhatBlamesIt(t *testing.T) {
+func TestAMessageIsParkedOrDroppedOnlyByWhatBlamesIt(t *testing.T) {
 	ends := []error{nil, errSaysNo, ErrUnfit, ErrUnavailable, ErrFenced, ErrNotConnected}
 	rapid.Check(t, func(t *rapid.T) {
 		a := attempt{
 			err: rapid.SampledFrom(ends).Draw(t, "err"), number: rapid.IntRange(1, 9).Draw(t, "number"), max: rapid.IntRange(1, 9).Draw(t, "max"),
 			draining: rapid.Bool().Draw(t, "draining"), ended: rapid.Bool().Draw(t, "ended"),
-			can: Capabilities{Redelivers: true, RetryInPlace: rapid.Bool().Draw(t, "in place")},
+			can: Capabilities{
+				Redelivers: true, RetryInPlace: rapid.Bool().Draw(t, "in place"), DeadLetter: rapid.Bool().Draw(t, "dead letter"),
+			},
 		}
 		s := judge(a)
 		blames := errors.Is(a.err, errSaysNo) || errors.Is(a.err, ErrUnfit) || errors.Is(a.err, ErrNotConnected)
-		if s.settle && s.verdict == Park && (!blames || !errors.Is(a.err, ErrUnfit) && a.number < a.max) {
-			t.Fatalf("%+v: parked", a)
+		aside := s.settle && (s.verdict == Park || s.verdict == Drop)
+		if aside && (s.verdict == Park) != a.can.DeadLetter {
+			t.Fatalf("%+v: %v", a, s.verdict)
+		}
+		if aside && (!blames || !errors.Is(a.err, ErrUnfit) && a.number < a.max) {
+			t.Fatalf("%+v: %v", a, s.verdict)
 		}
 		if s.counted && !blames {
 			t.Fatalf("%+v: counted", a)

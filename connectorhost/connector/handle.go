@@ -20,7 +20,7 @@ func (p *pump) perform(t task, free func()) {
 // message is then delivered again, and trying it further is of no use.
 func (p *pump) handle(connection context.Context, d Delivery) {
 	if d.Unfit != "" {
-		p.settle(connection, d, Park, Outcome{Reason: d.Unfit, Attempts: d.Attempt - 1})
+		p.settle(connection, d, p.can.aside(), Outcome{Reason: d.Unfit, Attempts: d.Attempt - 1})
 		return
 	}
 	through, succeeded := p.memory.begin(p.life, d.Message)
@@ -159,6 +159,9 @@ func (p *pump) settle(connection context.Context, d Delivery, verdict Verdict, o
 	case Park:
 		p.status.counts.parked.Add(1)
 		p.log.Error("message parked", "message", d.ID, "attempts", outcome.Attempts, "reason", outcome.Reason)
+	case Drop:
+		p.status.counts.dropped.Add(1)
+		p.log.Error("message dropped: this kind of connector has no place for it", "message", d.ID, "attempts", outcome.Attempts, "reason", outcome.Reason)
 	}
 }
 

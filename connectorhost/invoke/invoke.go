@@ -16,8 +16,8 @@
 //
 //	2xx                      success
 //	409 for a stale epoch    [connector.ErrFenced]: a server knows of a later holder of the lease; the connector stops.
-//	                         It is one if the answer names a higher epoch in X-Zato-Connector-Epoch, or its details speak
-//	                         of the epoch. Any other 409 is the service's own.
+//	                         It is one if the answer names a higher epoch in X-Zato-Connector-Epoch, or has the details
+//	                         that servers give. Any other 409 is the service's own.
 //	413, 414, 415, 431       [connector.ErrUnfit]: no repetition can help; parked at once
 //	401, 403, 407            [connector.ErrUnavailable]: the token is wrong, which is not the message's fault; tried for ever
 //	408, 425, 429,           [connector.ErrUnavailable]: now is not the time, or nobody is there; tried for ever. So is
@@ -273,10 +273,12 @@ func noService(answer []byte) bool {
 	return strings.HasPrefix(text, "there is no service ") || text == "nothing is at this path"
 }
 
-// stale says whether a 409 is about the epoch.
+// stale says whether a 409 is about the epoch. Servers that do not name theirs in a header have words of their own; a
+// service that speaks of some epoch must not stop the connector.
 func (c *Client) stale(header http.Header, answer []byte) bool {
 	if known, err := strconv.ParseUint(header.Get(HeaderEpoch), 10, 64); err == nil {
 		return known > c.config.Epoch()
 	}
-	return strings.Contains(strings.ToLower(details(answer)), "epoch")
+	text := details(answer)
+	return strings.HasPrefix(text, "epoch ") && strings.Contains(text, " is over")
 }

@@ -59,7 +59,7 @@ func (j *Job) Report(r Report) error {
 }
 
 // Work serves one connector until it is told to drain, or fails. An error is reported as the reason; [Permanent] makes it
-// one that trying again soon does not help.
+// one that trying again soon does not help, [ByFence] one that only another epoch ends.
 type Work func(ctx context.Context, job *Job) error
 
 // Permanent marks an error that lasts until somebody changes something: a queue that does not exist, say.
@@ -68,6 +68,13 @@ func Permanent(err error) error { return permanent{err} }
 type permanent struct{ error }
 
 func (p permanent) Unwrap() error { return p.error }
+
+// ByFence marks the end of a connector whose epoch is over, as a server said.
+func ByFence(err error) error { return byFence{err} }
+
+type byFence struct{ error }
+
+func (b byFence) Unwrap() error { return b.error }
 
 // The descriptors that a child has from its parent, beside its input.
 const (
@@ -124,14 +131,18 @@ func serveChild(ctx context.Context, in io.Reader, out io.Writer, work Work, die
 	defer finished()
 	go job.fence(ctx, die)
 	err := work(ctx, job)
-	if err != nil {
-		report := Report{State: Connecting, Why: err.Error()}
-		if _, lasts := errors.AsType[permanent](err); lasts {
-			report.State = Failed
-		}
-		err = errors.Join(err, job.Report(report))
+	if err == nil {
+		return nil
 	}
-	return err
+	report := Report{State: Connecting, Why: err.Error()}
+	if _, lasts := errors.AsType[permanent](err); lasts {
+		report.State = Failed
+	}
+	if _, fenced := errors.AsType[byFence](err); fenced {
+		report.State = Fenced
+		return job.Report(report) // no failure of this process: the parent says it
+	}
+	return errors.Join(err, job.Report(report))
 }
 
 // obey reads orders until the input ends. begun is closed when the first one has been read.

@@ -1,7 +1,6 @@
 package supervise
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -62,6 +61,7 @@ type connector struct {
 	restarts  int
 	until     time.Time // nothing is started before
 	failed    bool      // it said so
+	fenced    bool      // as it is defined now, it was refused for its epoch: nothing is started
 	why       string
 }
 
@@ -102,7 +102,7 @@ func (d *Desk) Define(now time.Time, definitions []Definition) []Action {
 			d.connectors[definition.Name] = c
 		}
 		if c.removed || c.want.Hash != definition.Hash {
-			c.failures, c.until, c.why, c.failed = 0, time.Time{}, "", false
+			c.failures, c.until, c.why, c.failed, c.fenced = 0, time.Time{}, "", false, false
 		}
 		c.want, c.removed = definition, false
 	}
@@ -160,7 +160,10 @@ func (d *Desk) Ended(now time.Time, id int, how string) []Action {
 	} else {
 		c.now = nil
 	}
-	if byItself {
+	switch {
+	case child.said.State == Fenced && child.definition.Hash == c.want.Hash:
+		c.fenced, c.why = true, child.said.Why
+	case byItself:
 		d.blame(now, c, child, how)
 	}
 	return d.Look(now)
@@ -198,68 +201,93 @@ func (d *Desk) Look(now time.Time) (actions []Action) {
 }
 
 // settle compares what a connector is with what it is to be.
-func (d *Desk) settle(now time.Time, c *connector) (actions []Action) {
-	do := func(verb Verb, child *child) {
-		actions = append(actions, Action{Verb: verb, Child: child.id, Definition: child.definition})
-	}
-	kill := func(child *child) {
-		if child.phase != killed {
-			child.phase = killed
-			do(DoKill, child)
-		}
-	}
-	// end ends a child in the way that suits it: one that receives nothing has nothing to finish.
-	end := func(child *child) {
-		switch {
-		case child.phase == going:
-			child.phase, child.drainUntil = draining, now.Add(d.policy.Drain)
-			do(DoDrain, child)
-		case child.phase < going, child.phase == draining && !now.Before(child.drainUntil):
-			kill(child)
-		}
-	}
-	start := func() *child {
-		d.children++
-		child := &child{id: d.children, definition: c.want, since: now}
-		do(DoStart, child)
-		return child
-	}
+func (d *Desk) settle(now time.Time, c *connector) []Action {
+	w := wants{desk: d, now: now}
 	if c.now == nil && c.next != nil {
 		c.now, c.next = c.next, nil
 	}
-	ready := !now.Before(c.until)
-	switch over := d.stopping || c.removed; {
-	case over:
+	switch {
+	case d.stopping || c.removed:
 		if c.next != nil {
-			kill(c.next)
+			w.kill(c.next)
 		}
 		if c.now != nil {
-			end(c.now)
+			w.end(c.now)
 		}
-	case c.now == nil && ready:
-		c.now = start()
 	case c.now == nil:
+		if !now.Before(c.until) && !c.fenced {
+			c.now = w.start(c.want)
+		}
 	case c.now.phase >= draining:
-		end(c.now)
+		w.end(c.now)
 	case c.now.definition.Hash == c.want.Hash:
 		if c.next != nil {
-			kill(c.next) // the definition was changed back
+			w.kill(c.next) // the definition was changed back
 		}
 		if c.now.phase == prepared {
-			c.now.phase, c.now.went = going, now
-			do(DoGo, c.now)
+			w.begin(c.now)
 		}
 	case c.now.phase != going || !c.want.Beside:
-		end(c.now)
-	case c.next == nil && ready:
-		c.next = start()
-	case c.next == nil:
-	case c.next.definition.Hash != c.want.Hash:
-		kill(c.next)
-	case c.next.phase == prepared:
-		end(c.now)
+		w.end(c.now)
+	default:
+		w.replace(c)
 	}
-	return actions
+	return w.actions
+}
+
+// wants is what the desk wants done about a connector at a time.
+type wants struct {
+	desk    *Desk
+	now     time.Time
+	actions []Action
+}
+
+func (w *wants) do(verb Verb, child *child) {
+	w.actions = append(w.actions, Action{Verb: verb, Child: child.id, Definition: child.definition})
+}
+
+func (w *wants) start(definition Definition) *child {
+	w.desk.children++
+	child := &child{id: w.desk.children, definition: definition, since: w.now}
+	w.do(DoStart, child)
+	return child
+}
+
+func (w *wants) begin(child *child) {
+	child.phase, child.went = going, w.now
+	w.do(DoGo, child)
+}
+
+// replace prepares another child beside the one that runs, which ends when that is done.
+func (w *wants) replace(c *connector) {
+	switch {
+	case c.next == nil:
+		if !w.now.Before(c.until) {
+			c.next = w.start(c.want)
+		}
+	case c.next.definition.Hash != c.want.Hash:
+		w.kill(c.next)
+	case c.next.phase == prepared:
+		w.end(c.now)
+	}
+}
+
+// end ends a child in the way that suits it: one that receives nothing has nothing to finish.
+func (w *wants) end(child *child) {
+	switch {
+	case child.phase == going:
+		child.phase, child.drainUntil = draining, w.now.Add(w.desk.policy.Drain)
+		w.do(DoDrain, child)
+	case child.phase < going, child.phase == draining && !w.now.Before(child.drainUntil):
+		w.kill(child)
+	}
+}
+
+func (w *wants) kill(child *child) {
+	if child.phase != killed {
+		child.phase = killed
+		w.do(DoKill, child)
+	}
 }
 
 // Next is when to look again though nothing has happened, and zero if that is not needed.
@@ -287,40 +315,4 @@ func (d *Desk) find(id int) (*connector, *child) {
 		}
 	}
 	return nil, nil
-}
-
-// Status is every connector as it is at a time, by name.
-func (d *Desk) Status(now time.Time) []Status {
-	all := make([]Status, 0, len(d.connectors))
-	for _, c := range d.connectors {
-		all = append(all, c.status(now))
-	}
-	slices.SortFunc(all, func(a, b Status) int { return cmp.Compare(a.Name, b.Name) })
-	return all
-}
-
-func (c *connector) status(now time.Time) Status {
-	s := Status{Name: c.want.Name, Kind: c.want.Kind, Hash: c.want.Hash, State: Starting, Restarts: c.restarts}
-	waits := now.Before(c.until)
-	switch child := c.now; {
-	case child != nil:
-		s.Hash, s.PID, s.Since = child.definition.Hash, child.pid, child.since
-		s.State, s.Why = cmp.Or(child.said.State, Starting), child.said.Why
-		s.Counters, s.Info = child.said.Counters, child.said.Info
-		if child.phase >= draining {
-			s.State = Draining
-		}
-	case waits && c.failed:
-		s.State, s.Why, s.Until = Failed, c.why, c.until
-	case waits:
-		s.State, s.Why, s.Until = BackingOff, c.why, c.until
-	}
-	switch {
-	case c.now == nil || c.removed || c.now.definition.Hash == c.want.Hash:
-	case c.next != nil:
-		s.Replacement = string(cmp.Or(c.next.said.State, Starting))
-	case waits:
-		s.Replacement = fmt.Sprintf("%s until %s: %s", BackingOff, c.until.Format(time.TimeOnly), c.why)
-	}
-	return s
 }

@@ -9,6 +9,10 @@
 // changes: another process is started beside it and prepared; only then is the first one told to drain, which finishes
 // what it has in hand and ends; only then is the second one told to go. "invoices" has noticed nothing.
 //
+// A server tells "orders" of a later epoch than its own: it ends at once, and is not started again, because whatever it
+// would take from its broker it could not bring to a service. Either the lease is lost, which this host is about to
+// notice, or there is another tenure some time, with a desk that knows of no fence. A changed definition is tried too.
+//
 // Then Consul is cut off. The lease runs out, and every child is killed without any grace. Had this process been
 // stopped meanwhile (SIGSTOP, a debugger, a machine that swaps), the children would have ended themselves at that very
 // time, for want of a word that the lease goes on. If it is killed, the kernel kills the children with it, and the end
@@ -42,6 +46,7 @@ const (
 	Draining   State = "draining"    // receives nothing more, finishes what it has in hand
 	BackingOff State = "backing off" // it ended, and will be started again
 	Failed     State = "failed"      // as BackingOff, but it said itself that trying again soon is of no use
+	Fenced     State = "fenced"      // it ended, because a server knows of a later epoch; not started again under this one
 )
 
 // Status is one connector as others may show it.
@@ -50,7 +55,7 @@ type Status struct {
 	Kind        string            `json:"kind"`
 	Hash        string            `json:"hash"` // of the definition that runs
 	State       State             `json:"state"`
-	Why         string            `json:"why,omitempty"`         // of Connecting, BackingOff and Failed
+	Why         string            `json:"why,omitempty"`         // of Connecting, BackingOff, Failed and Fenced
 	Until       time.Time         `json:"until,omitzero"`        // of BackingOff and Failed
 	Since       time.Time         `json:"since,omitzero"`        // of this process
 	PID         int               `json:"pid,omitempty"`         // 0 while there is none

@@ -2,6 +2,7 @@ package zmq
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,7 +20,7 @@ import (
 	"zatoha/connectorhost/zmtp"
 )
 
-// peerVariable makes this program a peer: its value is a socket type and an address to bind to.
+// peerVariable makes this program a peer: its value is a socket type, connect or bind, and an address.
 const peerVariable = "ZATOHA_TEST_ZMQ_PEER"
 
 func TestMain(m *testing.M) {
@@ -33,18 +34,21 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// bePeer binds, prints the address, and queues each body that it reads, until there are no more. As with any ZeroMQ
-// socket, what is queued is sent when somebody is there.
+// bePeer opens a socket, prints its address, and queues each body that it reads, until there are no more. As with any
+// ZeroMQ socket, what is queued is sent when somebody is there.
 func bePeer(as string) error {
-	var kind, address string
-	if _, err := fmt.Sscan(as, &kind, &address); err != nil {
+	var kind, method, address string
+	if _, err := fmt.Sscan(as, &kind, &method, &address); err != nil {
 		return err
 	}
-	socket, err := zmtp.Open(zmtp.Options{Type: zmtp.Type(kind), Method: zmtp.Bind, Addresses: []string{address}})
+	socket, err := zmtp.Open(zmtp.Options{
+		Type: zmtp.Type(kind), Method: zmtp.Method(method), Addresses: []string{address},
+		RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
+	})
 	if err != nil {
 		return err
 	}
-	fmt.Println(socket.Addr())
+	fmt.Println(cmp.Or(socket.Addr(), address))
 	queue := make(chan []byte, 1000)
 	go func() {
 		for body := range queue {
@@ -87,15 +91,19 @@ func put(socket *zmtp.Socket, body []byte) error {
 // peer is whoever sends to a channel, in a process of its own: the harness of the conformance suite.
 type peer struct {
 	kind    zmtp.Type
+	method  zmtp.Method // the channel has the other one
 	address string
 	cmd     *exec.Cmd
 	in      *json.Encoder
 	out     *bufio.Reader
 }
 
-func newPeer(t *testing.T, kind zmtp.Type) *peer {
+func newPeer(t *testing.T, kind zmtp.Type, method zmtp.Method) *peer {
 	t.Helper()
-	p := &peer{kind: kind, address: "tcp://127.0.0.1:*"}
+	p := &peer{kind: kind, method: method, address: "tcp://127.0.0.1:*"}
+	if method == zmtp.Connect {
+		p.address = free(t)
+	}
 	p.Start(t)
 	t.Cleanup(func() { p.Stop(t) })
 	return p
@@ -104,7 +112,7 @@ func newPeer(t *testing.T, kind zmtp.Type) *peer {
 func (p *peer) Start(t *testing.T) {
 	t.Helper()
 	p.cmd = exec.Command(os.Args[0])
-	p.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s", peerVariable, p.kind, p.address))
+	p.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %s", peerVariable, p.kind, p.method, p.address))
 	p.cmd.Stderr = os.Stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := p.cmd.StdinPipe()
@@ -146,8 +154,11 @@ func (p *peer) Put(t *testing.T, _ string, body []byte) {
 
 func (p *peer) Channel(*testing.T) map[string]any {
 	kind := map[zmtp.Type]string{zmtp.Push: "PULL", zmtp.Pub: "SUB"}[p.kind]
-	return map[string]any{"socket_type": kind, "socket_method": "connect", "address": p.address}
+	method := map[zmtp.Method]string{zmtp.Bind: "connect", zmtp.Connect: "bind"}[p.method]
+	return map[string]any{"socket_type": kind, "socket_method": method, "address": p.address}
 }
+
+func (p *peer) Listens() bool { return p.method == zmtp.Connect }
 
 func (p *peer) Waiting(t *testing.T) int                 { t.Fatal("nothing waits"); return 0 }
 func (p *peer) Parked(t *testing.T) []conformance.Parked { t.Fatal("nothing is kept"); return nil }

@@ -8,14 +8,14 @@
 //
 // The channel connects to the publisher and asks for what begins with EUR; each message becomes a call of tick.new. The
 // publisher restarts: the channel is not connected, says so, and connects again. A message above max_message_bytes costs
-// the publisher its connection before a byte of it is in memory, and is counted as parked, with the reason. The channel
+// the publisher its connection before a byte of it is in memory, and is counted as dropped, with the reason. The channel
 // is stopped: it lets the publisher finish what is on the way, hands over what it has taken, and ends.
 //
 // # What it promises
 //
 // At most once: ZeroMQ has no acknowledgements, and no place for messages that nobody could handle. A message that was
 // taken is lost if this process dies before its service succeeded; one that its service failed max_attempts times is
-// dropped, with a line in the log. A clean stop loses nothing that the operating system has, within the time to drain.
+// dropped, with a line in the log, and counted as that. A clean stop loses nothing that the operating system has, within the time to drain.
 // A SUB gets nothing that is published while it is not connected, and loses some if it cannot keep up.
 //
 // # Frames

@@ -60,6 +60,20 @@ func (a *Agent) Token(name, rules string) string {
 	return token.SecretID
 }
 
+// DeleteToken deletes a token that Token has made.
+func (a *Agent) DeleteToken(secret string) {
+	a.t.Helper()
+	var tokens []struct{ AccessorID, SecretID string }
+	a.Call(http.MethodGet, "/v1/acl/tokens", nil, &tokens)
+	for _, token := range tokens {
+		if token.SecretID == secret {
+			a.Call(http.MethodDelete, "/v1/acl/token/"+token.AccessorID, nil, nil)
+			return
+		}
+	}
+	a.t.Fatal("there is no such token to delete")
+}
+
 // Call makes a call to the agent by plain HTTP, with a body that may be nil, and reads the JSON answer unless it is nil.
 // An answer that is not 200 ends the test.
 func (a *Agent) Call(method, path string, body, answer any) {

@@ -373,6 +373,7 @@ var examples = []example{
 	is("ZatoConnectorRestarts", "zatoha_connectorhost_connector_restarts_total", rising("5"), rising("2"), "connector", "orders"),
 	is("ZatoConnectorsRefused", "zatoha_lb_connector_definitions_refused", steady("1"), steady("0")),
 	is("ZatoMessagesParked", "zatoha_connectorhost_connector_counter", rising("1"), steady("7"), "connector", "orders", "counter", "parked"),
+	is("ZatoMessagesDropped", "zatoha_connectorhost_connector_counter", rising("1"), steady("7"), "connector", "ticks", "counter", "dropped"),
 
 	is("ZatoChannelsRefused", "zato_server_channels", steady("1"), steady("0"), "state", "refused"),
 	is("ZatoServerBusy", "zato_server_requests_refused_busy_total", "0+1x180", steady("9")),

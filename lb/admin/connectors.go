@@ -41,7 +41,11 @@ func (s *Status) connectorRisks() (found []Risk) {
 		"If the active one fails, no connector receives or sends. Start another.")
 	troubled := slices.DeleteFunc(slices.Clone(c.Connectors), func(c connectors.Connector) bool { return c.Why == "" && !c.Failing() })
 	for _, t := range troubled[:min(len(troubled), toldConnectors)] {
-		risk(true, trouble(t), "Its messages wait, or are not sent. The host tries again by itself; a fault of the definition or at the broker needs somebody.")
+		means := "Its messages wait, or are not sent. The host tries again by itself; a fault of the definition or at the broker needs somebody."
+		if t.Fenced() {
+			means = "Its messages wait until a host takes the lease anew, with a later epoch: connectorhost move. Nothing is to be done if that has just happened."
+		}
+		risk(true, trouble(t), means)
 	}
 	if more := len(troubled) - toldConnectors; more > 0 {
 		risk(true, plural(more, "more connector is", "more connectors are")+" in trouble", "See below for the reasons.")
@@ -54,6 +58,8 @@ func (s *Status) connectorRisks() (found []Risk) {
 func trouble(c connectors.Connector) string {
 	does := "is held up"
 	switch {
+	case c.Fenced():
+		does = "is fenced"
 	case c.Failing():
 		does = "is failing"
 	case c.State == "connecting" || c.State == "starting":
@@ -85,7 +91,7 @@ func (v *view) Connected() (rows []connectorRow) {
 		if c.Counts != nil {
 			row.Handled = v.Grouped(uint64(max(0, c.Messages())))
 		}
-		for _, name := range []string{"failed", "unavailable", "redelivered", "duplicates", "given_back", "parked", "unsettled", "send_failures"} {
+		for _, name := range []string{"failed", "unavailable", "redelivered", "duplicates", "given_back", "parked", "dropped", "unsettled", "send_failures"} {
 			if n := c.Counts[name]; n > 0 {
 				row.Told = append(row.Told, strings.ReplaceAll(name, "_", " ")+" "+v.Grouped(uint64(n)))
 			}

@@ -28,7 +28,7 @@ func connecting() *fake {
 				LastMessage: noon.Add(-400 * time.Millisecond), Counts: map[string]int64{"received": 1234567, "failed": 12, "parked": 2, "connects": 1},
 			},
 			{Name: "prices", Kind: "zmq", Role: "outgoing", State: "in the servers"},
-			{Name: "telemetry", Kind: "zmq", Role: "channel", State: "running", Since: noon.Add(-2 * time.Minute), Restarts: 1, Counts: map[string]int64{}},
+			{Name: "telemetry", Kind: "zmq", Role: "channel", State: "running", Since: noon.Add(-2 * time.Minute), Restarts: 1, Counts: map[string]int64{"received": 70, "dropped": 1}},
 		},
 	}
 	return f
@@ -59,6 +59,9 @@ func TestWhatBreaksTheConnectorsIsSaid(t *testing.T) {
 		"No connector host stands by":                                     func(c *connectors.Report) { c.Hosts = c.Hosts[:1] },
 		"Connector orders is failing: why": func(c *connectors.Report) {
 			c.Connectors[0].State, c.Connectors[0].Why = "failed", "why"
+		},
+		"Connector orders is fenced: there is a later epoch": func(c *connectors.Report) {
+			c.Connectors[0].State, c.Connectors[0].Why = "fenced", "there is a later epoch"
 		},
 		"Connector orders is failing": func(c *connectors.Report) { c.Connectors[0].State = "backing off" },
 		"Connector orders is not connected: why": func(c *connectors.Report) {

@@ -76,6 +76,7 @@ const (
 	running    = "running"
 	backingOff = "backing off"
 	failed     = "failed"
+	fenced     = "fenced"         // a server knows a later epoch than its host's
 	blocked    = "blocked"        // connected, but something holds it up
 	inServers  = "in the servers" // each of which runs it for itself
 )
@@ -91,7 +92,12 @@ type Refusal struct {
 func (c Connector) Well() bool { return c.State == running && c.Why == "" || c.State == inServers }
 
 // Failing says whether the connector has ended by itself and is not back.
-func (c Connector) Failing() bool { return c.State == failed || c.State == backingOff }
+func (c Connector) Failing() bool {
+	return c.State == failed || c.State == backingOff || c.Fenced()
+}
+
+// Fenced says whether the connector was refused for its host's epoch. It stays stopped under it.
+func (c Connector) Fenced() bool { return c.State == fenced }
 
 // Messages is how many messages it has received, or sent.
 func (c Connector) Messages() int64 { return c.Counts["received"] + c.Counts["sent"] }

@@ -93,7 +93,9 @@ func (i *Invocations) answer(ctx *fasthttp.RequestCtx, cid string) (class string
 		i.front.metrics.invocations.WithLabelValues("stale").Inc()
 		i.front.log.Warn().Str("cid", cid).Str("connector", message.connector).Uint64("epoch", message.epoch).
 			Uint64("highest", i.Fence.Highest()).Msg("refused a connector host whose time is over")
-		fail(ctx, fasthttp.StatusConflict, cid, fmt.Sprintf("epoch %d is over, there is %d: another connector host has taken over", message.epoch, i.Fence.Highest()))
+		highest := fmt.Sprint(i.Fence.Highest())
+		ctx.Response.Header.Set(epochHeader, highest)
+		fail(ctx, fasthttp.StatusConflict, cid, fmt.Sprintf("epoch %d is over, there is %s: another connector host has taken over", message.epoch, highest))
 		return class, nil
 	}
 	name := string(ctx.Path()[len(invokePrefix):])

@@ -93,6 +93,9 @@ func TestInvocationsRunOnceAndOnlyForTheLatest(t *testing.T) {
 			if duplicate := got.Header.Get("X-Zato-Duplicate"); (duplicate == "true") != c.duplicate {
 				t.Errorf("X-Zato-Duplicate is %q", duplicate)
 			}
+			if known := got.Header.Get("X-Zato-Connector-Epoch"); (known == "8") != (c.status == 409) {
+				t.Errorf("X-Zato-Connector-Epoch is %q", known)
+			}
 			if challenge := got.Header.Get("WWW-Authenticate"); (challenge != "") != (c.status == 401) {
 				t.Errorf("WWW-Authenticate is %q", challenge)
 			}
