@@ -64,8 +64,10 @@ func (s *setup) write(log zerolog.Logger) (*secrets, error) {
 		}
 	}
 	for _, m := range s.clients {
-		if err := s.writeMachine(folder, m, "client", authority, kept); err != nil {
-			return nil, err
+		if _, both := named(s.servers, m.name); !both {
+			if err := s.writeMachine(folder, m, "client", authority, kept); err != nil {
+				return nil, err
+			}
 		}
 		if err := writePrograms(folder, m, authority, kept); err != nil {
 			return nil, err
