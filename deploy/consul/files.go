@@ -149,6 +149,7 @@ func (s *setup) node(m machine, role string, kept *secrets) string {
 	line("retry_join = [%s]", strings.Join(others, ", "))
 	if role == "server" {
 		line("bootstrap_expect = %d", len(s.servers))
+		line("autopilot {\n  min_quorum = %d\n}", len(s.servers))
 	}
 	install := strings.ReplaceAll(s.InstallDir, "{machine}", m.name)
 	in := func(name string) string { return filepath.Join(install, name) }

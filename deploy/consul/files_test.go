@@ -85,6 +85,9 @@ func TestASecondRunChangesOnlyWhatHasToChange(t *testing.T) {
 		strings.Contains(node, "initial_management") {
 		t.Errorf("web-1 has %s", node)
 	}
+	if node := first["consul-3/consul.d/90-node.hcl"]; !strings.Contains(node, "bootstrap_expect = 3\nautopilot {\n  min_quorum = 3\n}\n") {
+		t.Errorf("consul-3 has %s", node)
+	}
 	change := func(what string, f func(s *setup), want ...string) {
 		t.Helper()
 		next := someSetup(t, s.Dir)

@@ -17,10 +17,14 @@ addresses {
   https = "0.0.0.0"
 }
 
-# A dead server is not forgotten before another one has taken its place.
+# A dead server is forgotten as soon as another one has taken its place, and not before: min_quorum, how many servers there
+# shall be, is in 90-node.hcl. One that is cut off for a while so keeps its vote, and is back within seconds; it would
+# lack that for half a minute if it had to be taken in anew. One that is never forgotten counts on: of four servers of
+# which one is dead for good, the next death leaves two, and those are no quorum.
+#
+# Consul reads this when the datacenter begins, and not again: `consul operator autopilot set-config` changes it later.
 autopilot {
   cleanup_dead_servers      = true
   last_contact_threshold    = "200ms"
-  min_quorum                = 3
   server_stabilization_time = "10s"
 }
