@@ -143,7 +143,8 @@ func (n *Node) Put(ctx context.Context, key string, value any) error {
 	return n.askAgent(ctx, http.MethodPut, "/v1/kv/"+key, text, nil)
 }
 
-// Refused are the lines in which our programs say that Consul refused them something: each has all the rights that it needs.
+// Refused are the lines in which our programs say that they lack a right in Consul: each has a token with all that it needs.
+// That a token is unknown says no more than that a Consul server has just been started, and has not read its log yet.
 func (f *Fleet) Refused() (lines []string, err error) {
 	for _, n := range f.Nodes {
 		for _, program := range []string{"server", "lb", "track", "connectorhost"} {
@@ -155,7 +156,7 @@ func (f *Fleet) Refused() (lines []string, err error) {
 				return nil, err
 			}
 			for line := range strings.Lines(string(text)) {
-				if strings.Contains(line, "Permission denied") || strings.Contains(line, "ACL not found") {
+				if strings.Contains(line, "Permission denied") {
 					lines = append(lines, fmt.Sprintf("%s on %s: %s", program, n.Role.Name, strings.TrimSpace(line)))
 				}
 			}

@@ -310,7 +310,7 @@ func (p *playing) refused() {
 		p.fail("%v", err)
 	}
 	for _, line := range lines {
-		p.fail("Consul refused something: %s", line)
+		p.fail("a right is lacking: %s", line)
 	}
 }
 
