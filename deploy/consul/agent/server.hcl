@@ -17,10 +17,11 @@ addresses {
   https = "0.0.0.0"
 }
 
-# A dead server is forgotten as soon as another one has taken its place, and not before: min_quorum, how many servers there
-# shall be, is in 90-node.hcl. One that is cut off for a while so keeps its vote, and is back within seconds; it would
-# lack that for half a minute if it had to be taken in anew. One that is never forgotten counts on: of four servers of
-# which one is dead for good, the next death leaves two, and those are no quorum.
+# A dead server is forgotten as soon as another one has taken its place, and not before: min_quorum, which is how many there
+# shall be, is in 90-node.hcl. So one that is cut off for a while keeps its vote, and follows the leader again seconds after
+# it can. Without min_quorum it is put out within ten seconds, and when it is back, it waits to be found, for up to half a
+# minute, and then to be given a vote. If a dead one were never forgotten, it would count on: of four servers of which one
+# is dead for good, the next death leaves two, and those are no quorum.
 #
 # Consul reads this when the datacenter begins, and not again: `consul operator autopilot set-config` changes it later.
 autopilot {
