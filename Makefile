@@ -128,6 +128,7 @@ integration: tools build ## Run the tests of the whole, with the real HAProxy an
 redundancy: tools build ## Break a cluster on several hosts, which are namespaces and take root (SHORT=1 for a minute, ONLY=dies for some).
 	@[ "$$(id -u)" != 0 ] || bin/tools keepalived iproute2 nftables
 	@go build -o bin/ ./bench/takeover/recorder ./deploy/redundancy
+	@go build -o bin/zatoha-consul ./deploy/consul
 	@exec bin/redundancy $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY)) $(if $(SLACK),--slack $(SLACK))
 
 .PHONY: fuzz

@@ -184,6 +184,8 @@ func (c *Client) remedy(err error) string {
 	switch {
 	case errors.Is(err, ErrNoLeader), strings.Contains(answer.Body, "No cluster leader"):
 		return "see `consul operator raft list-peers`"
+	case strings.Contains(answer.Body, "ACL system must be bootstrapped"):
+		return "a Consul server that was just started knows no token until there is a leader; if there is one, run deploy/consul with --acl"
 	case strings.Contains(answer.Body, "ACL not found"):
 		return "this Consul does not know the token: make it anew, and give it by " + api.HTTPTokenFileEnvName
 	case answer.Code == http.StatusForbidden, errors.Is(err, errHidden):

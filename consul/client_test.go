@@ -94,6 +94,7 @@ func TestPing(t *testing.T) {
 		{"no leader", says(http.StatusOK, `""`), ErrNoLeader, "raft list-peers"},
 		{"no leader, by an error", says(http.StatusInternalServerError, "No cluster leader"), nil, "raft list-peers"},
 		{"forbidden", says(http.StatusForbidden, "Permission denied"), nil, "CONSUL_HTTP_TOKEN"},
+		{"just started", says(http.StatusForbidden, "ACL system must be bootstrapped before making any requests that require authorization: ACL not found"), nil, "knows no token until there is a leader"},
 		{"not a Consul", says(http.StatusOK, "<html>"), nil, "check that a Consul agent answers there"},
 		{"hung", hangs, context.DeadlineExceeded, "check that a Consul agent answers there"},
 	} {

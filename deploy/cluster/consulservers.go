@@ -2,8 +2,6 @@ package cluster
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -185,12 +183,10 @@ func (c *ConsulServers) run(s *ConsulServer, role ...string) (err error) {
 func (c *ConsulServers) leaderBy(ctx context.Context, s *ConsulServer) (leader string, err error) {
 	scheme, transport := "http://", &http.Transport{DisableKeepAlives: true}
 	if c.config.Secure != nil {
-		text, err := os.ReadFile(c.config.Secure.CA)
-		if err != nil {
+		scheme = "https://"
+		if transport.TLSClientConfig, err = trustIn(c.config.Secure.CA); err != nil {
 			return "", err
 		}
-		scheme, transport.TLSClientConfig = "https://", &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
-		transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(text)
 	}
 	err = getJSONBy(ctx, &http.Client{Transport: transport}, scheme+s.HTTP+"/v1/status/leader", &leader)
 	return leader, err

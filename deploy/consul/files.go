@@ -64,8 +64,10 @@ func (s *setup) write(log zerolog.Logger) (*secrets, error) {
 		}
 	}
 	for _, m := range s.clients {
-		if err := s.writeMachine(folder, m, "client", authority, kept); err != nil {
-			return nil, err
+		if _, both := named(s.servers, m.name); !both {
+			if err := s.writeMachine(folder, m, "client", authority, kept); err != nil {
+				return nil, err
+			}
 		}
 		if err := writePrograms(folder, m, authority, kept); err != nil {
 			return nil, err
@@ -147,6 +149,7 @@ func (s *setup) node(m machine, role string, kept *secrets) string {
 	line("retry_join = [%s]", strings.Join(others, ", "))
 	if role == "server" {
 		line("bootstrap_expect = %d", len(s.servers))
+		line("autopilot {\n  min_quorum = %d\n}", len(s.servers))
 	}
 	install := strings.ReplaceAll(s.InstallDir, "{machine}", m.name)
 	in := func(name string) string { return filepath.Join(install, name) }

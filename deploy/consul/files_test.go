@@ -85,6 +85,9 @@ func TestASecondRunChangesOnlyWhatHasToChange(t *testing.T) {
 		strings.Contains(node, "initial_management") {
 		t.Errorf("web-1 has %s", node)
 	}
+	if node := first["consul-3/consul.d/90-node.hcl"]; !strings.Contains(node, "bootstrap_expect = 3\nautopilot {\n  min_quorum = 3\n}\n") {
+		t.Errorf("consul-3 has %s", node)
+	}
 	change := func(what string, f func(s *setup), want ...string) {
 		t.Helper()
 		next := someSetup(t, s.Dir)
@@ -106,6 +109,27 @@ func TestASecondRunChangesOnlyWhatHasToChange(t *testing.T) {
 			t.Fatal(err)
 		}
 	}, "web-1/consul.d/agent-key.pem", "web-1/consul.d/agent.pem")
+}
+
+// A Consul server that runs our programs too has one agent, a server, and the tokens of the programs.
+func TestAMachineCanBeServerAndClient(t *testing.T) {
+	t.Parallel()
+	s := someSetup(t, t.TempDir())
+	s.Client = append(s.Client, "consul-1=10.0.0.1", "consul-3=fd00::3")
+	files := written(t, s)
+	for _, machine := range []string{"consul-1", "consul-3"} {
+		for _, name := range []string{"/consul.d/20-server.hcl", "/zatoha/connectorhost.token", "/zatoha/consul.env"} {
+			if files[machine+name] == "" {
+				t.Errorf("there is no %s", machine+name)
+			}
+		}
+		if files[machine+"/consul.d/20-client.hcl"] != "" || !strings.Contains(files[machine+"/consul.d/90-node.hcl"], "initial_management") {
+			t.Errorf("%s is no server", machine)
+		}
+	}
+	if files["consul-2/zatoha/lb.token"] != "" {
+		t.Error("a server that runs no programs of ours has their tokens")
+	}
 }
 
 // A certificate is good for a machine that it was made for, and only there; it is renewed in the last third of its time.
@@ -161,7 +185,9 @@ func TestSettingsThatMakeNoDatacenterAreRefused(t *testing.T) {
 		{func(s *setup) { s.Server = s.Server[:2] }, "--server: 2 of them: name an odd number"},
 		{func(s *setup) { s.Server[0] = "consul-1" }, `--server: "consul-1": must be NAME=IP`},
 		{func(s *setup) { s.Server[0] = "Consul=10.0.0.1" }, "small letters"},
-		{func(s *setup) { s.Client[0] = "consul-1=10.0.1.1" }, "consul-1: is named twice"},
+		{func(s *setup) { s.Client[0] = "web-2=10.0.1.1" }, "--client: web-2: is named twice"},
+		{func(s *setup) { s.Server[2] = "consul-1=10.0.0.3" }, "--server: consul-1: is named twice"},
+		{func(s *setup) { s.Client[0] = "consul-1=10.0.1.1" }, "--client: consul-1: is at 10.0.1.1, and as a server at 10.0.0.1"},
 		{func(s *setup) { s.Datacenter = "DC 1" }, "--datacenter"},
 		{func(s *setup) { s.Cluster = "a/b" }, "--cluster"},
 		{func(s *setup) { s.Valid = time.Second }, "--valid: 1s"},

@@ -11,7 +11,7 @@
 //
 //	--acl https://10.0.0.1:8501
 //
-// after it sets up the policies and tokens there. Each run makes what is missing, renews what expires soon, puts right
+// after it sets up the policies and tokens there. A Consul server that runs our programs too is named in both. Each run makes what is missing, renews what expires soon, puts right
 // what somebody changed, and leaves the rest as it is: run it again for another machine, or once a month. The folder has
 // all the secrets of the datacenter. Keep it where you keep such, and nowhere else.
 package main
@@ -45,7 +45,7 @@ type grammar struct {
 type setup struct {
 	Dir        string        `required:"" placeholder:"FOLDER" help:"Where the secrets and each machine's files are kept."`
 	Server     []string      `placeholder:"NAME=IP" sep:"," help:"A machine that is a Consul server; repeat it for each, three in all."`
-	Client     []string      `placeholder:"NAME=IP" sep:"," help:"A machine that runs our programs beside a Consul agent; repeat it for each."`
+	Client     []string      `placeholder:"NAME=IP" sep:"," help:"A machine that runs our programs beside a Consul agent; repeat it for each, and name one that is a server too in both."`
 	Datacenter string        `default:"dc1" help:"Name of the datacenter."`
 	Cluster    string        `default:"main" help:"Name of the cluster: its keys in Consul begin with zato/<cluster>/."`
 	InstallDir string        `default:"/etc/consul.d" help:"Where each machine has the files of its agent; {machine} stands for its name."`
@@ -85,10 +85,15 @@ func (s *setup) Validate() error {
 	faults = append(faults, err)
 	s.clients, err = machines("--client", s.Client)
 	faults = append(faults, err)
-	known := map[string]bool{}
-	for _, m := range append(s.servers[:len(s.servers):len(s.servers)], s.clients...) {
-		refuse(known[m.name], "%s: is named twice; give each machine a name of its own", m.name)
-		known[m.name] = true
+	for flag, all := range map[string][]machine{"--server": s.servers, "--client": s.clients} {
+		for i, m := range all {
+			_, twice := named(all[:i], m.name)
+			refuse(twice, "%s: %s: is named twice; give each machine a name of its own", flag, m.name)
+		}
+	}
+	for _, m := range s.clients {
+		server, both := named(s.servers, m.name)
+		refuse(both && server.ip != m.ip, "--client: %s: is at %s, and as a server at %s: a machine has one agent, at one address", m.name, m.ip, server.ip)
 	}
 	refuse(len(s.Server)%2 == 0, "--server: %d of them: name an odd number, best three: two of three are a quorum, and so are three of four", len(s.Server))
 	refuse(!validName.MatchString(s.Datacenter), "--datacenter: %q: must be of small letters, digits and -", s.Datacenter)
@@ -96,6 +101,15 @@ func (s *setup) Validate() error {
 	refuse(s.Valid < time.Hour, "--valid: %v: must be at least an hour", s.Valid)
 	refuse(s.ACL != "" && !strings.HasPrefix(s.ACL, "https://"), "--acl: %q: must begin with https://, like https://10.0.0.1:8501", s.ACL)
 	return errors.Join(faults...)
+}
+
+func named(all []machine, name string) (m machine, found bool) {
+	for _, m := range all {
+		if m.name == name {
+			return m, true
+		}
+	}
+	return machine{}, false
 }
 
 func machines(flag string, values []string) (all []machine, err error) {

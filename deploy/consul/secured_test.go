@@ -17,6 +17,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"zatoha/bench/pause"
 	"zatoha/deploy/cluster"
 	"zatoha/deploy/tools/find"
 )
@@ -127,6 +128,73 @@ func TestASecuredDatacenter(t *testing.T) {
 		}
 	}
 	t.Run("nobody without a certificate or the key of the gossip gets in", s.strangersStayOut)
+}
+
+// With three servers, one that is dead or cut off stays a member of the quorum: it is there again as soon as it is back.
+// When another has been started in its place, it goes: of four, two that live would be no quorum.
+func TestADeadServerIsForgottenWhenAnotherHasItsPlace(t *testing.T) {
+	t.Parallel()
+	s := startSecured(t)
+	s.setup.Server[1] = "consul-4=127.0.0.1"
+	if err := s.setup.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if s.kept, err = s.setup.write(zerolog.Nop()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := applied(t, s.setup, s.kept); err != nil {
+		t.Fatal(err)
+	}
+	api, err := newAPI(s.setup.ACL, filepath.Join(s.setup.Dir, "ca.pem"), s.kept.Management.Secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, dead, third := s.agents.Servers[0], s.agents.Servers[1], s.agents.Servers[2]
+	s.agents.Kill(1)
+	s.quorumIs(t, api, first, dead, third) // autopilot looks every ten seconds, so this alone says little
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	defer cancel()
+	fourth, err := s.agents.StartClient(ctx, "consul-4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fourth.Process().Kill)
+	s.quorumIs(t, api, first, third, fourth)
+}
+
+// quorumIs waits until the servers that take part in elections are these.
+func (s *secured) quorumIs(t *testing.T, api *api, want ...*cluster.ConsulServer) {
+	t.Helper()
+	var addresses, have []string
+	for _, server := range want {
+		addresses = append(addresses, server.RPC)
+	}
+	slices.Sort(addresses)
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	defer cancel()
+	if err := pause.Until(ctx, pollInterval, func(ctx context.Context) error {
+		var set struct {
+			Servers []struct {
+				Address string
+				Voter   bool
+			}
+		}
+		if err := api.call(ctx, http.MethodGet, "operator/raft/configuration", nil, &set); err != nil {
+			return err
+		}
+		have = have[:0]
+		for _, server := range set.Servers {
+			have = append(have, fmt.Sprintf("%s %v", server.Address, server.Voter))
+		}
+		slices.Sort(have)
+		if !slices.EqualFunc(have, addresses, func(have, want string) bool { return have == want+" true" }) {
+			return fmt.Errorf("the quorum is of %q, want %q", have, addresses)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (s *secured) tokensAreSetOnce(t *testing.T) {

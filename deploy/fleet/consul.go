@@ -5,130 +5,89 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
+
+	"zatoha/deploy/cluster"
 )
 
-// Agent is a Consul agent that is to be configured.
-type Agent struct {
-	Name    string
-	Address netip.Addr
-	Server  bool
-	Servers []netip.Addr // all of the cluster
-	DataDir string
-	Gossip  Gossip
-}
-
-// Files are what an agent needs, and those who ask it.
-type Files struct {
-	Config map[string][]byte // its configuration, by name
-	// Environment is what a program is given to ask the agent with, such as its token: server, lb, track or connectorhost. It
-	// is asked for when the program is started; nil is nothing.
-	Environment func(program string) []string
-	Token       string // of the fleet's own calls, if they need one
-}
-
-// Agents makes the configuration of an agent.
-type Agents func(Agent) (Files, error)
-
-// Gossip is how fast the agents notice that one of them is dead; zero is Consul's own.
-type Gossip struct {
-	ProbeInterval  time.Duration // between two probes of an agent
-	ProbeTimeout   time.Duration // of one
-	SuspicionMult  int           // how long an agent that does not answer may protest, in probes, more or less
-	GossipInterval time.Duration // between two rounds of telling others
-}
-
-// Tuned is the gossip for one network of machines: a dead agent is known within about a second and a half, where with
-// Consul's own it takes six.
-func Tuned() Gossip {
-	return Gossip{ProbeInterval: 250 * time.Millisecond, ProbeTimeout: 150 * time.Millisecond, SuspicionMult: 3, GossipInterval: 50 * time.Millisecond}
-}
-
-// MarshalJSON writes it as Consul's gossip_lan.
-func (g Gossip) MarshalJSON() ([]byte, error) {
-	lan := map[string]any{}
-	for name, value := range map[string]time.Duration{
-		"probe_interval": g.ProbeInterval, "probe_timeout": g.ProbeTimeout, "gossip_interval": g.GossipInterval,
-	} {
-		if value > 0 {
-			lan[name] = value.String()
-		}
-	}
-	if g.SuspicionMult > 0 {
-		lan["suspicion_mult"] = g.SuspicionMult
-	}
-	return json.Marshal(lan)
-}
-
-// Plain is an agent without encryption or access control, for a network of its own.
-func Plain(a Agent) (Files, error) {
-	config := map[string]any{
-		"node_name": a.Name, "data_dir": a.DataDir, "bind_addr": a.Address.String(), "client_addr": "127.0.0.1",
-		"ports":       map[string]int{"http": ConsulPort, "dns": -1, "grpc": -1, "grpc_tls": -1, "serf_wan": -1},
-		"performance": map[string]int{"raft_multiplier": 1}, "disable_update_check": true, "log_level": "info",
-		// A server that was cut off for a moment stays one: to be taken in anew would cost it half a minute.
-		"autopilot":  map[string]bool{"cleanup_dead_servers": false},
-		"retry_join": others(a), "retry_interval": "1s", "gossip_lan": a.Gossip,
-	}
-	if a.Server {
-		config["server"], config["bootstrap_expect"] = true, len(a.Servers)
-	}
-	text, err := json.MarshalIndent(config, "", "  ")
-	return Files{Config: map[string][]byte{"consul.json": text}}, err
-}
-
-func others(a Agent) (addresses []string) {
-	for _, server := range a.Servers {
-		if server != a.Address {
-			addresses = append(addresses, server.String())
-		}
-	}
-	return addresses
-}
-
-// StartAgent starts a node's Consul agent.
-func (n *Node) StartAgent() error {
-	f := n.fleet
-	agent := Agent{Name: n.Role.Name, Address: n.Address, Server: n.ConsulServer, DataDir: n.dir("consul-data"), Gossip: f.Gossip}
-	for _, other := range f.Nodes {
-		if other.ConsulServer {
-			agent.Servers = append(agent.Servers, other.Address)
-		}
-	}
-	make := f.Agents
-	if make == nil {
-		make = Plain
-	}
-	files, err := make(agent)
-	if err != nil {
-		return fmt.Errorf("consul on %s: %w", n.Role.Name, err)
-	}
-	folder := n.dir("consul")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+// makeSecrets has the program deploy/consul make the configuration of each agent, and what the programs beside it need.
+func (f *Fleet) makeSecrets(ctx context.Context) (err error) {
+	f.secrets = cluster.Secrets{Program: filepath.Join(f.Bin, "zatoha-consul"), Dir: filepath.Join(f.Dir, "secrets"), Flags: f.machines()}
+	if _, err := f.Client.Command(ctx, f.secrets.Command()...); err != nil {
 		return err
 	}
-	for name, text := range files.Config {
-		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
-			return err
-		}
-	}
-	n.files = files
-	n.Agent, err = n.Start("consul", n.log("consul"), plainEnviron(), f.Consul, "agent", "-config-dir="+folder)
+	f.operator, f.trust, err = f.secrets.Operator()
 	return err
 }
 
-// environ is that of one of our programs on the node.
-func (n *Node) environ(program string) []string {
-	environ := append(plainEnviron(), fmt.Sprintf("CONSUL_HTTP_ADDR=127.0.0.1:%d", ConsulPort))
-	if n.files.Environment != nil {
-		environ = append(environ, n.files.Environment(program)...)
+// machines are the flags that name all hosts: each runs programs of ours.
+func (f *Fleet) machines() (flags []string) {
+	if f.FastGossip {
+		flags = append(flags, "--fast-gossip")
 	}
-	return environ
+	for _, n := range f.Nodes {
+		machine := n.Role.Name + "=" + n.Address.String()
+		if n.ConsulServer {
+			flags = append(flags, "--server", machine)
+		}
+		flags = append(flags, "--client", machine)
+	}
+	return flags
+}
+
+// grantRights has the same program tell Consul, as soon as that has a leader, the tokens and what each may do.
+func (f *Fleet) grantRights(ctx context.Context) error {
+	for _, n := range f.Nodes {
+		if n.ConsulServer {
+			if err := n.awaitLeader(ctx); err != nil {
+				return err
+			}
+			_, err := n.Command(ctx, f.secrets.Command("--acl", n.agent(""))...)
+			return err
+		}
+	}
+	return errors.New("no host has a Consul server")
+}
+
+// StartAgent starts a node's Consul agent.
+func (n *Node) StartAgent() (err error) {
+	n.Agent, err = n.Start(
+		"consul", n.log("consul"), plainEnviron(), n.fleet.Consul,
+		"agent", "-config-dir="+n.fleet.secrets.AgentDir(n.Role.Name), "-data-dir="+n.dir("consul-data"),
+	)
+	return err
+}
+
+// agent is the URL of a path at a node's own agent.
+func (n *Node) agent(path string) string {
+	return fmt.Sprintf("https://127.0.0.1:%d%s", ConsulPort, path)
+}
+
+// askAgent asks a node's own agent, as an operator.
+func (n *Node) askAgent(ctx context.Context, method, path string, body []byte, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{DialContext: n.Dial, DisableKeepAlives: true, TLSClientConfig: n.fleet.trust}}
+	return call(ctx, client, n.fleet.operator, method, n.agent(path), body, func(text []byte) error {
+		if into == nil {
+			return nil
+		}
+		return json.Unmarshal(text, into)
+	})
+}
+
+// environ is that of one of our programs on the node, whose package calls it lb, server or connectorhost.
+func (n *Node) environ(program string) ([]string, error) {
+	if program == "track" {
+		program = "lb" // they share a token
+	}
+	own, err := n.fleet.secrets.Environ(n.Role.Name, program)
+	return append(plainEnviron(), own...), err
 }
 
 // plainEnviron is ours without what would configure an agent or its clients.
@@ -138,11 +97,28 @@ func plainEnviron() []string {
 	})
 }
 
+// leader is the address of Consul's leader by the word of a node's agent.
+func (n *Node) leader(ctx context.Context) (address string, err error) {
+	err = n.askAgent(ctx, http.MethodGet, "/v1/status/leader", nil, &address)
+	if err == nil && address == "" {
+		err = errors.New("consul has no leader")
+	}
+	return address, err
+}
+
+// awaitLeader waits until a node's agent knows of a leader.
+func (n *Node) awaitLeader(ctx context.Context) error {
+	return n.Agent.Await(ctx, func(ctx context.Context) error {
+		_, err := n.leader(ctx)
+		return err
+	})
+}
+
 // Leader is the node whose Consul server leads, by the word of any that answers.
 func (f *Fleet) Leader(ctx context.Context) (*Node, error) {
 	for _, n := range f.Nodes {
-		leader := ""
-		if err := n.Get(ctx, fmt.Sprintf("http://127.0.0.1:%d/v1/status/leader", ConsulPort), &leader); err != nil {
+		leader, err := n.leader(ctx)
+		if err != nil {
 			continue
 		}
 		host, err := netip.ParseAddrPort(leader)
@@ -156,4 +132,35 @@ func (f *Fleet) Leader(ctx context.Context) (*Node, error) {
 		}
 	}
 	return nil, errors.New("consul has no leader")
+}
+
+// Put writes a value under a key, by a node's own agent.
+func (n *Node) Put(ctx context.Context, key string, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return n.askAgent(ctx, http.MethodPut, "/v1/kv/"+key, text, nil)
+}
+
+// Refused are the lines in which our programs say that they lack a right in Consul: each has a token with all that it needs.
+// That a token is unknown says no more than that a Consul server has just been started, and has not read its log yet.
+func (f *Fleet) Refused() (lines []string, err error) {
+	for _, n := range f.Nodes {
+		for _, program := range []string{"server", "lb", "track", "connectorhost"} {
+			text, err := os.ReadFile(n.log(program))
+			if errors.Is(err, os.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			for line := range strings.Lines(string(text)) {
+				if strings.Contains(line, "Permission denied") {
+					lines = append(lines, fmt.Sprintf("%s on %s: %s", program, n.Role.Name, strings.TrimSpace(line)))
+				}
+			}
+		}
+	}
+	return lines, nil
 }

@@ -1,6 +1,8 @@
 // Package fleet runs a cluster on several hosts, each of which has all that a machine of a real one has: a Consul agent, a
 // server, a connector host, and a load balancer with HAProxy and keepalived, from the real programs. The hosts are
-// namespaces of this machine, see package netns: they can die, be unplugged and be cut off from each other.
+// namespaces of this machine, see package netns: they can die, be unplugged and be cut off from each other. Consul is as it
+// is shipped: the program deploy/consul makes its configuration, with TLS, encrypted gossip, and a token for each program
+// that may do no more than that one needs.
 //
 // One case, from start to end. Three hosts, with a Consul server each, share a virtual address:
 //
@@ -16,6 +18,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,7 +51,7 @@ func Equal(n int) (roles []Role) {
 
 // Config says what the fleet is made of.
 type Config struct {
-	Bin        string // folder with our programs; with Recorder, the recorder too
+	Bin        string // folder with our programs, deploy/consul as zatoha-consul; with Recorder, the recorder too
 	Consul     string // paths of the programs
 	HAProxy    string
 	Keepalived string
@@ -56,12 +59,7 @@ type Config struct {
 	Roles      []Role
 	Recorder   bool          // servers are the recorder, which notes each message
 	Advert     time.Duration // of keepalived; 0: as it is shipped
-	Gossip     Gossip        // of Consul; the zero value is Consul's own
-	Agents     Agents        // Consul's configuration; nil: [Plain]
-
-	// Prepare is called when Consul has a leader, before anybody else asks it, to make what its access control wants; nil
-	// does nothing.
-	Prepare func(ctx context.Context, f *Fleet) error
+	FastGossip bool          // Consul's gossip is the fast one that is shipped, and not its own
 }
 
 // The ports of each host.
@@ -70,7 +68,7 @@ const (
 	AdminPort     = 11224
 	ServerPort    = 17010
 	ConnectorPort = 17110
-	ConsulPort    = 8500
+	ConsulPort    = 8501
 )
 
 // Fleet is a running fleet. It belongs to one goroutine, but for its hosts' Dial.
@@ -79,9 +77,12 @@ type Fleet struct {
 	Nodes   []*Node
 	Client  *netns.Host // has nothing, and is for whoever asks
 	Virtual netip.Addr
-	Token   string
+	Token   string // of servers and connector hosts
 
-	net *netns.Net
+	net      *netns.Net
+	secrets  cluster.Secrets
+	operator string // token for the fleet's own calls of Consul
+	trust    *tls.Config
 }
 
 // Node is a host and what runs on it. A process that does not run, or that the role has none of, is nil or has ended.
@@ -91,7 +92,6 @@ type Node struct {
 	Agent, Service, Connector, LB, Track, Keepalived *cluster.Process
 
 	fleet *Fleet
-	files Files // of its agent
 }
 
 // Start starts everything, and waits until all of it works.
@@ -117,12 +117,15 @@ func Start(ctx context.Context, config Config) (_ *Fleet, err error) {
 		}
 		f.Nodes = append(f.Nodes, &Node{Role: role, Host: host, fleet: f})
 	}
+	if err := f.makeSecrets(ctx); err != nil {
+		return nil, err
+	}
 	for _, n := range f.Nodes {
 		if err := n.StartAgent(); err != nil {
 			return nil, err
 		}
 	}
-	if err := f.prepare(ctx); err != nil {
+	if err := f.grantRights(ctx); err != nil {
 		return nil, err
 	}
 	for _, n := range f.Nodes {
@@ -131,16 +134,6 @@ func Start(ctx context.Context, config Config) (_ *Fleet, err error) {
 		}
 	}
 	return f, f.Whole(ctx)
-}
-
-func (f *Fleet) prepare(ctx context.Context) error {
-	if f.Prepare == nil || len(f.Nodes) == 0 {
-		return nil
-	}
-	if err := f.Nodes[0].awaitLeader(ctx); err != nil {
-		return err
-	}
-	return f.Prepare(ctx, f)
 }
 
 // Close ends everything.
@@ -258,16 +251,5 @@ const callTimeout = 2 * time.Second
 func (n *Node) Get(ctx context.Context, url string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return call(ctx, n.HTTP(), n.files.Token, "GET", url, nil, func(text []byte) error { return json.Unmarshal(text, into) })
-}
-
-// Put writes a value under a key, by a node's own agent.
-func (n *Node) Put(ctx context.Context, key string, value any) error {
-	text, err := json.Marshal(value)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return call(ctx, n.HTTP(), n.files.Token, "PUT", fmt.Sprintf("http://127.0.0.1:%d/v1/kv/%s", ConsulPort, key), text, nil)
+	return call(ctx, n.HTTP(), "", "GET", url, nil, func(text []byte) error { return json.Unmarshal(text, into) })
 }

@@ -2,46 +2,53 @@ package fleet
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"zatoha/deploy/netns"
 )
 
-func TestPlainAgents(t *testing.T) {
-	servers := []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")}
-	for _, test := range []struct {
-		agent      Agent
-		want, none []string
-	}{
-		{
-			Agent{Name: "a", Address: servers[0], Server: true, Servers: servers, DataDir: "/d", Gossip: Tuned()},
-			[]string{`"server": true`, `"bootstrap_expect": 2`, `"retry_join": [ "10.0.0.2" ]`, `"raft_multiplier": 1`, `"cleanup_dead_servers": false`, `"probe_interval": "250ms"`, `"suspicion_mult": 3`, `"bind_addr": "10.0.0.1"`},
-			nil,
-		},
-		{
-			Agent{Name: "c", Address: netip.MustParseAddr("10.0.0.3"), Servers: servers, DataDir: "/d"},
-			[]string{`"retry_join": [ "10.0.0.1", "10.0.0.2" ]`, `"gossip_lan": {}`},
-			[]string{"bootstrap_expect", `"server"`, "probe"},
-		},
-	} {
-		files, err := Plain(test.agent)
-		text := strings.Join(strings.Fields(string(files.Config["consul.json"])), " ")
-		if err != nil || !json.Valid([]byte(text)) {
-			t.Fatal(err, text)
+// threeAndOne are three hosts with a Consul server and one without, on no network.
+func threeAndOne(t *testing.T) *Fleet {
+	f := &Fleet{Config: Config{Dir: t.TempDir()}}
+	for i, role := range Equal(4) {
+		address := netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)})
+		f.Nodes = append(f.Nodes, &Node{Role: role, Host: &netns.Host{Name: role.Name, Address: address}, fleet: f})
+	}
+	return f
+}
+
+func TestEachHostHasAnAgentAndTokens(t *testing.T) {
+	f := threeAndOne(t)
+	want := strings.Fields("--server n1=10.0.0.1 --client n1=10.0.0.1 --server n2=10.0.0.2 --client n2=10.0.0.2 --server n3=10.0.0.3 --client n3=10.0.0.3 --client n4=10.0.0.4")
+	if got := f.machines(); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	f.FastGossip = true
+	if got := f.machines(); !slices.Equal(got, append([]string{"--fast-gossip"}, want...)) {
+		t.Errorf("with fast gossip: %q", got)
+	}
+}
+
+func TestARefusedRightIsFoundInTheLogs(t *testing.T) {
+	f := threeAndOne(t)
+	if err := os.MkdirAll(f.LogDir(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const fine, refused = `{"message":"403 requests"}` + "\n", `{"error":"Unexpected response code: 403 (Permission denied: …)"}` + "\n"
+	for node, text := range map[int]string{0: fine, 3: fine + refused + fine} {
+		if err := os.WriteFile(f.Nodes[node].Log("track"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
 		}
-		for _, part := range test.want {
-			if !strings.Contains(text, part) {
-				t.Errorf("%s has no %s:\n%s", test.agent.Name, part, text)
-			}
-		}
-		for _, part := range test.none {
-			if strings.Contains(text, part) {
-				t.Errorf("%s has %s:\n%s", test.agent.Name, part, text)
-			}
-		}
+	}
+	lines, err := f.Refused()
+	if err != nil || !slices.Equal(lines, []string{"track on n4: " + strings.TrimSpace(refused)}) {
+		t.Errorf("%q, %v", lines, err)
 	}
 }
 

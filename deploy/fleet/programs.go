@@ -39,20 +39,6 @@ func (n *Node) Front() string { return n.at(FrontPort) }
 // Front is the virtual address with its port.
 func (f *Fleet) Front() string { return netip.AddrPortFrom(f.Virtual, FrontPort).String() }
 
-// awaitLeader waits until a node's agent knows of a leader.
-func (n *Node) awaitLeader(ctx context.Context) error {
-	return n.Agent.Await(ctx, func(ctx context.Context) error {
-		leader := ""
-		if err := n.Get(ctx, fmt.Sprintf("http://127.0.0.1:%d/v1/status/leader", ConsulPort), &leader); err != nil {
-			return err
-		}
-		if leader == "" {
-			return errors.New("consul has no leader yet")
-		}
-		return nil
-	})
-}
-
 // startRest starts what needs the agent, when that has a leader.
 func (n *Node) startRest(ctx context.Context) error {
 	if err := n.awaitLeader(ctx); err != nil {
@@ -71,8 +57,12 @@ func (n *Node) startRest(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (n *Node) launch(into **cluster.Process, name, binary string, args ...string) (err error) {
-	*into, err = n.Start(name, n.log(name), n.environ(name), binary, args...)
+func (n *Node) launch(into **cluster.Process, name, binary string, args ...string) error {
+	environ, err := n.environ(name)
+	if err != nil {
+		return err
+	}
+	*into, err = n.Start(name, n.log(name), environ, binary, args...)
 	return err
 }
 
@@ -149,10 +139,11 @@ func (n *Node) StartKeepalived() error {
 			return err
 		}
 	}
-	return n.launch(
-		&n.Keepalived, "keepalived", f.Keepalived, "--dont-fork", "--log-console", "--log-detail", "--vrrp", "--use-file="+file,
-		"--pid="+n.dir("keepalived.pid"), "--vrrp_pid="+n.dir("vrrp.pid"),
+	n.Keepalived, err = n.Start(
+		"keepalived", n.log("keepalived"), plainEnviron(), f.Keepalived, "--dont-fork", "--log-console", "--log-detail", "--vrrp",
+		"--use-file="+file, "--pid="+n.dir("keepalived.pid"), "--vrrp_pid="+n.dir("vrrp.pid"),
 	)
+	return err
 }
 
 // Ready says whether a node's keepalived takes part: as master or as backup, by what it has logged last. What is in fault,

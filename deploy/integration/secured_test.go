@@ -2,8 +2,6 @@ package integration
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,23 +22,21 @@ import (
 // secured is a Consul datacenter of three servers by what deploy/consul ships and makes, with TLS, ACLs and encrypted
 // gossip. Here all of its machines are this one.
 type secured struct {
-	dir   string
-	setup []string // command line of deploy/consul
+	cluster.Secrets
 	*cluster.ConsulServers
 }
 
 func startSecured(t *testing.T, clients []string, more ...string) *secured {
 	t.Helper()
-	s := &secured{dir: t.TempDir()}
+	s := &secured{Secrets: cluster.Secrets{Program: filepath.Join(bin, "consul"), Dir: t.TempDir(), Flags: more}}
 	for _, name := range clients {
-		more = append(more, "--client", name+"=127.0.0.1")
+		s.Flags = append(s.Flags, "--client", name+"=127.0.0.1")
 	}
-	s.setup = append([]string{
-		filepath.Join(bin, "consul"), "--dir", s.dir, "--install-dir", filepath.Join(s.dir, "{machine}", "consul.d"),
-	}, more...)
+	flags := s.Flags
 	prepare := func(servers []*cluster.ConsulServer) error {
+		s.Flags = slices.Clone(flags)
 		for _, server := range servers {
-			s.setup = append(s.setup, "--server", server.Name+"="+server.Serf)
+			s.Flags = append(s.Flags, "--server", server.Name+"="+server.Serf)
 		}
 		return s.makeWhatIsMissing(t.Context())
 	}
@@ -48,10 +45,7 @@ func startSecured(t *testing.T, clients []string, more ...string) *secured {
 	var err error
 	s.ConsulServers, err = cluster.StartConsulServers(ctx, cluster.ConsulServersConfig{
 		Binary: consulBin, Dir: t.TempDir(), Count: 3,
-		Secure: &cluster.SecuredByFolder{
-			Prepare: prepare, CA: filepath.Join(s.dir, "ca.pem"),
-			Folder: func(name string) string { return filepath.Join(s.dir, name, "consul.d") },
-		},
+		Secure: &cluster.SecuredByFolder{Prepare: prepare, CA: s.CA(), Folder: s.AgentDir},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +58,8 @@ func startSecured(t *testing.T, clients []string, more ...string) *secured {
 }
 
 func (s *secured) makeWhatIsMissing(ctx context.Context, more ...string) error {
-	output, err := exec.CommandContext(ctx, s.setup[0], append(s.setup[1:], more...)...).CombinedOutput()
+	words := s.Command(more...)
+	output, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, output)
 	}
@@ -84,37 +79,24 @@ func (s *secured) agent(t *testing.T, machine string) *cluster.ConsulServer {
 	return agent
 }
 
-// at are the variables with which a program finds an agent and shows its token, as its package sets them.
-func (s *secured) at(agent *cluster.ConsulServer) func(program string) []string {
-	of := func(name string) string { return filepath.Join(s.dir, agent.Name, "zatoha", name) }
+// at are the variables with which a program finds an agent and shows its token.
+func (s *secured) at(t *testing.T, agent *cluster.ConsulServer) func(program string) []string {
 	return func(program string) []string {
-		env := []string{"CONSUL_CACERT=" + of("consul-ca.pem")}
-		if program != "" {
-			env = append(env, "CONSUL_HTTP_TOKEN_FILE="+of(program+".token"))
+		environ, err := s.Environ(agent.Name, program)
+		if err != nil {
+			t.Error(err)
 		}
-		return env
+		return append(environ, "CONSUL_HTTP_ADDR=https://"+agent.HTTP)
 	}
 }
 
 // put writes a key as an operator.
 func (s *secured) put(t *testing.T, agent *cluster.ConsulServer, key string, value map[string]any) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(s.dir, "secrets.json"))
+	token, trust, err := s.Operator()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var kept struct {
-		Programs map[string]struct{ Secret string }
-	}
-	if err := json.Unmarshal(text, &kept); err != nil {
-		t.Fatal(err)
-	}
-	authority, err := os.ReadFile(filepath.Join(s.dir, "ca.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(authority)
 	body, err := json.Marshal(value)
 	if err != nil {
 		t.Fatal(err)
@@ -123,8 +105,8 @@ func (s *secured) put(t *testing.T, agent *cluster.ConsulServer, key string, val
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("X-Consul-Token", kept.Programs["operator"].Secret)
-	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	request.Header.Set("X-Consul-Token", token)
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: trust}
 	client := http.Client{Timeout: bound, Transport: transport}
 	response, err := client.Do(request)
 	if err != nil {
@@ -141,7 +123,7 @@ func TestEverythingWorksWithASecuredConsul(t *testing.T) {
 	s := startSecured(t, []string{"web-1"})
 	agent := s.agent(t, "web-1")
 	config := withHosts(t, newConfig(t, 2), 2)
-	config.ConsulBin, config.ConsulAddr, config.Environ = "", "https://"+agent.HTTP, s.at(agent)
+	config.ConsulBin, config.ConsulAddr, config.Environ = "", "https://"+agent.HTTP, s.at(t, agent)
 	c := started(t, config)
 
 	ports, err := cluster.FreePorts(1)
@@ -190,7 +172,7 @@ func text(t *testing.T, path string) string {
 }
 
 func tokensThatDoNotDo(t *testing.T, c *cluster.Cluster, s *secured, agent *cluster.ConsulServer) {
-	of := func(name string) string { return filepath.Join(s.dir, agent.Name, "zatoha", name) }
+	of := func(name string) string { return filepath.Join(s.Dir, agent.Name, "zatoha", name) }
 	unknown := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(unknown, []byte("6ccf1e1e-0000-4000-8000-000000000000\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -256,7 +238,7 @@ func takeoverFromADeadMachine(t *testing.T, tuning []string) (took time.Duration
 		hosts := make([]*cluster.Process, len(machines))
 		for i, machine := range machines {
 			agents[i] = s.agent(t, machine)
-			of := func(name string) string { return filepath.Join(s.dir, machine, "zatoha", name) }
+			of := func(name string) string { return filepath.Join(s.Dir, machine, "zatoha", name) }
 			var err error
 			hosts[i], err = c.Launch("connectorhost-"+machine, filepath.Join(bin, "connectorhost"), "--listen", c.Config.Hosts[i],
 				"--consul-http-addr", "https://"+agents[i].HTTP, "--consul-cacert", of("consul-ca.pem"),

@@ -54,7 +54,7 @@ type runCommand struct {
 	Partition time.Duration `default:"60s" help:"How long a host is cut off."`
 	Outage    time.Duration `default:"60s" help:"How long Consul has no quorum."`
 	Advert    time.Duration `default:"200ms" help:"Keepalived's time between two signs of life."`
-	Bin       string        `default:"bin" help:"Folder with the programs lb, server, connectorhost and recorder."`
+	Bin       string        `default:"bin" help:"Folder with the programs lb, server, connectorhost, zatoha-consul and recorder."`
 	Out       string        `default:"bin/reports" help:"Folder for the report."`
 
 	fellShort bool
@@ -122,9 +122,9 @@ func (r *runCommand) options() (options, error) {
 	if o.Bin, err = filepath.Abs(r.Bin); err != nil {
 		return o, err
 	}
-	for _, name := range []string{"lb", "server", "connectorhost", "recorder"} {
+	for _, name := range []string{"lb", "server", "connectorhost", "zatoha-consul", "recorder"} {
 		if _, err := os.Stat(filepath.Join(o.Bin, name)); err != nil {
-			return o, program.BadConfig("--bin", err.Error(), "build them all by: make build && go build -o bin/ ./bench/takeover/recorder")
+			return o, program.BadConfig("--bin", err.Error(), "`make redundancy` builds them all")
 		}
 	}
 	if o.RabbitMQ, err = find.FindRabbitMQ(); err != nil {

@@ -28,7 +28,7 @@ const (
 
 // partitions are the scenarios of the network and of Consul.
 func partitions(o options) []scenario {
-	plain, tuned := scenery{roles: four(), messages: true}, scenery{roles: four(), messages: true, gossip: fleet.Tuned()}
+	plain, tuned := scenery{roles: four(), messages: true}, scenery{roles: four(), messages: true, fastGossip: true}
 	const history = "0 failed requests outside; never two run a connector at once, epochs grow; by AMQP no message is lost, by ZeroMQ none but what a process had in hand"
 	cut := fmt.Sprintf("for %v, and heal", o.Partition)
 	return []scenario{

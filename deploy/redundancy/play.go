@@ -43,9 +43,9 @@ type scenario struct {
 
 // scenery is the hosts that a scenario is played on. Scenarios with the same one share it, one after the other.
 type scenery struct {
-	roles    []fleet.Role
-	gossip   fleet.Gossip
-	messages bool // connectors get messages, which recorders note
+	roles      []fleet.Role
+	fastGossip bool // Consul's gossip is the one that is shipped
+	messages   bool // connectors get messages, which recorders note
 }
 
 // The times are generous: whatever takes longer is broken.
@@ -136,6 +136,7 @@ func (t *theatre) trial(ctx context.Context, s scenario, number int) (_ faults.T
 	if err != nil {
 		p.fail("%v", err)
 	}
+	p.refused()
 	if p.taken > 0 {
 		p.notes = append(p.notes, fmt.Sprintf("ZeroMQ lost %d of %d messages, in hand of processes that ended; AMQP 0 of %d", p.lost, p.taken, p.kept))
 	}
@@ -164,7 +165,7 @@ func (t *theatre) dress(ctx context.Context, set scenery) error {
 	defer cancel()
 	f, err := fleet.Start(starting, fleet.Config{
 		Bin: o.Bin, Consul: o.Consul, HAProxy: o.HAProxy, Keepalived: o.Keepalived, Dir: dir,
-		Roles: set.roles, Recorder: set.messages, Advert: o.Advert, Gossip: set.gossip,
+		Roles: set.roles, Recorder: set.messages, Advert: o.Advert, FastGossip: set.fastGossip,
 	})
 	if err != nil {
 		return fmt.Errorf("starting the hosts: %w (the logs are kept in %s)", err, dir)
@@ -300,6 +301,17 @@ func (p *playing) measured(what string, took, limit time.Duration) {
 
 func (p *playing) fail(format string, args ...any) {
 	p.trial.Failures = append(p.trial.Failures, fmt.Sprintf(format, args...))
+}
+
+// refused holds it against the trial when a program lacked a right in Consul.
+func (p *playing) refused() {
+	lines, err := p.Refused()
+	if err != nil {
+		p.fail("%v", err)
+	}
+	for _, line := range lines {
+		p.fail("a right is lacking: %s", line)
+	}
 }
 
 func told(trial faults.Trial, notes []string) string {

@@ -42,6 +42,10 @@ acl {
   down_policy    = "extend-cache"
 }
 
+# Machines that start together find nobody at first. With Consul's default, 30s, a datacenter that had lost its power could
+# be that much longer without a leader.
+retry_interval = "1s"
+
 # An agent that is restarted has not left: its node's services stay where they are meanwhile.
 leave_on_terminate      = false
 skip_leave_on_interrupt = true

@@ -17,10 +17,15 @@ addresses {
   https = "0.0.0.0"
 }
 
-# A dead server is not forgotten before another one has taken its place.
+# A dead server is forgotten as soon as another one has taken its place, and not before: min_quorum, which is how many there
+# shall be, is in 90-node.hcl. So one that is cut off for a while keeps its vote, and follows the leader again seconds after
+# it can. Without min_quorum it is put out within ten seconds, and when it is back, it waits to be found, for up to half a
+# minute, and then to be given a vote. If a dead one were never forgotten, it would count on: of four servers of which one
+# is dead for good, the next death leaves two, and those are no quorum.
+#
+# Consul reads this when the datacenter begins, and not again: `consul operator autopilot set-config` changes it later.
 autopilot {
   cleanup_dead_servers      = true
   last_contact_threshold    = "200ms"
-  min_quorum                = 3
   server_stabilization_time = "10s"
 }
