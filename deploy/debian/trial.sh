@@ -84,6 +84,7 @@ chroot "$here/root" env -i PATH=/usr/sbin:/usr/bin $line >"$here/edge.log" 2>&1 
 pids="$! $pids"
 until_so "in_root curl -fs http://127.0.0.1:11333/zato/ping | grep pong"
 until_so "in_root zatoha-edge status --config /etc/zatoha/edge.yaml"
+until_so "in_root curl -fs http://127.0.0.1:11225/metrics | grep 'server=\"a\",state=\"UP\"} 1'"
 [ -s "$here/root/var/lib/zatoha-edge/state" ] || fail "zatoha-edge watch keeps no state"
 kill -TERM $edge
 
