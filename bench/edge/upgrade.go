@@ -38,12 +38,12 @@ func upgrade(ctx context.Context, p *play) (err error) {
 			if err := p.upgradeCluster(ctx, c); err != nil {
 				return err
 			}
+			p.tells(ctx, c, next)
 			return p.edge(ctx, "ready", name)
 		})
 		if err != nil {
 			return fmt.Errorf("cluster %s: %w", name, err)
 		}
-		p.tells(ctx, c, next)
 	}
 	for _, outer := range p.outers {
 		outer.Bin = bin
