@@ -10,6 +10,7 @@ import (
 // Names of what an outer load balancer has.
 const (
 	EdgeFrontend = "front_edge"
+	EdgeMetrics  = "front_edge_metrics"
 	EdgeBackend  = "bck_clusters"
 )
 
@@ -33,6 +34,10 @@ type Edge struct {
 	// no password.
 	AdminListen string
 
+	// MetricsListen is where HAProxy's own exporter answers Prometheus, at /metrics, without a password; "" is nowhere.
+	// HAProxy must have been built with it, as the distributions' are.
+	MetricsListen string
+
 	// StateFile is where somebody who watches this HAProxy writes which clusters are drained, and down, so that it still knows
 	// after a reload or a restart. The watch also ends the sessions of a cluster that is down, a moment after it went down. If
 	// nobody does, for "", HAProxy does it itself, at the very moment: see [Event] for the difference.
@@ -52,6 +57,7 @@ type Cluster struct {
 func DefaultEdge() Edge {
 	e := Edge{Options: DefaultOptions(), ReturnAfter: 2 * time.Second}
 	e.StatsSocket = "/run/haproxy/edge.sock"
+	e.MetricsListen = "127.0.0.1:11225"
 	e.CheckURI = AliveURI
 	e.SlotMaxConn = 4000 // two of us leave each cluster's front some of its 10,000 connections, for checks too
 	e.Retries = 2        // on another cluster; each one tries its own servers before it gives up
@@ -80,7 +86,21 @@ func (e Edge) Sections() []edit.Section {
 	if e.StateFile != "" {
 		global.Lines = append(global.Lines, edit.Line{Text: "server-state-file " + quote(e.StateFile), Note: "who is drained, written by edge watch"})
 	}
-	return []edit.Section{global, e.defaults(), e.front(EdgeFrontend, EdgeBackend), e.backend()}
+	all := []edit.Section{global, e.defaults(), e.front(EdgeFrontend, EdgeBackend)}
+	if e.MetricsListen != "" {
+		all = append(all, e.metrics())
+	}
+	return append(all, e.backend())
+}
+
+// metrics is a frontend of its own: the front has no path of ours but the monitor's, and operators ask from elsewhere.
+func (e Edge) metrics() edit.Section {
+	var s lines
+	s.add("bind " + e.MetricsListen)
+	s.note("maxconn 20", "so that it takes none of the clients' room")
+	s.add("http-request deny deny_status 404 unless { path /metrics }")
+	s.note("http-request use-service prometheus-exporter", "haproxy -vv says whether it is built in")
+	return s.section("frontend " + EdgeMetrics + " from " + Defaults)
 }
 
 func (e Edge) backend() edit.Section {

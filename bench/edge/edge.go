@@ -9,6 +9,7 @@
 //
 // Another, edge-upgrade, is the rolling upgrade of deploy/README.md, step by step, while messages come by a RabbitMQ that
 // both clusters receive from: no request may fail, no message be lost, and every program be of the new version at the end.
+// There each cluster has three Consul servers, and an agent that its programs ask.
 package edge
 
 import (
@@ -42,6 +43,7 @@ type Options struct {
 type scenario struct {
 	name, does string
 	standby    bool // the second cluster gets only what the first cannot take, and the first is what breaks
+	quorum     bool // Consul has several servers in each cluster, and an agent that the programs ask
 	trials     int
 	takes      time.Duration // a trial, roughly
 	load       []load.Template
@@ -93,7 +95,7 @@ func chosen(o Options) []scenario {
 			load: mixed, act: drain,
 		},
 		{
-			name: "edge-upgrade", does: "upgrade every program of both clusters and the outer load balancers, one cluster after the other", trials: upgrades, takes: 25 * second,
+			name: "edge-upgrade", does: "upgrade every program of both clusters and the outer load balancers, one cluster after the other", trials: upgrades, takes: 30 * second, quorum: true,
 			load: mixed, act: upgrade, more: "0 messages lost; every program tells the new version",
 		},
 		{
@@ -161,13 +163,13 @@ func (t *theatre) scenario(ctx context.Context, s scenario) (faults.Result, erro
 // trial plays a scenario once. What goes wrong in it is a failure of the trial, and what keeps it from being played is an
 // error.
 func (t *theatre) trial(ctx context.Context, s scenario, number int) (faults.Trial, error) {
-	if t.now != nil && t.now.standby != s.standby {
+	if t.now != nil && (t.now.standby != s.standby || t.now.quorum != s.quorum) {
 		if err := t.strike(ctx); err != nil {
 			return faults.Trial{}, err
 		}
 	}
 	if t.now == nil {
-		built, err := build(ctx, t.options, s.standby)
+		built, err := build(ctx, t.options, s.standby, s.quorum)
 		if err != nil {
 			return faults.Trial{}, err
 		}

@@ -31,6 +31,7 @@ var names = []string{"a", "b"}
 type stage struct {
 	options  Options
 	standby  bool
+	quorum   bool
 	dir      string
 	keep     bool
 	haproxy  string
@@ -39,10 +40,10 @@ type stage struct {
 }
 
 // build starts everything, and waits until both clusters get requests.
-func build(ctx context.Context, o Options, standby bool) (_ *stage, err error) {
+func build(ctx context.Context, o Options, standby, quorum bool) (_ *stage, err error) {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	s := &stage{options: o, standby: standby}
+	s := &stage{options: o, standby: standby, quorum: quorum}
 	defer func() {
 		if err != nil {
 			err = errors.New(err.Error()) // now, as it quotes from the logs
@@ -78,6 +79,9 @@ func (s *stage) startClusters(ctx context.Context) error {
 		config.Hosts, config.Servers = config.Servers[servers:], config.Servers[:servers]
 		config.Bin, config.ConsulBin, config.HAProxyBin, config.Dir = s.options.Bin, s.options.Consul, s.haproxy, filepath.Join(s.dir, name)
 		config.Durable = true
+		if s.quorum {
+			config.ConsulServers = consulServers
+		}
 		config.LBArgs = []string{"--trusted-proxies=127.0.0.1"}
 		go func() {
 			c, err := cluster.Start(ctx, config)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -37,17 +38,17 @@ func upgrade(ctx context.Context, p *play) (err error) {
 			if err := p.upgradeCluster(ctx, c); err != nil {
 				return err
 			}
+			p.tells(ctx, c, next)
 			return p.edge(ctx, "ready", name)
 		})
 		if err != nil {
 			return fmt.Errorf("cluster %s: %w", name, err)
 		}
-		p.tells(ctx, c, next)
 	}
 	for _, outer := range p.outers {
 		outer.Bin = bin
-		if err := p.upgradeOuter(ctx, outer); err != nil {
-			return fmt.Errorf("an outer load balancer: %w", err)
+		if err := p.timed("an outer load balancer upgraded", func() error { return p.upgradeOuter(ctx, outer) }); err != nil {
+			return err
 		}
 	}
 	return p.weigh(ctx, mail)
@@ -71,14 +72,6 @@ func (p *play) upgradeCluster(ctx context.Context, c *cluster.Cluster) error {
 		}
 	}
 	return nil
-}
-
-// restartConsul restarts the only agent. While it is away, connectors stop, and their messages wait in the broker.
-func restartConsul(ctx context.Context, c *cluster.Cluster) error {
-	if err := c.Consul.Stop(ctx); err != nil {
-		return err
-	}
-	return c.StartConsul(ctx)
 }
 
 // restartHosts restarts those that stand by first, and then the active one, which hands over.
@@ -130,42 +123,98 @@ func restartController(ctx context.Context, c *cluster.Cluster) error {
 	return c.StartLB()
 }
 
-// reloadHAProxy makes the master run HAProxy's program anew, which takes the listeners over, and checks that it did.
+// reloadHAProxy makes the master run HAProxy's program anew, which takes the listeners over.
 func reloadHAProxy(ctx context.Context, c *cluster.Cluster) error {
 	pids, err := c.HAProxy(ctx)
 	if err != nil {
 		return err
 	}
-	return reload(ctx, pids[0], c.HAProxyBin)
+	_, err = reload(ctx, pids[0], c.HAProxyBin, c.Runtime)
+	return err // the old worker ends when the outer load balancers close what they keep open to it
 }
 
-func reload(ctx context.Context, master int, program string) error {
-	if err := syscall.Kill(master, syscall.SIGUSR2); err != nil {
-		return err
+// reload checks what HAProxy itself does not tell: that the master and a new worker run the new program. It returns the pid
+// of the worker of before.
+func reload(ctx context.Context, master int, program string, ask func(context.Context, string) (string, error)) (before int, err error) {
+	if before, err = worker(ctx, ask); err != nil {
+		return before, err
 	}
-	return until(ctx, func(context.Context) error {
-		runs, err := os.Stat(fmt.Sprintf("/proc/%d/exe", master))
+	if err := syscall.Kill(master, syscall.SIGUSR2); err != nil {
+		return before, err
+	}
+	return before, until(ctx, func(ctx context.Context) error {
+		now, err := worker(ctx, ask)
 		if err != nil {
 			return err
 		}
-		is, err := os.Stat(program)
-		if err == nil && !os.SameFile(runs, is) {
-			err = errors.New("the master still runs the program of before")
+		if now == before {
+			return errors.New("the worker is still that of before")
 		}
-		return err
+		for _, pid := range []int{master, now} {
+			if err := runs(pid, program); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
+// worker is the pid of the worker that answers.
+func worker(ctx context.Context, ask func(context.Context, string) (string, error)) (int, error) {
+	info, err := ask(ctx, "show info")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(info, "\nPid: ")
+	line, _, _ := strings.Cut(rest, "\n")
+	return strconv.Atoi(line)
+}
+
+// runs says whether a process runs the program that is in this place now.
+func runs(pid int, program string) error {
+	runs, err := os.Stat(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil {
+		return err
+	}
+	is, err := os.Stat(program)
+	if err == nil && !os.SameFile(runs, is) {
+		err = fmt.Errorf("%d still runs the program of before", pid)
+	}
+	return err
+}
+
+// ended says whether a process has.
+func ended(pid int) error {
+	switch err := syscall.Kill(pid, 0); {
+	case err == nil:
+		return fmt.Errorf("%d has not finished what it had", pid)
+	case !errors.Is(err, syscall.ESRCH):
+		return err
+	}
+	return nil
+}
+
+// upgradeOuter has the new edge make the configuration and watch, and then HAProxy take up both.
 func (p *play) upgradeOuter(ctx context.Context, outer *cluster.Edge) error {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
+	if err := outer.Configure(ctx); err != nil {
+		return err
+	}
 	if err := outer.Watch.Stop(ctx); err != nil {
 		return err
 	}
 	if err := outer.StartWatch(); err != nil {
 		return err
 	}
-	if err := reload(ctx, outer.HAProxy.PID(), p.haproxy); err != nil {
+	ask := func(ctx context.Context, command string) (string, error) {
+		return cluster.AskHAProxy(ctx, outer.Socket(), command)
+	}
+	before, err := reload(ctx, outer.HAProxy.PID(), p.haproxy, ask)
+	if err != nil {
+		return err
+	}
+	if err := until(ctx, func(context.Context) error { return ended(before) }); err != nil {
 		return err
 	}
 	said, err := outer.Run(ctx, "--version")

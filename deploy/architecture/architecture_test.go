@@ -50,8 +50,9 @@ var mayImport = map[string][]string{
 	// Its recorder is a program like that of any team.
 	"bench/takeover": {"bench", "deploy", "server"},
 	"deploy":         {"bench"},
-	// It writes haproxy.cfg, and repeats requests by the rule that holds within a cluster.
-	"deploy/edge":    {"haproxy", "deploy/program"},
+	// It writes haproxy.cfg, and repeats requests by the rule that holds within a cluster. Its virtual address is where
+	// HAProxy serves by the rule of there, too.
+	"deploy/edge":    {"haproxy", "lb/address", "deploy/program"},
 	"deploy/program": {},
 }
 

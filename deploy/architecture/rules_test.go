@@ -52,6 +52,8 @@ func TestEachRuleCatches(t *testing.T) {
 		{"connectorhost/zmq/a.go", `import "zatoha/server/service"`, "imports run one way", "connectorhost/zmq/a.go imports zatoha/server/service"},
 		{"deploy/program/a.go", `import "zatoha/consul"`, "imports run one way", "deploy/program/a.go imports zatoha/consul"},
 		{"deploy/edge/a.go", `import ("zatoha/haproxy/edit"; "zatoha/deploy/program")`, "", ""},
+		{"deploy/edge/a.go", `import "zatoha/lb/address"`, "", ""},
+		{"deploy/edge/a.go", `import "zatoha/lb/state"`, "imports run one way", "deploy/edge/a.go imports zatoha/lb/state"},
 		{"deploy/edge/a.go", `import "zatoha/consul"`, "imports run one way", "deploy/edge/a.go imports zatoha/consul"},
 		{"deploy/cluster/a.go", `import "zatoha/haproxy"`, "imports run one way", "deploy/cluster/a.go imports zatoha/haproxy"},
 		{"deploy/integration/a_test.go", `import "zatoha/lb/state"`, "imports run one way", "deploy/integration/a_test.go imports zatoha/lb/state"},

@@ -33,6 +33,10 @@ type Config struct {
 	Hosts      []string // of each connector host; may be none
 	Durable    bool     // Consul keeps what it knows in a folder below Dir, for when it is started again
 
+	// ConsulServers is how many servers Consul has, beside the agent at ConsulAddr, as in production; all are durable. 0 is an
+	// agent that is the only server itself.
+	ConsulServers int
+
 	// Environ has more variables for a program: "lb", "server" or "connectorhost". May be nil.
 	Environ func(program string) []string
 }
@@ -45,6 +49,9 @@ type Cluster struct {
 	Servers []*Process
 	Hosts   []*Process // the connector hosts
 
+	Datacenter *ConsulServers // nil unless there are some
+
+	agent   *ConsulServer // whose process is Consul then
 	janitor *janitor
 }
 
@@ -122,10 +129,13 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 	return c.Whole(ctx)
 }
 
-// StartConsul starts Consul, empty unless it is durable.
+// StartConsul starts Consul, or what does not run of it; empty unless it is durable.
 func (c *Cluster) StartConsul(ctx context.Context) (err error) {
 	if c.ConsulBin == "" {
 		return nil
+	}
+	if c.ConsulServers > 0 {
+		return c.startDatacenter(ctx)
 	}
 	if c.Durable {
 		c.Consul, err = startDurableConsul(ctx, c.ConsulBin, c.ConsulAddr, c.log("consul"), filepath.Join(c.Dir, "consul"))
@@ -175,7 +185,7 @@ func (c *Cluster) HAProxyCfg() string { return filepath.Join(c.lbDir(), "haproxy
 // Processes are all that were started, in the order in which they are to be stopped.
 func (c *Cluster) Processes() []*Process {
 	var all []*Process
-	for _, p := range append(slices.Concat(c.Hosts, c.Servers), c.LB, c.Consul) {
+	for _, p := range slices.Concat(c.Hosts, c.Servers, []*Process{c.LB, c.Consul}, c.datacenter()) {
 		if p != nil {
 			all = append(all, p)
 		}
@@ -229,6 +239,7 @@ func (c *Cluster) Stop(ctx context.Context) error {
 			errs = append(errs, p.Stop(ctx))
 		}
 	}
+	errs = append(errs, stopAll(ctx, c.datacenter()))
 	if c.janitor != nil {
 		errs = append(errs, c.janitor.finish(ctx))
 	}

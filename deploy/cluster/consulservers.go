@@ -137,11 +137,16 @@ func (c *ConsulServers) StartClient(ctx context.Context, name string) (*ConsulSe
 	if err != nil {
 		return nil, err
 	}
-	agent := agents[0]
-	if err := c.run(agent); err != nil {
-		return nil, err
+	return agents[0], c.join(ctx, agents[0])
+}
+
+// join starts an agent that is no server, and returns when it knows the leader. When it is stopped it does not leave, as
+// in deploy/consul/agent: its services stay registered.
+func (c *ConsulServers) join(ctx context.Context, agent *ConsulServer) error {
+	if err := c.run(agent, "-hcl=leave_on_terminate = false"); err != nil {
+		return err
 	}
-	err = agent.process.await(ctx, func(ctx context.Context) error {
+	err := agent.process.await(ctx, func(ctx context.Context) error {
 		leader, err := c.leaderBy(ctx, agent)
 		if err == nil && leader == "" {
 			err = errNoConsulLeader
@@ -150,9 +155,8 @@ func (c *ConsulServers) StartClient(ctx context.Context, name string) (*ConsulSe
 	})
 	if err != nil {
 		agent.process.Kill()
-		return nil, err
 	}
-	return agent, nil
+	return err
 }
 
 // run starts the process of an agent. What is said of its role holds only where no folder says it.

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 )
@@ -17,6 +16,7 @@ type EdgeConfig struct {
 	HAProxyBin string   // path of HAProxy
 	Dir        string   // folder for its files and logs
 	Front      string   // where it listens
+	Metrics    string   // where it tells Prometheus; "" for nowhere
 	Args       []string // of edge config: the clusters, and what differs from the defaults
 }
 
@@ -39,7 +39,7 @@ func StartEdge(ctx context.Context, config EdgeConfig) (_ *Edge, err error) {
 	if err := os.MkdirAll(e.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	if _, err := e.Run(ctx, e.configArgs()...); err != nil {
+	if err := e.Configure(ctx); err != nil {
 		return nil, err
 	}
 	// The master stays in the foreground; a reload makes it HAProxy's program anew, as that is then.
@@ -56,8 +56,22 @@ func StartEdge(ctx context.Context, config EdgeConfig) (_ *Edge, err error) {
 	return e, e.StartWatch()
 }
 
-func (e *Edge) configArgs() []string {
-	return slices.Concat([]string{"config", "--listen", e.Front, "--socket", e.Socket(), "--state-file", e.stateFile(), "--write", e.file()}, e.Args)
+// Configure writes the configuration, as the program in Bin makes it now. HAProxy runs on with the old one until a reload.
+func (e *Edge) Configure(ctx context.Context) error {
+	metrics := e.Metrics
+	if metrics == "" {
+		metrics = "off"
+	}
+	args := []string{
+		"config", "--listen", e.Front, "--socket", e.Socket(), "--state-file", e.stateFile(), "--metrics-listen", metrics, "--write", e.file(),
+	}
+	if _, err := e.Run(ctx, append(args, e.Args...)...); err != nil {
+		return err
+	}
+	if output, err := exec.CommandContext(ctx, e.HAProxyBin, "-c", "-f", e.file()).CombinedOutput(); err != nil {
+		return fmt.Errorf("haproxy refuses %s: %w: %s", e.file(), err, strings.TrimSpace(string(output)))
+	}
+	return nil
 }
 
 // StartWatch starts the watch.

@@ -47,7 +47,8 @@ done
 if command -v systemd-analyze >/dev/null; then
 	in_root systemd-analyze verify --man=no /usr/lib/systemd/system/zatoha-lb.service \
 		/usr/lib/systemd/system/zatoha-track.service /usr/lib/systemd/system/zatoha-server.service \
-		/usr/lib/systemd/system/zatoha-connectorhost.service /usr/lib/systemd/system/zatoha-edge.service
+		/usr/lib/systemd/system/zatoha-connectorhost.service /usr/lib/systemd/system/zatoha-edge.service \
+		/usr/lib/systemd/system/zatoha-edge-track.service
 fi
 [ "$(in_root stat -c '%U %G %a' /etc/zatoha)" = "root zatoha 750" ] || fail "/etc/zatoha is $(in_root stat -c '%U %G %a' /etc/zatoha)"
 
@@ -84,7 +85,16 @@ chroot "$here/root" env -i PATH=/usr/sbin:/usr/bin $line >"$here/edge.log" 2>&1 
 pids="$! $pids"
 until_so "in_root curl -fs http://127.0.0.1:11333/zato/ping | grep pong"
 until_so "in_root zatoha-edge status --config /etc/zatoha/edge.yaml"
+until_so "in_root curl -fs http://127.0.0.1:11225/metrics | grep 'server=\"a\",state=\"UP\"} 1'"
 [ -s "$here/root/var/lib/zatoha-edge/state" ] || fail "zatoha-edge watch keeps no state"
+in_root install -d -o zatoha -g zatoha /var/lib/zatoha-edge-track
+line=$(sed -n 's/^ExecStart=//p' "$here/root/usr/lib/systemd/system/zatoha-edge-track.service")
+# shellcheck disable=SC2086
+chroot "$here/root" env -i PATH=/usr/sbin:/usr/bin setpriv --reuid zatoha --regid zatoha --clear-groups --no-new-privs \
+	$line --listen 127.0.0.1:11333 >"$here/edge-track.log" 2>&1 &
+pids="$! $pids"
+until_so "grep -qx 0 $here/root/var/lib/zatoha-edge-track/track"
+in_root zatoha-edge probe --listen 127.0.0.1:11333 || fail "keepalived would take the address away"
 kill -TERM $edge
 
 say "a change of a conffile outlives an upgrade"
@@ -107,7 +117,7 @@ in_root dpkg -r zatoha
 say "purge"
 in_root dpkg -P zatoha
 [ -z "$(left)" ] || fail "left behind: $(left)"
-for folder in etc/zatoha var/lib/zatoha var/lib/zatoha-edge usr/share/doc/zatoha; do
+for folder in etc/zatoha var/lib/zatoha var/lib/zatoha-edge var/lib/zatoha-edge-track usr/share/doc/zatoha; do
 	[ ! -e "$here/root/$folder" ] || fail "/$folder is left"
 done
 ! in_root getent passwd zatoha >/dev/null || fail "the user is left"

@@ -27,9 +27,10 @@ type configCommand struct {
 	HTTPSRedirect int              `name:"https-redirect" placeholder:"PORT" help:"Send plain requests to https (308) on this port, as clients see it: mostly 443."`
 	HSTS          time.Duration    `name:"hsts" placeholder:"DURATION" help:"Tell browsers for how long to ask for nothing but HTTPS, like 8760h."`
 
-	Socket      string           `default:"/run/haproxy/edge.sock" help:"Path of HAProxy's runtime socket."`
-	AdminListen program.HostPort `placeholder:"ADDRESS" help:"Address of the runtime API for an edge on another machine. It asks for no password: a network of operators alone, never 0.0.0.0."`
-	StateFile   string           `placeholder:"PATH" help:"Edge watch runs beside this HAProxy, with the same --state-file: it ends the sessions of clusters that are down, and keeps there what is drained, over a reload and a restart; mostly /var/lib/haproxy/edge.state. Without it HAProxy ends them itself, which may close a connection in ten thousand, and forgets."`
+	Socket        string           `default:"/run/haproxy/edge.sock" help:"Path of HAProxy's runtime socket."`
+	AdminListen   program.HostPort `placeholder:"ADDRESS" help:"Address of the runtime API for an edge on another machine. It asks for no password: a network of operators alone, never 0.0.0.0."`
+	MetricsListen offAddress       `default:"127.0.0.1:11225" placeholder:"ADDRESS" help:"Where HAProxy itself answers Prometheus, at /metrics and without a password, or off. For a Prometheus elsewhere: an address of this machine in a network of operators."`
+	StateFile     string           `placeholder:"PATH" help:"Edge watch runs beside this HAProxy, with the same --state-file: it ends the sessions of clusters that are down, and keeps there what is drained, over a reload and a restart; mostly /var/lib/haproxy/edge.state. Without it HAProxy ends them itself, which may close a connection in ten thousand, and forgets."`
 
 	TrustedProxies []haproxy.Network `placeholder:"ADDRESS" help:"Addresses of proxies before this one that are believed about the client."`
 	RateLimit      haproxy.RateLimit `default:"off" placeholder:"N/PERIOD" help:"Requests that one client address (of IPv6, one /64) may send in a period, like 100/10s."`
@@ -63,6 +64,21 @@ type configTimes struct {
 	HardStop         time.Duration `name:"hard-stop-after" default:"5m" help:"Longest time that connections open at a reload may go on."`
 }
 
+// offAddress is an address, or "off" for none.
+type offAddress program.HostPort
+
+// UnmarshalText reads either.
+func (a *offAddress) UnmarshalText(text []byte) error {
+	if string(text) == "off" {
+		*a = ""
+		return nil
+	}
+	if err := (*program.HostPort)(a).UnmarshalText(text); err != nil {
+		return fmt.Errorf("%w, or off", err)
+	}
+	return nil
+}
+
 var clusterText = regexp.MustCompile(`^([A-Za-z0-9_-]+)=(.+)$`)
 
 // Validate is kong's hook. It reports every fault.
@@ -83,6 +99,9 @@ func (c *configCommand) Validate() error {
 	refuse(c.StateFile != "" && !filepath.IsAbs(c.StateFile), "--state-file: %q: must be an absolute path", c.StateFile)
 	admin, adminErr := netip.ParseAddr(c.AdminListen.Host())
 	refuse(c.AdminListen != "" && (adminErr != nil || admin.IsUnspecified()), "--admin-listen: %s: must be an IP address of this machine in a network of operators alone", c.AdminListen)
+	for flag, address := range map[string]program.HostPort{"--listen": c.Listen, "--tls-listen": c.TLSListen, "--admin-listen": c.AdminListen} {
+		refuse(c.MetricsListen != "" && address == program.HostPort(c.MetricsListen), "--metrics-listen: %s: is that of %s too", c.MetricsListen, flag)
+	}
 	e := c.edge()
 	return errors.Join(append(faults, e.Validate(), haproxy.CheckRange("--cluster-maxconn", e.SlotMaxConn, 1, 1_000_000),
 		haproxy.CheckTime("--return-after", e.ReturnAfter, 0))...)
@@ -112,6 +131,7 @@ func (c *configCommand) edge() haproxy.Edge {
 	e := haproxy.DefaultEdge()
 	e.Clusters, e.Standby = c.clusters, c.Standby
 	e.Bind, e.StatsSocket, e.AdminListen, e.StateFile = string(c.Listen), c.Socket, string(c.AdminListen), c.StateFile
+	e.MetricsListen = string(c.MetricsListen)
 	e.TLS = haproxy.TLS{Bind: string(c.TLSListen), Certificate: c.TLSCert, RedirectPort: c.HTTPSRedirect, HSTS: c.HSTS}
 	e.TrustedProxies, e.RateLimit, e.AccessLog, e.HidePaths = c.TrustedProxies, c.RateLimit, c.AccessLog, c.HidePaths
 	l, t := c.Limits, c.Times

@@ -54,7 +54,8 @@ func TestBadFlagsAreRefusedByName(t *testing.T) {
 	for _, args := range []string{
 		"--clusters=a", "--clusters=a=b", "--clusters=a=10.0.0.1", "--clusters=a=10.0.0.1:0", "--clusters=a=0.0.0.0:1", "--clusters=a.b=10.0.0.1:1",
 		"--clusters=a=10.0.0.1:1,b=10.0.0.1:1", "--clusters=a=10.0.0.1:1,a=10.0.0.2:1", "--clusters=", "--standby", "--tls-listen=:443", "--https-redirect=443", "--hsts=1h",
-		"--socket=edge.sock", "--state-file=x", "--admin-listen=0.0.0.0:1", "--admin-listen=lb:1", "--hide-paths=x", "--trusted-proxies=x", "--rate-limit=x",
+		"--socket=edge.sock", "--state-file=x", "--admin-listen=0.0.0.0:1", "--admin-listen=lb:1",
+		"--metrics-listen=x", "--metrics-listen=", "--metrics-listen=0.0.0.0:11223", "--hide-paths=x", "--trusted-proxies=x", "--rate-limit=x",
 		"--cluster-maxconn=0", "--retries=11", "--buffer-size=1", "--server-timeout=0s", "--return-after=-1s", "--check-interval=1ms",
 	} {
 		words := strings.Fields(args)
@@ -70,6 +71,15 @@ func TestBadFlagsAreRefusedByName(t *testing.T) {
 	for _, socket := range []string{"", "x", "host:0"} {
 		if _, err := config(t, "--clusters=a=10.0.1.1:1", "--sockets="+socket); err == nil || !strings.Contains(err.Error(), "--sockets") {
 			t.Errorf("--sockets=%s: %v", socket, err)
+		}
+	}
+}
+
+func TestTheMetricsMayBeOff(t *testing.T) {
+	for flag, want := range map[string]string{"off": "", "10.0.9.1:9101": "10.0.9.1:9101", ":9101": ":9101"} {
+		flags, err := config(t, "--clusters=a=10.0.1.1:11223", "--metrics-listen="+flag)
+		if err != nil || flags.edge().MetricsListen != want {
+			t.Errorf("--metrics-listen=%s: %q, %v", flag, flags.edge().MetricsListen, err)
 		}
 	}
 }

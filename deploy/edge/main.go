@@ -6,7 +6,8 @@
 // done to b, no client notices. `edge ready b` brings it back, and ends when both send to it again. Had b been the last
 // cluster that took requests, or had one of the two not answered, `edge drain b` would have changed nothing and said why.
 //
-// HAProxy itself is started as ever, by the unit of its package. Beside it runs `edge watch`.
+// HAProxy itself is started as ever, by the unit of its package. Beside it runs `edge watch`, and `edge track` if it shares a
+// virtual address with another: deploy/keepalived.
 package main
 
 import (
@@ -28,6 +29,8 @@ type grammar struct {
 	Ready  readyCommand  `cmd:"" help:"Send to a cluster again, and wait until it takes requests; exit status 1 if it does not."`
 	Status statusCommand `cmd:"" help:"Show each cluster as each outer load balancer sees it; exit status 1 if one takes no requests somewhere."`
 	Watch  watchCommand  `cmd:"" help:"End the sessions of clusters that are down, so that requests which hang there are tried elsewhere. Runs beside HAProxy."`
+	Track  trackCommand  `cmd:"" help:"Tell keepalived, beside which this runs, how well this outer load balancer serves, so that the virtual address is where one does."`
+	Probe  probeCommand  `cmd:"" help:"Exit status 1 if HAProxy does not answer here; what keepalived asks if edge track is hung."`
 
 	Sockets []string `default:"/run/haproxy/edge.sock" placeholder:"SOCKET" help:"Runtime sockets of all outer load balancers: paths, or host:port."`
 

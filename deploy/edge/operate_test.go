@@ -69,6 +69,7 @@ func newMadeUp(t *testing.T, name string) *madeUp {
 // outer is a running outer load balancer before the made-up clusters a and b.
 type outer struct {
 	socket, front string
+	metrics       string // address of HAProxy's exporter
 	state         string // path of the file
 	master        int    // pid of HAProxy
 	a, b          *madeUp
@@ -82,9 +83,10 @@ func startOuter(t *testing.T, change func(*haproxy.Edge)) outer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	o := outer{socket: filepath.Join(dir, "edge.sock"), state: filepath.Join(dir, "edge.state"), front: freeAddress(t), a: newMadeUp(t, "a"), b: newMadeUp(t, "b")}
+	o := outer{socket: filepath.Join(dir, "edge.sock"), state: filepath.Join(dir, "edge.state"), front: freeAddress(t), metrics: freeAddress(t), a: newMadeUp(t, "a"), b: newMadeUp(t, "b")}
 	e := haproxy.DefaultEdge()
 	e.Bind, e.StatsSocket, e.ReturnAfter, e.StateFile = o.front, o.socket, 200*time.Millisecond, o.state
+	e.MetricsListen = o.metrics
 	e.Clusters = []haproxy.Cluster{
 		{Name: "a", Address: o.a.Listener.Addr().String()},
 		{Name: "b", Address: o.b.Listener.Addr().String()},
@@ -216,6 +218,56 @@ func TestADrainWaitsForTheLastSession(t *testing.T) {
 	}
 	if err := status(t.Context(), &said, []string{o.socket}); err != nil {
 		t.Error(err)
+	}
+}
+
+// asked is the status of an answer, and its text.
+func asked(t *testing.T, url string) (int, string) {
+	t.Helper()
+	client := http.Client{Timeout: bound, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+func TestAnOuterLoadBalancerTellsPrometheusOfItsClusters(t *testing.T) {
+	o := startOuter(t, nil)
+	tells := func(line string) {
+		t.Helper()
+		eventually(t, func() error {
+			if code, text := asked(t, "http://"+o.metrics+"/metrics"); code != http.StatusOK || !strings.Contains(text, line) {
+				return fmt.Errorf("%d: no %s in %.2000s", code, line, text)
+			}
+			return nil
+		})
+	}
+	status := func(cluster, state string) string {
+		return fmt.Sprintf("haproxy_server_status{proxy=%q,server=%q,state=%q} 1\n", haproxy.EdgeBackend, cluster, state)
+	}
+	active := func(n int) string {
+		return fmt.Sprintf("haproxy_backend_active_servers{proxy=%q} %d\n", haproxy.EdgeBackend, n)
+	}
+	tells(status("a", "UP"))
+	tells(active(2))
+	if err := (balancer{o.socket}).tell(t.Context(), "set server "+haproxy.EdgeBackend+"/b state drain"); err != nil {
+		t.Fatal(err)
+	}
+	tells(status("b", "DRAIN"))
+	tells(active(1))
+	o.a.ill.Store(true)
+	tells(status("a", "DOWN"))
+	tells(active(0))
+	for _, elsewhere := range []string{"http://" + o.metrics + "/", "http://" + o.front + "/metrics"} {
+		if code, text := asked(t, elsewhere); code != http.StatusNotFound {
+			t.Errorf("%s: %d, %s", elsewhere, code, text)
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 // scraped is a Prometheus that scrapes a cluster as deploy/prometheus says, only faster and elsewhere.
 type scraped struct{ address string }
 
-func startPrometheus(t *testing.T, c *cluster.Cluster) *scraped {
+func startPrometheus(t *testing.T, c *cluster.Cluster, outer *cluster.Edge) *scraped {
 	t.Helper()
 	binary, err := find.FindPrometheus()
 	if errors.Is(err, find.ErrMissing) && os.Getenv("ZATOHA_REQUIRE_TOOLS") == "" {
@@ -37,6 +37,7 @@ func startPrometheus(t *testing.T, c *cluster.Cluster) *scraped {
 		shipped := text(t, filepath.Join("..", "prometheus", name))
 		here := strings.NewReplacer(
 			`["127.0.0.1:17010"]`, quoted(c.Config.Servers...), `["127.0.0.1:17110"]`, quoted(c.Config.Hosts...), `["127.0.0.1:11224"]`, quoted(c.Admin),
+			`["127.0.0.1:11225"]`, quoted(outer.Metrics),
 			"scrape_interval: 5s", "scrape_interval: 300ms", "evaluation_interval: 5s", "evaluation_interval: 500ms", "for: 30s", "for: 1s", "for: 1m\n", "for: 1s\n",
 		).Replace(shipped)
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(here), 0o600); err != nil {
@@ -123,12 +124,32 @@ func dashboard(t *testing.T) (panels []panel) {
 	return panels
 }
 
+// outside is an outer load balancer before a cluster, and before another that is not there.
+func outside(t *testing.T, c *cluster.Cluster) *cluster.Edge {
+	t.Helper()
+	ports, err := cluster.FreePorts(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
+	outer, err := cluster.StartEdge(t.Context(), cluster.EdgeConfig{
+		Bin: bin, HAProxyBin: haproxyBin, Dir: filepath.Join(c.Dir, "outer"), Front: address(0), Metrics: address(1),
+		Args: []string{"--clusters", "a=" + c.Front + ",b=" + address(2)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(outer.Kill)
+	return outer
+}
+
 // Every query of the dashboard finds something in the metrics of a cluster that works, with the labels that its legend
 // names; every alarm finds the metrics that it is about, or those that it is about do not exist while all is well; and
-// the alarms that a dead server raises are raised.
+// the alarms that a dead server raises, a cluster that is down and a dead outer load balancer are raised.
 func TestDashboardAndAlarmsAreAboutRealMetrics(t *testing.T) {
 	c := started(t, withHosts(t, newConfig(t, 2), 2))
-	s := startPrometheus(t, c)
+	outer := outside(t, c)
+	s := startPrometheus(t, c, outer)
 	ports, err := cluster.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)
@@ -152,27 +173,36 @@ func TestDashboardAndAlarmsAreAboutRealMetrics(t *testing.T) {
 	}
 	noErrors(t, running)
 	alarmsFindTheirMetrics(t, s)
+	eventually(t, func() error { return s.raised(t.Context(), "ZatoClusterDown") })
 
 	c.Servers[0].Signal(syscall.SIGKILL)
+	outer.HAProxy.Kill()
 	eventually(t, func() error {
-		var data struct {
-			Alerts []struct {
-				Labels map[string]string
-				State  string
-			}
-		}
-		if err := s.ask(t.Context(), "alerts", &data); err != nil {
-			return err
-		}
-		raised := map[string]bool{}
-		for _, alert := range data.Alerts {
-			raised[alert.Labels["alertname"]] = true
-		}
-		if !raised["ZatoServersFailing"] || !raised["ZatoOneServerLeft"] || !raised["ZatoTargetDown"] {
-			return fmt.Errorf("raised are %v", raised)
-		}
-		return nil
+		return s.raised(t.Context(), "ZatoServersFailing", "ZatoOneServerLeft", "ZatoTargetDown", "ZatoEdgeDown")
 	})
+}
+
+// raised says whether these alarms are, or wait to be.
+func (s *scraped) raised(ctx context.Context, want ...string) error {
+	var data struct {
+		Alerts []struct {
+			Labels map[string]string
+			State  string
+		}
+	}
+	if err := s.ask(ctx, "alerts", &data); err != nil {
+		return err
+	}
+	raised := map[string]bool{}
+	for _, alert := range data.Alerts {
+		raised[alert.Labels["alertname"]] = true
+	}
+	for _, alert := range want {
+		if !raised[alert] {
+			return fmt.Errorf("%s is not raised; raised are %v", alert, raised)
+		}
+	}
+	return nil
 }
 
 // charted says whether a query finds something that its legend can be made of.
@@ -240,7 +270,7 @@ func alarmsFindTheirMetrics(t *testing.T, s *scraped) {
 func selectors(expr string) (all []string) {
 	for at := 0; at < len(expr); at++ {
 		rest := expr[at:]
-		if !strings.HasPrefix(rest, "zato") && !strings.HasPrefix(rest, "up{") || at > 0 && (isName(expr[at-1]) || expr[at-1] == '"') {
+		if !strings.HasPrefix(rest, "zato") && !strings.HasPrefix(rest, "haproxy_") && !strings.HasPrefix(rest, "up{") || at > 0 && (isName(expr[at-1]) || expr[at-1] == '"') {
 			continue
 		}
 		end := 0

@@ -55,6 +55,7 @@ func (n *node) UnmarshalText(text []byte) error {
 type writeCommand struct {
 	Node      []node         `placeholder:"NAME=IP" help:"A load balancer, and the address at which the others reach it. Give it for each."`
 	Virtual   []netip.Prefix `placeholder:"IP/BITS" help:"The address that they share, with the length of its network's prefix."`
+	Outer     bool           `help:"The nodes are outer load balancers, in front of whole clusters: edge track writes the file, and the defaults of --track and --probe are edge's."`
 	Interface string         `default:"eth0" help:"Network interface of each load balancer, that has its own address and gets the shared one."`
 	RouterID  int            `default:"51" help:"Number of the group, 1..255: another one for each group on the same network."`
 	Advert    time.Duration  `default:"200ms" help:"Time between two signs of life. After about 3.6 of these without one, another takes over."`
@@ -67,6 +68,16 @@ type writeCommand struct {
 func (w *writeCommand) config() vrrp.Config {
 	c := vrrp.Config{
 		Virtual: w.Virtual, Interface: w.Interface, RouterID: w.RouterID, Advert: w.Advert, Track: w.Track, Probe: w.Probe, User: w.User,
+	}
+	if w.Outer {
+		inner, outer := vrrp.Default(), vrrp.DefaultOuter()
+		c.Outer = true
+		if c.Track == inner.Track {
+			c.Track = outer.Track
+		}
+		if c.Probe == inner.Probe {
+			c.Probe = outer.Probe
+		}
 	}
 	for _, n := range w.Node {
 		c.Nodes = append(c.Nodes, vrrp.Node(n))

@@ -199,6 +199,9 @@ func withoutConsul(t *testing.T) (path string) {
 		t.Errorf("the rules are in %q", file.Rules)
 	}
 	for _, scrape := range file.Scrapes {
+		if scrape["job_name"] == "zato-edge" { // which is in no Consul
+			continue
+		}
 		again, err := yaml.Marshal(scrape["consul_sd_configs"])
 		if err != nil {
 			t.Fatal(err)
@@ -270,21 +273,29 @@ func writeJSON(t *testing.T, path string, value any) {
 	}
 }
 
-// example is what raises an alarm, and what is like it and does not, after a quarter of an hour with a value each 5 s.
+// example is what raises an alarm, and what is like it and does not, after a quarter of an hour with a value each 5 s, or
+// after three quarters if the alarm has more patience than that.
 type example struct {
 	alert        string
 	fires, quiet map[string]string // values, in Prometheus's notation, by series
 	labels       map[string]string // of the alarm, beside its severity
 }
 
+// patient are the alarms that wait for longer.
+var patient = []string{"ZatoClusterDrained"}
+
 func (e example) test(name string, series map[string]string, want []any) map[string]any {
 	var input []map[string]string
 	for metric, values := range series {
 		input = append(input, map[string]string{"series": metric, "values": values})
 	}
+	at := "15m"
+	if slices.Contains(patient, e.alert) {
+		at = "45m"
+	}
 	return map[string]any{
 		"name": fmt.Sprintf("%s %s", e.alert, name), "interval": "5s", "input_series": input,
-		"alert_rule_test": []any{map[string]any{"eval_time": "15m", "alertname": e.alert, "exp_alerts": want}},
+		"alert_rule_test": []any{map[string]any{"eval_time": at, "alertname": e.alert, "exp_alerts": want}},
 	}
 }
 
@@ -381,6 +392,44 @@ var examples = []example{
 	is("ZatoApplicationDown", "zato_server_upstream_up", steady("0"), steady("1")),
 	is("ZatoStaleEpoch", "zato_server_invocations_total", rising("1"), steady("1"), "what", "stale"),
 	is("ZatoInvocationsRefused", "zato_server_invocations_total", rising("1"), steady("1"), "what", "refused"),
+
+	is("ZatoEdgeDown", "up", steady("0"), steady("1"), "job", "zato-edge"),
+	is("ZatoNoCluster", "haproxy_backend_active_servers", steady("0"), steady("1"), "job", "zato-edge", "proxy", "bck_clusters"),
+	is("ZatoClusterDown", "haproxy_server_status", steady("1"), steady("0"), "job", "zato-edge", "proxy", "bck_clusters", "server", "b", "state", "DOWN"),
+	is("ZatoClusterDrained", "haproxy_server_status", "1x540", "0x300 1x240", "job", "zato-edge", "proxy", "bck_clusters", "server", "b", "state", "DRAIN"), // an upgrade
+	is("ZatoClusterDrained", "haproxy_server_status", "1x540", "0x540", "job", "zato-edge", "proxy", "bck_clusters", "server", "b", "state", "MAINT"),
+	{
+		"ZatoClusterFails", map[string]string{
+			`haproxy_server_retry_warnings_total{instance="one",job="zato-edge",proxy="bck_clusters",server="a"}`: steady("7"),
+			`haproxy_server_retry_warnings_total{instance="one",job="zato-edge",proxy="bck_clusters",server="b"}`: "0+2x180",
+			`haproxy_frontend_http_requests_total{instance="one",job="zato-edge",proxy="front_edge"}`:             "0+100x180",
+			`haproxy_frontend_http_requests_total{instance="one",job="zato-edge",proxy="front_edge_metrics"}`:     "0+1x180",
+		}, map[string]string{
+			`haproxy_server_retry_warnings_total{instance="one",job="zato-edge",proxy="bck_clusters",server="a"}`: "0+1x180",
+			`haproxy_server_retry_warnings_total{instance="one",job="zato-edge",proxy="bck_clusters",server="b"}`: "0+1x180",
+			`haproxy_frontend_http_requests_total{instance="one",job="zato-edge",proxy="front_edge"}`:             "0+100x180",
+		}, map[string]string{"instance": "one", "server": "b"},
+	},
+	is("ZatoClustersFull", "haproxy_backend_current_queue", steady("3"), steady("0"), "job", "zato-edge", "proxy", "bck_clusters"),
+	{
+		"ZatoEdgesDiffer", map[string]string{
+			`haproxy_server_status{instance="one",job="zato-edge",proxy="bck_clusters",server="b",state="UP"}`: steady("1"),
+			`haproxy_server_status{instance="two",job="zato-edge",proxy="bck_clusters",server="b",state="UP"}`: steady("0"),
+		}, map[string]string{
+			`haproxy_server_status{instance="one",job="zato-edge",proxy="bck_clusters",server="b",state="UP"}`: steady("0"),
+			`haproxy_server_status{instance="two",job="zato-edge",proxy="bck_clusters",server="b",state="UP"}`: steady("0"),
+			`haproxy_server_status{instance="two",job="zato-edge",proxy="bck_clusters",server="a",state="UP"}`: steady("1"),
+		}, map[string]string{"server": "b"},
+	},
+	{
+		"ZatoEdgeErrors", map[string]string{
+			`haproxy_frontend_http_responses_total{instance="one",job="zato-edge",proxy="front_edge",code="5xx"}`: "0+2x180",
+			`haproxy_frontend_http_requests_total{instance="one",job="zato-edge",proxy="front_edge"}`:             "0+100x180",
+		}, map[string]string{
+			`haproxy_frontend_http_responses_total{instance="one",job="zato-edge",proxy="front_edge",code="5xx"}`: "0+1x180",
+			`haproxy_frontend_http_requests_total{instance="one",job="zato-edge",proxy="front_edge"}`:             "0+100x180",
+		}, one,
+	},
 
 	is("ZatoTargetDown", "up", steady("0"), steady("1"), "job", "zato-server"),
 }

@@ -85,6 +85,7 @@ func TestWhatDiesWithAUnit(t *testing.T) {
 		"zatoha-lb.service":            {after, "KillMode=process", "Type=notify", "Restart=always", "WatchdogSec=120", "LimitNOFILE=", "PrivateTmp=no"},
 		"zatoha-track.service":         {after, "KillMode=mixed", "Type=exec", "Restart=always", "Before=keepalived.service"},
 		"zatoha-edge.service":          {"After=network-online.target haproxy.service", "KillMode=mixed", "Type=exec", "Restart=always"},
+		"zatoha-edge-track.service":    {"After=network-online.target haproxy.service", "KillMode=mixed", "Type=exec", "Restart=always", "Before=keepalived.service"},
 		"zatoha-server.service":        {after, "KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=30", "LimitNOFILE="},
 		"zatoha-connectorhost.service": {after, "KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=15", "LimitNOFILE="},
 	} {

@@ -34,6 +34,9 @@ type Config struct {
 	Track     string         // the file that `lb track` writes
 	Probe     string         // a command line, run each second, that fails if HAProxy does not answer; "" for none
 	User      string         // that runs it
+
+	// Outer says that the nodes are outer load balancers, in front of whole clusters, and that `edge track` writes the file.
+	Outer bool
 }
 
 // Default is a config without nodes and addresses.
@@ -42,6 +45,13 @@ func Default() Config {
 		Interface: "eth0", RouterID: 51, Advert: 200 * time.Millisecond,
 		Track: "/var/lib/zatoha/lb/track", Probe: "/usr/bin/zatoha-lb probe", User: "zatoha",
 	}
+}
+
+// DefaultOuter is that for outer load balancers.
+func DefaultOuter() Config {
+	c := Default()
+	c.Outer, c.Track, c.Probe = true, "/var/lib/zatoha-edge-track/track", "/usr/bin/zatoha-edge probe"
+	return c
 }
 
 // Priority is that of each node, to which keepalived adds the number in the track file.
@@ -129,9 +139,16 @@ func (c Config) File(name string) (string, error) {
 
 // checks are what the priority depends on.
 func (c Config) checks(write func(string, ...any)) {
-	write("# lb track writes a number into it: 0 if HAProxy serves; -5 if it is cut off, -10 if the address is to be")
-	write("# elsewhere, -20 if there are no servers, or the sum; and -254, with which keepalived lets go at once, if HAProxy does")
-	write("# not answer. That holds until it runs.")
+	tracker := "lb track"
+	if c.Outer {
+		tracker = "edge track"
+		write("# edge track writes a number into it: 0 if HAProxy serves; -20 if no cluster takes requests; and -254, with which")
+		write("# keepalived lets go at once, if HAProxy does not answer. That holds until it runs.")
+	} else {
+		write("# lb track writes a number into it: 0 if HAProxy serves; -5 if it is cut off, -10 if the address is to be")
+		write("# elsewhere, -20 if there are no servers, or the sum; and -254, with which keepalived lets go at once, if HAProxy does")
+		write("# not answer. That holds until it runs.")
+	}
 	write("track_file haproxy {")
 	write("    file \"%s\"", c.Track)
 	write("    weight 1")
@@ -141,7 +158,7 @@ func (c Config) checks(write func(string, ...any)) {
 	if c.Probe == "" {
 		return
 	}
-	write("# The same question by another way, slowly, in case that lb track is hung.")
+	write("# The same question by another way, slowly, in case that %s is hung.", tracker)
 	write("vrrp_script haproxy {")
 	write("    script \"%s\"", c.Probe)
 	write("    interval 1")

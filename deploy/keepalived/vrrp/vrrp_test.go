@@ -34,6 +34,12 @@ func pair() Config {
 	return c
 }
 
+func outers() Config {
+	c := DefaultOuter()
+	c.Nodes, c.Virtual, c.RouterID = nodes(2), []netip.Prefix{netip.MustParsePrefix("10.0.0.200/24")}, 52
+	return c
+}
+
 func threeOfSix() Config {
 	c := Default()
 	for i := range 3 {
@@ -51,6 +57,7 @@ var shipped = []struct {
 }{
 	{"testdata/pair-a.conf", "a", pair()},
 	{"testdata/pair-b.conf", "b", pair()},
+	{"testdata/outer-b.conf", "b", outers()},
 	{"testdata/three-v6.conf", "lb-2.example", threeOfSix()},
 }
 
@@ -86,26 +93,32 @@ func TestKeepalivedTakesTheFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := pair()
-	c.Interface, c.User, c.Probe, c.Track = anInterface(t), "root", "/bin/true", filepath.Join(t.TempDir(), "track")
-	if os.Geteuid() != 0 {
-		t.Log("WITHOUT THE SCRIPT: keepalived takes one from root alone")
-		c.Probe = ""
+	for _, c := range []Config{pair(), outers()} {
+		c.Interface, c.User, c.Probe, c.Track = anInterface(t), "root", "/bin/true", filepath.Join(t.TempDir(), "track")
+		if os.Geteuid() != 0 {
+			t.Log("WITHOUT THE SCRIPT: keepalived takes one from root alone")
+			c.Probe = ""
+		}
+		for _, node := range c.Nodes {
+			keepalivedTakes(t, keepalived, c, node.Name)
+		}
 	}
-	for _, node := range c.Nodes {
-		text, err := c.File(node.Name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		file := filepath.Join(t.TempDir(), "keepalived.conf")
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		if output, err := exec.CommandContext(ctx, keepalived, "--config-test", "--use-file", file).CombinedOutput(); err != nil {
-			t.Errorf("keepalived refuses the file of %s: %v\n%s\n%s", node.Name, err, output, text)
-		}
+}
+
+func keepalivedTakes(t *testing.T, keepalived string, c Config, node string) {
+	t.Helper()
+	text, err := c.File(node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "keepalived.conf")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if output, err := exec.CommandContext(ctx, keepalived, "--config-test", "--use-file", file).CombinedOutput(); err != nil {
+		t.Errorf("keepalived refuses the file of %s: %v\n%s\n%s", node, err, output, text)
 	}
 }
 
