@@ -127,7 +127,7 @@ func (p *playing) servedAgain(ctx context.Context, began time.Time, limit time.D
 	if err != nil {
 		return err
 	}
-	p.measured("until the address serves", at.Sub(began), limit)
+	p.Measure("until the address serves", at.Sub(began), limit)
 	return nil
 }
 

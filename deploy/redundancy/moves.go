@@ -18,9 +18,9 @@ func moves(ctx context.Context, p *playing) error {
 	if err != nil {
 		return err
 	}
-	p.measured("the whole command", time.Since(began), 0)
+	p.Measure("the whole command", time.Since(began), 0)
 	if shut, ok := shutFor(said); ok {
-		p.measured("nobody could connect", shut, 0)
+		p.Measure("nobody could connect", shut, 0)
 	}
 	if err := p.flawless(ctx, "the virtual address", running); err != nil {
 		return err
