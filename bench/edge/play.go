@@ -134,12 +134,7 @@ func (p *play) returned(ctx context.Context, name string) error {
 
 // until asks for a condition until it holds.
 func until(ctx context.Context, condition func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
-	if err := pause.Until(ctx, 5*time.Millisecond, condition); err != nil {
-		return fmt.Errorf("not within %v: %w", bound, err)
-	}
-	return nil
+	return pause.Within(ctx, bound, 5*time.Millisecond, condition)
 }
 
 func killCluster(ctx context.Context, p *play) error {

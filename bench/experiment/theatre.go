@@ -68,12 +68,12 @@ func (t *Theatre[K, S]) set(ctx context.Context, kind K) error {
 			return nil
 		}
 		err = errors.New(err.Error()) // now, as it quotes from the logs
-		last := attempt >= t.Attempts
-		if last {
+		broken := attempt >= t.Attempts && ctx.Err() == nil
+		if broken {
 			err = fmt.Errorf("%w (the logs are kept in %s)", err, t.dir)
 		}
-		if struck := t.strike(ctx, last); last || struck != nil || ctx.Err() != nil {
-			return errors.Join(err, struck)
+		if struck := t.strike(ctx, broken); broken || struck != nil || ctx.Err() != nil {
+			return errors.Join(err, struck, ctx.Err())
 		}
 		t.progress.note("the stage is built anew: " + err.Error())
 	}

@@ -166,6 +166,22 @@ func TestAStageIsBuiltAnewAsOftenAsThatIsWorth(t *testing.T) {
 	}
 }
 
+func TestAStageThatIsBrokenOffInBuildingLeavesNothing(t *testing.T) {
+	p := newProps(t, Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	build := p.Build
+	p.fails, p.Attempts = 9, 3
+	p.Build = func(ctx context.Context, kind, dir string) (*prop, error) {
+		cancel()
+		return build(ctx, kind, dir)
+	}
+	_, err := p.Run(ctx, []Scenario[string, *prop]{playing("a", "small", 1)})
+	left, _ := filepath.Glob(filepath.Join(os.TempDir(), "*"))
+	if !errors.Is(err, context.Canceled) || len(p.built) != 1 || p.built[0].closed != 1 || len(left) > 0 {
+		t.Errorf("%v, %d stages were built, %q is left", err, len(p.built), left)
+	}
+}
+
 func TestARunThatIsBrokenOffReturnsWhatThereIs(t *testing.T) {
 	p := newProps(t, Options{})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -173,10 +173,15 @@ func killChild(ctx context.Context, p *play) (err error) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill %d: %w", pid, err)
 	}
+	return p.replaced(ctx, pid, "the process has not been missed")
+}
+
+// replaced waits until the target has another process, and all is whole; the other connectors must have theirs still.
+func (p *play) replaced(ctx context.Context, pid int, missing string) error {
 	if err := p.until(ctx, func(ctx context.Context) error {
 		r, err := p.holder.said(ctx)
 		if err == nil && processes(r)[p.target()] == pid {
-			err = errors.New("the process has not been missed")
+			err = errors.New(missing)
 		}
 		return err
 	}); err != nil {
@@ -231,19 +236,7 @@ func change(ctx context.Context, p *play) error {
 	if err := p.define(ctx, p.Number%len(p.names)); err != nil {
 		return err
 	}
-	if err := p.until(ctx, func(ctx context.Context) error {
-		r, err := p.holder.said(ctx)
-		if err == nil && processes(r)[p.target()] == pid {
-			err = errors.New("the definition has not taken effect")
-		}
-		return err
-	}); err != nil {
-		return err
-	}
-	if err := p.whole(ctx); err != nil {
-		return err
-	}
-	return p.untouched(ctx, p.target())
+	return p.replaced(ctx, pid, "the definition has not taken effect")
 }
 
 // pauseHost stops the active host as a machine that swaps would. Its children, which go on, have to see themselves that

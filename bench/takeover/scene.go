@@ -312,12 +312,7 @@ func (s *scene) glances() time.Duration { return pollInterval * time.Duration(1+
 
 // until asks for a condition until it holds. Its error says what is missing.
 func (s *scene) until(ctx context.Context, condition func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
-	if err := pause.Until(ctx, s.glances(), condition); err != nil {
-		return fmt.Errorf("not within %v: %w", bound, err)
-	}
-	return nil
+	return pause.Within(ctx, bound, s.glances(), condition)
 }
 
 // Close ends as much as there is, and adds up what its history was.
