@@ -119,13 +119,13 @@ integration: tools build ## Run the tests of the whole, with the real HAProxy an
 		echo "== integration: WITHOUT A TRIAL OF ZEROMQ AGAINST LIBZMQ, for want of python3-zmq"; fi
 	@echo "== integration: servers killed under load, in short (make faults has all)"
 	@go build -o bin/ ./bench ./bench/takeover/recorder
-	@bin/bench faults --short --slack 10 --only kill-post
+	@bin/bench faults --short --slack 10 --only kill-post,kill-post-split,kill-post-40k,kill-post-once
 	@if [ "$$(id -u)" = 0 ] && bin/tools keepalived iproute2 nftables; then \
 		ZATOHA_REQUIRE_TOOLS=1 go test -count=1 ./deploy/netns ./deploy/keepalived/... && $(MAKE) --no-print-directory redundancy SHORT=1 SLACK=5; else \
 		echo "== integration: WITHOUT THE TESTS ON SEVERAL HOSTS, for want of root, keepalived, ip or nft"; fi
 
 .PHONY: redundancy
-redundancy: tools build ## Break a cluster on several hosts, which are namespaces and take root (SHORT=1 for a minute, ONLY=dies for some).
+redundancy: tools build ## Break a cluster on several hosts, which are namespaces and take root (SHORT=1 for a minute, ONLY=balancer-dies for one).
 	@[ "$$(id -u)" != 0 ] || bin/tools keepalived iproute2 nftables
 	@go build -o bin/ ./bench/takeover/recorder ./deploy/redundancy
 	@go build -o bin/zatoha-consul ./deploy/consul
@@ -140,7 +140,7 @@ fuzz: ## Fuzz each fuzz target for 20 seconds.
 	done
 
 .PHONY: faults
-faults: tools build ## Break the cluster under load and count what clients notice (SHORT=1 for four minutes, ONLY=kill for some).
+faults: tools build ## Break the cluster under load and count what clients notice (SHORT=1 for four minutes, ONLY=kill-get,pause for some).
 	@bin/tools consul-template || echo "== faults: WITHOUT THE PEER, for want of consul-template"
 	@go build -o bin/ ./bench ./bench/takeover/recorder
 	@exec bin/bench faults $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
@@ -151,7 +151,7 @@ bench: tools build ## Measure propagation, throughput, latency, scale and takeov
 	@failed=0; for figures in propagation throughput latency scale takeover; do bin/bench $$figures || failed=1; done; exit $$failed
 
 .PHONY: edge
-edge: tools build ## Break, drain and upgrade whole clusters behind outer load balancers (SHORT=1 for one minute, ONLY=drain for some).
+edge: tools build ## Break, drain and upgrade whole clusters behind outer load balancers (SHORT=1 for one minute, ONLY=edge-drain for one).
 	@bin/tools rabbitmq-server || echo "== edge: WITHOUT MESSAGES, for want of rabbitmq-server"
 	@go build -o bin/ ./bench ./bench/takeover/recorder
 	@$(MAKE) --no-print-directory build RELEASE=next BIN=bin/next

@@ -1,7 +1,7 @@
 // Program bench shows what the load balancer and the connector hosts are worth: it breaks a cluster of the real programs
 // under load, and measures it beside others.
 //
-// One case from start to end: `bench faults --only kill` starts Consul, HAProxy, the load balancer and three servers on
+// One case from start to end: `bench faults --only kill-get,kill-post` starts Consul, HAProxy, the load balancer and three servers on
 // free ports of the loopback address, kills servers under load as its table of scenarios says, prints a line for each
 // trial, writes bin/reports/faults.md, and ends with a line that begins with PASS or FAIL, and status 0 or 1.
 package main
@@ -13,10 +13,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"github.com/rs/zerolog"
 
+	"zatoha/bench/experiment"
 	"zatoha/bench/faults"
+	"zatoha/bench/report"
 	"zatoha/bench/takeover"
 	"zatoha/deploy/program"
 	"zatoha/deploy/tools/find"
@@ -82,16 +85,24 @@ func (g *grammar) verdict(passed bool, format string, args ...any) {
 }
 
 type faultsCommand struct {
-	Short bool     `help:"Fewer trials and shorter faults: four minutes."`
-	Only  string   `placeholder:"NAME" help:"Only the scenarios with NAME in their names."`
-	Slack int      `default:"1" help:"Let times be that many times as long, on a machine that does something else beside."`
-	LBArg []string `name:"lb-arg" sep:"none" placeholder:"ARG" help:"One more argument for the load balancer, such as --lb-arg=--access-log=stdout."`
+	Short bool            `help:"Fewer trials and shorter faults: four minutes."`
+	Only  experiment.Only `placeholder:"NAME" help:"Only the scenarios of these names, parted by commas; a wrong one lists them."`
+	Slack int             `default:"1" help:"Let times be that many times as long, on a machine that does something else beside."`
+	LBArg []string        `name:"lb-arg" sep:"none" placeholder:"ARG" help:"One more argument for the load balancer, such as --lb-arg=--access-log=stdout."`
 }
 
 // Validate refuses what would pass nothing.
 func (f *faultsCommand) Validate() error {
 	if f.Slack < 1 {
 		return fmt.Errorf("--slack is %d: give 1 or more", f.Slack)
+	}
+	return chooses(f.Only, slices.Concat(faults.Names(), takeover.Names()))
+}
+
+// chooses refuses names that are those of no scenarios.
+func chooses(only experiment.Only, names []string) error {
+	if err := only.Check(names); err != nil {
+		return fmt.Errorf("--only: %w", err)
 	}
 	return nil
 }
@@ -113,46 +124,32 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 	if err != nil && !f.Short {
 		fmt.Println("slow clients are our own alone: there is no slowhttptest in PATH (apt-get install slowhttptest)")
 	}
-	var results []faults.Result
+	options := experiment.Options{Short: f.Short, Slack: f.Slack, Progress: os.Stdout}
+	var outcome experiment.Outcome
 	var runErr error
-	if faults.Matches(f.Only) || !takeover.Matches(f.Only) {
-		results, runErr = faults.Run(ctx, faults.Options{
+	var wanted bool
+	if options.Only, wanted = f.Only.Among(faults.Names()); wanted {
+		outcome, runErr = faults.Run(ctx, faults.Options{
 			Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, ConsulTemplate: found.consulTemplate, SlowHTTPTest: slowHTTPTest,
-			Upstream: []string{self, "upstream"}, Short: f.Short, Only: f.Only, Slack: f.Slack, LBArgs: f.LBArg, Progress: os.Stdout,
+			Upstream: []string{self, "upstream"}, LBArgs: f.LBArg, Options: options,
 		})
 	}
-	if runErr == nil && takeover.Matches(f.Only) {
-		var outcome takeover.Outcome
-		outcome, runErr = takeover.Run(ctx, takeover.Options{
-			Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, RabbitMQ: findRabbitMQ(), Short: f.Short, Only: f.Only, Progress: os.Stdout,
+	if options.Only, wanted = f.Only.Among(takeover.Names()); wanted && runErr == nil {
+		var connectors experiment.Outcome
+		connectors, runErr = takeover.Run(ctx, takeover.Options{
+			Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, RabbitMQ: findRabbitMQ(), Options: options,
 		})
-		results = append(results, outcome.Results...)
-		for _, storm := range outcome.Totals.Storms {
-			fmt.Println("messages:", storm)
-		}
+		outcome.Add(connectors)
 	}
-	return g.conclude(ctx, found, "faults", "", results, runErr)
+	return g.conclude(outcome, faults.Report(outcome, circumstances(ctx, found)), "faults", runErr)
 }
 
 // conclude writes the report of scenarios and prints what they amount to. What kept some of them from being played is its
-// error, behind a report of those that were. The title begins the last line.
-func (g *grammar) conclude(ctx context.Context, found programs, name, title string, results []faults.Result, runErr error) error {
-	if len(results) > 0 {
-		path, err := faults.Report(results, circumstances(ctx, found)).Write(g.Out, name)
-		if err != nil {
-			return errors.Join(runErr, err)
-		}
-		fmt.Println("the report is in", path)
-	}
-	if runErr != nil {
-		return runErr
-	}
-	for _, line := range faults.Shortfalls(results) {
-		fmt.Println("fell short:", line)
-	}
-	passed, text := faults.Summary(results)
-	g.verdict(passed, "%s%s", title, text)
-	return nil
+// error, behind a report of those that were.
+func (g *grammar) conclude(outcome experiment.Outcome, page *report.Page, name string, runErr error) error {
+	passed, err := outcome.Conclude(os.Stdout, page, g.Out, name, runErr)
+	g.fellShort = !passed
+	return err
 }
 
 type upstreamCommand struct {

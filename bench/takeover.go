@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
 	"github.com/rs/zerolog"
 
+	"zatoha/bench/experiment"
 	"zatoha/bench/takeover"
 	"zatoha/deploy/tools/find"
 )
@@ -25,41 +25,32 @@ func findRabbitMQ() string {
 const leastMessages = 1000
 
 type takeoverCommand struct {
-	Trials   int    `short:"n" help:"Trials of each scenario; 0 for each scenario's own number, 30 for most."`
-	Messages int    `placeholder:"N" help:"Messages of the storm; 0 for 100,000, of which the other scenarios of messages take a part."`
-	Short    bool   `help:"Two trials of each, and shorter faults."`
-	Only     string `placeholder:"NAME" help:"Only the scenarios with NAME in their names."`
+	Trials   int             `short:"n" help:"Trials of each scenario; 0 for each scenario's own number, 30 for most."`
+	Messages int             `placeholder:"N" help:"Messages of the storm; 0 for 100,000, of which the other scenarios of messages take a part."`
+	Short    bool            `help:"Two trials of each, and shorter faults."`
+	Only     experiment.Only `placeholder:"NAME" help:"Only the scenarios of these names, parted by commas; a wrong one lists them."`
 }
 
-// Run is `bench takeover`.
-func (t *takeoverCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) error {
+// Validate refuses what would play nothing.
+func (t *takeoverCommand) Validate() error {
 	if t.Trials < 0 {
 		return fmt.Errorf("--trials: %d: must not be negative", t.Trials)
 	}
 	if t.Messages < 0 || t.Messages > 0 && t.Messages < leastMessages {
 		return fmt.Errorf("--messages: %d: must be 0, or at least %d", t.Messages, leastMessages)
 	}
+	return chooses(t.Only, takeover.Names())
+}
+
+// Run is `bench takeover`.
+func (t *takeoverCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) error {
 	found, err := g.findPrograms()
 	if err != nil {
 		return err
 	}
 	outcome, runErr := takeover.Run(ctx, takeover.Options{
-		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, RabbitMQ: findRabbitMQ(), Trials: t.Trials, Messages: t.Messages, Short: t.Short, Only: t.Only, Progress: os.Stdout,
+		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, RabbitMQ: findRabbitMQ(), Messages: t.Messages,
+		Options: experiment.Options{Only: t.Only, Trials: t.Trials, Short: t.Short, Progress: os.Stdout},
 	})
-	if len(outcome.Results) > 0 {
-		path, err := takeover.Report(outcome, circumstances(ctx, found)).Write(g.Out, "takeover")
-		if err != nil {
-			return errors.Join(runErr, err)
-		}
-		fmt.Println("the report is in", path)
-	}
-	if runErr != nil {
-		return runErr
-	}
-	passed, text := takeover.Summary(outcome)
-	for _, storm := range outcome.Totals.Storms {
-		fmt.Println("messages:", storm)
-	}
-	g.verdict(passed, "takeover: %s", text)
-	return nil
+	return g.conclude(outcome, takeover.Report(outcome, circumstances(ctx, found)), "takeover", runErr)
 }

@@ -14,14 +14,10 @@ package edge
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"slices"
-	"strings"
 	"time"
 
-	"zatoha/bench/faults"
+	"zatoha/bench/experiment"
 	"zatoha/bench/load"
 )
 
@@ -33,17 +29,14 @@ type Options struct {
 	Consul   string // path of Consul
 	HAProxy  string // path of HAProxy
 	RabbitMQ string // path of its own start script; "": the upgrade is played without messages
-	Trials   int    // of each scenario; 0 for its own number
-	Short    bool   // one trial, and shorter faults
-	Only     string // the scenarios whose names contain it, or one of several parted by commas; "" for all
-	Progress io.Writer
+
+	experiment.Options
 }
 
 // scenario is one thing that is done to a cluster, and what it may cost.
 type scenario struct {
 	name, does string
-	standby    bool // the second cluster gets only what the first cannot take, and the first is what breaks
-	quorum     bool // Consul has several servers in each cluster, and an agent that the programs ask
+	on         scenery
 	trials     int
 	takes      time.Duration // a trial, roughly
 	load       []load.Template
@@ -52,10 +45,16 @@ type scenario struct {
 	act        func(ctx context.Context, p *play) error
 }
 
+// scenery is how both clusters are built. Scenarios with the same one share it, one after the other.
+type scenery struct {
+	standby bool // the second cluster gets only what the first cannot take, and the first is what breaks
+	quorum  bool // Consul has several servers in each cluster, and an agent that the programs ask
+}
+
 func (s scenario) passLine() string {
 	line := "0 errors, 0 closes"
 	if s.worst > 0 {
-		line += ", worst ≤ " + faults.Readable(s.worst)
+		line += ", worst ≤ " + experiment.Readable(s.worst)
 	}
 	if s.more != "" {
 		line += "; " + s.more
@@ -63,21 +62,18 @@ func (s scenario) passLine() string {
 	return line
 }
 
-// chosen are the scenarios that the options ask for.
-func chosen(o Options) []scenario {
+// table is every scenario.
+func table(o Options) []scenario {
 	n, spell := 10, 10*time.Second
 	if o.Short {
 		n, spell = 1, 2*time.Second
 	}
 	upgrades := max(n/3, 1)
-	if o.Trials > 0 {
-		n, upgrades = o.Trials, o.Trials
-	}
 	const (
 		second = time.Second
 		worst  = 2 * time.Second
 	)
-	all := []scenario{
+	return []scenario{
 		{
 			name: "edge-kill", does: "SIGKILL every process of a cluster, HAProxy first; start it again", trials: n, takes: 7 * second,
 			load: idempotent, worst: worst, act: killCluster,
@@ -95,107 +91,41 @@ func chosen(o Options) []scenario {
 			load: mixed, act: drain,
 		},
 		{
-			name: "edge-upgrade", does: "upgrade every program of both clusters and the outer load balancers, one cluster after the other", trials: upgrades, takes: 30 * second, quorum: true,
+			name: "edge-upgrade", does: "upgrade every program of both clusters and the outer load balancers, one cluster after the other", trials: upgrades, takes: 30 * second, on: scenery{quorum: true},
 			load: mixed, act: upgrade, more: "0 messages lost; every program tells the new version",
 		},
 		{
-			name: "edge-standby", does: "SIGKILL every process of the active cluster, with a standby; start it again", standby: true, trials: n, takes: 7 * second,
+			name: "edge-standby", does: "SIGKILL every process of the active cluster, with a standby; start it again", on: scenery{standby: true}, trials: n, takes: 7 * second,
 			load: idempotent, worst: worst, act: killCluster,
 		},
 		{
-			name: "edge-standby-servers", does: "SIGKILL all servers of the active cluster, with a standby; start them again", standby: true, trials: n, takes: 4 * second,
+			name: "edge-standby-servers", does: "SIGKILL all servers of the active cluster, with a standby; start them again", on: scenery{standby: true}, trials: n, takes: 4 * second,
 			load: idempotent, worst: worst, act: killServers,
 		},
 	}
-	return slices.DeleteFunc(all, func(s scenario) bool {
-		return !slices.ContainsFunc(strings.Split(o.Only, ","), func(part string) bool { return strings.Contains(s.name, part) })
-	})
 }
 
-// Run plays the scenarios one after the other. Its error is about what prevented that; a scenario that falls short says so
-// in its result. When ctx ends, the results so far are returned with its error.
-func Run(ctx context.Context, o Options) (results []faults.Result, err error) {
-	all := chosen(o)
-	if len(all) == 0 {
-		var names []string
-		for _, s := range chosen(Options{}) {
-			names = append(names, s.name)
-		}
-		return nil, fmt.Errorf("no scenario has %q in its name; there are %s", o.Only, strings.Join(names, ", "))
+// Run plays the scenarios that the options ask for.
+func Run(ctx context.Context, o Options) (experiment.Outcome, error) {
+	theatre := experiment.Theatre[scenery, *stage]{
+		Options: o.Options, Attempts: attempts,
+		Build: func(ctx context.Context, set scenery, dir string) (*stage, error) {
+			s := &stage{options: o, scenery: set, dir: dir}
+			return s, s.build(ctx)
+		},
 	}
-	var whole time.Duration
-	for _, s := range all {
-		fmt.Fprintf(o.Progress, "  %-20s %d trials, about %s: %s\n", s.name, s.trials, time.Duration(s.trials)*s.takes, s.does)
-		whole += time.Duration(s.trials) * s.takes
-	}
-	fmt.Fprintf(o.Progress, "%d scenarios of whole clusters, about %s in all\n", len(all), whole)
-	t := &theatre{options: o}
-	for _, s := range all {
-		result, err := t.scenario(ctx, s)
-		results = append(results, result)
-		if err != nil {
-			return results, errors.Join(fmt.Errorf("scenario %s: %w", s.name, err), t.strike(ctx))
-		}
-	}
-	return results, t.strike(ctx)
+	return theatre.Run(ctx, scenarios(o))
 }
 
-// theatre has one stage at a time and keeps it from trial to trial as long as nothing goes wrong on it.
-type theatre struct {
-	options Options
-	now     *stage
-}
+// Names are those of the scenarios.
+func Names() []string { return experiment.Names(scenarios(Options{})) }
 
-func (t *theatre) scenario(ctx context.Context, s scenario) (faults.Result, error) {
-	result := faults.Result{Name: s.name, Does: s.does, PassLine: s.passLine()}
-	began := time.Now()
-	for i := range s.trials {
-		trial, err := t.trial(ctx, s, i)
-		if err != nil {
-			return result, err
-		}
-		fmt.Fprintf(t.options.Progress, "%-20s %d/%d  %s\n", s.name, i+1, s.trials, trial)
-		result.Trials, result.Elapsed = append(result.Trials, trial), time.Since(began)
+func scenarios(o Options) (all []experiment.Scenario[scenery, *stage]) {
+	for _, s := range table(o) {
+		all = append(all, experiment.Scenario[scenery, *stage]{
+			Name: s.name, PassLine: s.passLine(), Stage: s.on,
+			Turn: experiment.Turn[*stage]{Does: s.does, Trials: s.trials, Takes: s.takes, Play: s.play},
+		})
 	}
-	return result, nil
-}
-
-// trial plays a scenario once. What goes wrong in it is a failure of the trial, and what keeps it from being played is an
-// error.
-func (t *theatre) trial(ctx context.Context, s scenario, number int) (faults.Trial, error) {
-	if t.now != nil && (t.now.standby != s.standby || t.now.quorum != s.quorum) {
-		if err := t.strike(ctx); err != nil {
-			return faults.Trial{}, err
-		}
-	}
-	if t.now == nil {
-		built, err := build(ctx, t.options, s.standby, s.quorum)
-		if err != nil {
-			return faults.Trial{}, err
-		}
-		t.now = built
-	}
-	p := &play{stage: t.now, number: number}
-	if err := p.perform(ctx, s); err != nil {
-		p.fail("%v", err)
-	}
-	if ctx.Err() != nil {
-		return p.trial, ctx.Err()
-	}
-	s.judge(p)
-	if len(p.trial.Failures) == 0 {
-		return p.trial, nil
-	}
-	fmt.Fprintf(t.options.Progress, "the logs are kept in %s\n", t.now.dir)
-	t.now.keep = true
-	return p.trial, t.strike(ctx) // what is left is no place for another trial
-}
-
-func (t *theatre) strike(ctx context.Context) error {
-	if t.now == nil {
-		return nil
-	}
-	s := t.now
-	t.now = nil
-	return s.close(ctx)
+	return all
 }

@@ -1,34 +1,29 @@
 package edge
 
 import (
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"zatoha/bench/broker"
+	"zatoha/bench/experiment"
 	"zatoha/bench/load"
 	"zatoha/deploy/cluster"
 )
 
-func TestScenariosAreChosenByTheirNames(t *testing.T) {
-	for only, want := range map[string][]string{
-		"": {"edge-kill", "edge-kill-servers", "edge-hang", "edge-drain", "edge-upgrade", "edge-standby", "edge-standby-servers"}, "kill": {"edge-kill", "edge-kill-servers"},
-		"hang,upgrade": {"edge-hang", "edge-upgrade"}, "nothing": nil,
-	} {
-		var got []string
-		for _, s := range chosen(Options{Only: only}) {
-			got = append(got, s.name)
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("%q: %v", only, got)
+func TestTheNamesOfScenariosTellThemApart(t *testing.T) {
+	seen := map[string]bool{}
+	for _, short := range []bool{false, true} {
+		for _, s := range table(Options{Options: experiment.Options{Short: short}}) {
+			if seen[s.name] != short || s.does == "" || s.trials < 1 || s.takes <= 0 || s.act == nil || len(s.load) == 0 {
+				t.Errorf("%+v", s)
+			}
+			seen[s.name] = true
 		}
 	}
-	if _, err := Run(t.Context(), Options{Only: "nothing", Progress: io.Discard}); err == nil || !strings.Contains(err.Error(), "edge-drain") {
-		t.Error(err)
+	if names := Names(); len(names) != len(seen) {
+		t.Errorf("%q", names)
 	}
 }
 
@@ -47,19 +42,18 @@ func TestATrialIsJudged(t *testing.T) {
 		"too slow":     {func(r *load.Report) { r.Latency.Worst = 3 * time.Second }, 1},
 		"slow and bad": {func(r *load.Report) { r.Statuses, r.Latency.Worst = map[int]int{502: 2}, time.Minute }, 2},
 	} {
-		p := &play{}
-		p.trial.Load = good
-		c.change(&p.trial.Load)
+		p := &play{Trial: &experiment.Trial{Load: good}}
+		c.change(&p.Load)
 		scenario{worst: 2 * time.Second}.judge(p)
-		if len(p.trial.Failures) != c.faults {
-			t.Errorf("%s: %q", what, p.trial.Failures)
+		if len(p.Failures) != c.faults {
+			t.Errorf("%s: %q", what, p.Failures)
 		}
 	}
 }
 
 func TestMessagesAreCountedFromTheLogs(t *testing.T) {
 	dir := t.TempDir()
-	s := &stage{dir: dir, options: Options{Progress: io.Discard}}
+	s := &stage{dir: dir}
 	write := func(cluster, log, text string) {
 		t.Helper()
 		path := filepath.Join(dir, cluster, "log", log)
@@ -84,10 +78,10 @@ func TestMessagesAreCountedFromTheLogs(t *testing.T) {
 	if err != nil || len(arrived) != 2 || len(arrived["q-1"].at) != 2 {
 		t.Errorf("%v %v", arrived, err)
 	}
-	p := &play{stage: s}
+	p := &play{stage: s, Trial: &experiment.Trial{}}
 	p.count(&broker.Publisher{Queue: "q"}, arrived)
-	if len(p.trial.Failures) != 0 {
-		t.Errorf("%q", p.trial.Failures)
+	if len(p.Failures) != 0 || len(p.Notes) != 1 || p.Notes[0] != "0 messages by AMQP: 0 lost, 0 ran twice" {
+		t.Errorf("%q, %q", p.Failures, p.Notes)
 	}
 	var times []time.Time
 	for _, a := range arrived {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"zatoha/bench/broker"
-	"zatoha/bench/faults"
 	"zatoha/bench/pause"
 )
 
@@ -40,7 +39,7 @@ func (p *play) send(ctx context.Context) (m *mail, err error) {
 	if m.broker, err = broker.Start(ctx, p.options.RabbitMQ, p.dir); err != nil {
 		return m, err
 	}
-	queue := fmt.Sprintf("orders-%d-%d", p.number, time.Now().UnixNano())
+	queue := fmt.Sprintf("orders-%d-%d", p.Number, time.Now().UnixNano())
 	m.source = &broker.Publisher{Broker: m.broker, Queue: queue, Messages: 1_000_000, Batch: batch}
 	publishing, cancel := context.WithCancel(ctx)
 	m.cancel, m.over = cancel, false
@@ -111,10 +110,10 @@ func (p *play) count(source *broker.Publisher, arrived map[string]arrival) {
 		times = append(times, a.at...)
 	}
 	if lost > 0 {
-		p.fail("%d of %d messages are lost", lost, source.Sent())
+		p.Fail("%d of %d messages are lost", lost, source.Sent())
 	}
-	fmt.Fprintf(p.options.Progress, "%d messages by AMQP: %d lost, %d ran twice\n", source.Sent(), lost, twice)
-	p.trial.Measured = append(p.trial.Measured, faults.Measured{What: "longest without a message", Took: longest(times)})
+	p.Note("%d messages by AMQP: %d lost, %d ran twice", source.Sent(), lost, twice)
+	p.Measure("longest without a message", longest(times), 0)
 }
 
 // arrival is when a message came, each time.

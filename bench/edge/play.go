@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"zatoha/bench/faults"
+	"zatoha/bench/experiment"
 	"zatoha/bench/load"
 	"zatoha/bench/pause"
 	"zatoha/deploy/cluster"
@@ -29,9 +29,16 @@ const settling = 500 * time.Millisecond // of load before what is done, and behi
 // play is a trial under way.
 type play struct {
 	*stage
-	number  int // of the trial, from 0
-	trial   faults.Trial
+	*experiment.Trial
 	running []*load.Running // at each outer load balancer
+}
+
+// play plays the scenario once, and holds it against the pass line.
+func (s scenario) play(ctx context.Context, on *stage, trial *experiment.Trial) error {
+	p := &play{stage: on, Trial: trial}
+	err := p.perform(ctx, s)
+	s.judge(p)
+	return err
 }
 
 // perform does what a scenario does under load, half of it at each outer load balancer.
@@ -51,7 +58,7 @@ func (p *play) perform(ctx context.Context, s scenario) (err error) {
 		for _, running := range p.running {
 			reports = append(reports, running.Stop())
 		}
-		p.trial.Load = load.Sum(reports)
+		p.Load = load.Sum(reports)
 	}()
 	if err := pause.For(ctx, settling); err != nil {
 		return err
@@ -64,19 +71,10 @@ func (p *play) perform(ctx context.Context, s scenario) (err error) {
 
 // judge compares the trial with the pass line.
 func (s scenario) judge(p *play) {
-	report := p.trial.Load
-	if report.Requests == 0 {
-		p.fail("no request was made")
+	if p.Load.Requests == 0 {
+		p.Fail("no request was made")
 	}
-	if n := report.Errors(); n > 0 {
-		p.fail("%d errors: %s", n, report)
-	}
-	if n := faults.Closes(report); n > 0 {
-		p.fail("%d closes", n)
-	}
-	if s.worst > 0 && report.Latency.Worst > s.worst {
-		p.fail("the worst took %s, at most %s may be", faults.Readable(report.Latency.Worst), faults.Readable(s.worst))
-	}
+	p.JudgeLoad(0, s.worst)
 }
 
 // longest is the longest time between two of some times.
@@ -88,23 +86,19 @@ func longest(times []time.Time) (gap time.Duration) {
 	return gap
 }
 
-func (p *play) fail(format string, args ...any) {
-	p.trial.Failures = append(p.trial.Failures, fmt.Sprintf(format, args...))
-}
-
 // timed does something and notes how long it took.
 func (p *play) timed(what string, do func() error) error {
 	began := time.Now()
 	if err := do(); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	p.trial.Measured = append(p.trial.Measured, faults.Measured{What: what, Took: time.Since(began)})
+	p.Measure(what, time.Since(began), 0)
 	return nil
 }
 
 // target is the cluster of this trial: each in its turn, or the one that has a standby.
 func (p *play) target() (name string, c *cluster.Cluster) {
-	i := p.number % len(names)
+	i := p.Number % len(names)
 	if p.standby {
 		i = 0
 	}
@@ -138,12 +132,7 @@ func (p *play) returned(ctx context.Context, name string) error {
 
 // until asks for a condition until it holds.
 func until(ctx context.Context, condition func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
-	if err := pause.Until(ctx, 5*time.Millisecond, condition); err != nil {
-		return fmt.Errorf("not within %v: %w", bound, err)
-	}
-	return nil
+	return pause.Within(ctx, bound, 5*time.Millisecond, condition)
 }
 
 func killCluster(ctx context.Context, p *play) error {
@@ -239,7 +228,7 @@ func drain(ctx context.Context, p *play) error {
 		return err
 	}
 	if after > before {
-		p.fail("the cluster that is drained got %d requests", after-before)
+		p.Fail("the cluster that is drained got %d requests", after-before)
 	}
 	return p.returned(ctx, name)
 }

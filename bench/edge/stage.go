@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +20,8 @@ const (
 	hosts   = 2
 	outers  = 2
 	bound   = 60 * time.Second // whatever takes longer is broken
+
+	attempts = 3 // to start all: somebody else may take a port that was found free
 )
 
 // names are those of the clusters, as the outer load balancers know them.
@@ -29,38 +30,26 @@ var names = []string{"a", "b"}
 // stage is a pair of clusters behind outer load balancers. HAProxy's program is a copy of its own in the stage's folder,
 // which an upgrade replaces.
 type stage struct {
-	options  Options
-	standby  bool
-	quorum   bool
+	options Options
+	scenery
 	dir      string
-	keep     bool
 	haproxy  string
 	clusters []*cluster.Cluster
 	outers   []*cluster.Edge
 }
 
 // build starts everything, and waits until both clusters get requests.
-func build(ctx context.Context, o Options, standby, quorum bool) (_ *stage, err error) {
+func (s *stage) build(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	s := &stage{options: o, standby: standby, quorum: quorum}
-	defer func() {
-		if err != nil {
-			err = errors.New(err.Error()) // now, as it quotes from the logs
-			err = errors.Join(err, s.close(ctx))
-		}
-	}()
-	if s.dir, err = os.MkdirTemp("", "zatoha-edge"); err != nil {
-		return nil, err
-	}
 	s.haproxy = filepath.Join(s.dir, "haproxy")
 	if err := s.replaceHAProxy(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.startClusters(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	return s, s.startOuters(ctx)
+	return s.startOuters(ctx)
 }
 
 // startClusters starts both at the same time.
@@ -165,10 +154,8 @@ func (s *stage) replaceHAProxy() error {
 	return os.Rename(s.haproxy+".next", s.haproxy)
 }
 
-// close ends everything, also when ctx has ended.
-func (s *stage) close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bound)
-	defer cancel()
+// Close ends as much as there is.
+func (s *stage) Close(ctx context.Context) error {
 	for _, outer := range s.outers {
 		outer.Kill()
 	}
@@ -186,8 +173,5 @@ func (s *stage) close(ctx context.Context) error {
 	for range s.clusters {
 		errs = append(errs, <-stopped)
 	}
-	if !s.keep {
-		errs = append(errs, os.RemoveAll(s.dir))
-	}
-	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
+	return errors.Join(errs...)
 }

@@ -38,7 +38,9 @@ func upgrade(ctx context.Context, p *play) (err error) {
 			if err := p.upgradeCluster(ctx, c); err != nil {
 				return err
 			}
-			p.tells(ctx, c, next)
+			if err := p.tells(ctx, c, next); err != nil {
+				return err
+			}
 			return p.edge(ctx, "ready", name)
 		})
 		if err != nil {
@@ -219,24 +221,27 @@ func (p *play) upgradeOuter(ctx context.Context, outer *cluster.Edge) error {
 	}
 	said, err := outer.Run(ctx, "--version")
 	if err == nil && outer.Bin == p.options.NextBin && !strings.Contains(said, p.options.Next) {
-		p.fail("edge says it is %s, not %s", strings.TrimSpace(said), p.options.Next)
+		p.Fail("edge says it is %s, not %s", strings.TrimSpace(said), p.options.Next)
 	}
 	return err
 }
 
-// tells fails the trial if a program of a cluster is not of the next version, by its own word in Consul.
-func (p *play) tells(ctx context.Context, c *cluster.Cluster, next string) {
-	for service, n := range map[string]int{"zato-server": servers, "zato-lb": 1, "zato-connectorhost": hosts} {
-		versions, err := c.Versions(ctx, service)
-		if err != nil || len(versions) != n {
-			p.fail("%s: %d of %d are in Consul: %v", service, len(versions), n, err)
-		}
-		for id, version := range versions {
-			if !strings.HasPrefix(version, next) || next == "" && strings.HasPrefix(version, p.options.Next) {
-				p.fail("%s tells version %s", id, version)
+// tells waits until every program of a cluster is of the next version, by its own word in Consul.
+func (p *play) tells(ctx context.Context, c *cluster.Cluster, next string) error {
+	return until(ctx, func(ctx context.Context) error {
+		for service, n := range map[string]int{"zato-server": servers, "zato-lb": 1, "zato-connectorhost": hosts} {
+			versions, err := c.Versions(ctx, service)
+			if err != nil || len(versions) != n {
+				return fmt.Errorf("%s: %d of %d are in Consul, %v", service, len(versions), n, err)
+			}
+			for id, version := range versions {
+				if !strings.HasPrefix(version, next) || next == "" && strings.HasPrefix(version, p.options.Next) {
+					return fmt.Errorf("%s tells version %s", id, version)
+				}
 			}
 		}
-	}
+		return nil
+	})
 }
 
 // logs are those of the servers of both clusters.

@@ -7,12 +7,13 @@ import (
 	"slices"
 	"strings"
 
+	"zatoha/bench/experiment"
 	"zatoha/bench/load"
 	"zatoha/bench/report"
 )
 
 // besidePeer puts what clients noticed of ours and of the peer side by side.
-func besidePeer(page *report.Page, results []Result) {
+func besidePeer(page *report.Page, results []experiment.Result) {
 	var rows [][]string
 	for _, r := range results {
 		if len(r.Peer.Trials) > 0 {
@@ -37,8 +38,8 @@ func besidePeer(page *report.Page, results []Result) {
 	}
 }
 
-func compare(r Result) (rows [][]string) {
-	ours, theirs := sum(r.Trials), sum(r.Peer.Trials)
+func compare(r experiment.Result) (rows [][]string) {
+	ours, theirs := experiment.LoadOf(r.Trials), experiment.LoadOf(r.Peer.Trials)
 	row := func(what, ours, theirs string) { rows = append(rows, []string{r.Name, what, ours, theirs}) }
 	if r.Peer.Does != "" {
 		row("done", r.Does, r.Peer.Does)
@@ -47,14 +48,14 @@ func compare(r Result) (rows [][]string) {
 	row("requests", fmt.Sprint(ours.Requests), fmt.Sprint(theirs.Requests))
 	row("errors", perTrial(ours.Errors(), r.Trials), perTrial(theirs.Errors(), r.Peer.Trials))
 	row("their kinds", kinds(ours), kinds(theirs))
-	row("closes", perTrial(Closes(ours), r.Trials), perTrial(Closes(theirs), r.Peer.Trials))
-	row("median", Readable(ours.Latency.Median), Readable(theirs.Latency.Median))
-	row("p99", Readable(ours.Latency.P99), Readable(theirs.Latency.P99))
-	row("worst", Readable(ours.Latency.Worst), Readable(theirs.Latency.Worst))
+	row("closes", perTrial(ours.Closes(), r.Trials), perTrial(theirs.Closes(), r.Peer.Trials))
+	row("median", experiment.Readable(ours.Latency.Median), experiment.Readable(theirs.Latency.Median))
+	row("p99", experiment.Readable(ours.Latency.P99), experiment.Readable(theirs.Latency.P99))
+	row("worst", experiment.Readable(ours.Latency.Worst), experiment.Readable(theirs.Latency.Worst))
 	return rows
 }
 
-func perTrial(n int, trials []Trial) string {
+func perTrial(n int, trials []experiment.Trial) string {
 	if n == 0 {
 		return "0"
 	}

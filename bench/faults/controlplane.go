@@ -31,7 +31,7 @@ func killController(ctx context.Context, p *play) error {
 	}
 	after, err := p.Status(ctx)
 	if err == nil && (after.HAProxy.Worker != before.HAProxy.Worker || !after.HAProxy.Adopted) {
-		p.fail("haproxy was not adopted as it ran: worker %d, then %d", before.HAProxy.Worker, after.HAProxy.Worker)
+		p.Fail("haproxy was not adopted as it ran: worker %d, then %d", before.HAProxy.Worker, after.HAProxy.Worker)
 	}
 	return err
 }
@@ -54,10 +54,10 @@ func killHAProxy(ctx context.Context, p *play) error {
 	if err := serving(ctx, "http://"+p.Front+ping); err != nil {
 		return err
 	}
-	p.measured("serving again", time.Since(killed), time.Second)
+	p.Measure("serving again", time.Since(killed), time.Second)
 	ctx, cancel := context.WithTimeout(ctx, 2*settling)
 	defer cancel()
-	p.trial.Load, err = load.Run(ctx, load.Options{Addr: p.Front, Connections: 32, Rate: 1000, Templates: mixed})
+	p.Load, err = load.Run(ctx, load.Options{Addr: p.Front, Connections: 32, Rate: 1000, Templates: mixed})
 	return err
 }
 
@@ -135,7 +135,7 @@ func (p *play) holding(ctx context.Context, d time.Duration, least int) error {
 			return err
 		case len(status.Rotation) < fewest:
 			fewest = len(status.Rotation)
-			p.fail("only %d servers are left: %s", fewest, status.Summary)
+			p.Fail("only %d servers are left: %s", fewest, status.Summary)
 		}
 		select {
 		case <-ticker.C:
@@ -156,6 +156,6 @@ func (p *play) following(ctx context.Context) error {
 	if err := g.toggle(ctx, 0); err != nil {
 		return err
 	}
-	p.measured("following again", time.Since(began), 0)
+	p.Measure("following again", time.Since(began), 0)
 	return g.close(ctx)
 }

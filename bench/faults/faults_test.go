@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"zatoha/bench/experiment"
 	"zatoha/bench/load"
 )
 
@@ -30,28 +31,23 @@ func TestJudging(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		scenario scenario
-		trial    Trial
+		trial    experiment.Trial
 		allowed  int
 		want     []string // how the failures begin
 	}{
-		{name: "well", scenario: scenario{load: busy, worst: time.Second}, trial: Trial{Load: report(10, 0, time.Second)}},
+		{name: "well", scenario: scenario{load: busy, worst: time.Second}, trial: experiment.Trial{Load: report(10, 0, time.Second)}},
 		{name: "no load was asked for"},
 		{name: "none came", scenario: scenario{load: busy}, want: []string{"no request"}},
-		{name: "a close is an error", scenario: scenario{load: busy}, trial: Trial{Load: report(10, 1, 0)}, want: []string{"1 errors, at most 0", "1 closes"}},
-		{name: "slow", scenario: scenario{load: busy, worst: time.Second}, trial: Trial{Load: report(10, 0, 1001*time.Millisecond)}, want: []string{"the worst took 1001 ms"}},
-		{name: "slow, with slack", scenario: scenario{load: busy, worst: time.Second, slack: 2}, trial: Trial{Load: report(10, 0, 2*time.Second)}},
+		{name: "a close is an error", scenario: scenario{load: busy}, trial: experiment.Trial{Load: report(10, 1, 0)}, want: []string{"1 errors, at most 0", "1 closes"}},
+		{name: "slow", scenario: scenario{load: busy, worst: time.Second}, trial: experiment.Trial{Load: report(10, 0, 1001*time.Millisecond)}, want: []string{"the worst took 1001 ms"}},
 		{
 			name: "as many errors as in flight", scenario: scenario{load: busy}, allowed: 2,
-			trial: Trial{Load: load.Report{Requests: 10, Statuses: map[int]int{200: 8, 502: 2}}},
-		},
-		{
-			name: "slow to return", want: []string{"back took 2000 ms"},
-			trial: Trial{Measured: []Measured{{What: "back", Took: 2 * time.Second, Limit: time.Second}, {What: "out", Took: time.Hour}}},
+			trial: experiment.Trial{Load: load.Report{Requests: 10, Statuses: map[int]int{200: 8, 502: 2}}},
 		},
 	} {
-		p := &play{trial: test.trial, allowed: test.allowed}
+		p := &play{Trial: &test.trial, allowed: test.allowed}
 		test.scenario.judge(p)
-		got := p.trial.Failures
+		got := p.Failures
 		if len(got) != len(test.want) {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 			continue
@@ -74,30 +70,23 @@ func TestTheTable(t *testing.T) {
 		}
 		seen[s.name] = true
 	}
-	if _, err := Run(t.Context(), Options{Only: "no such"}); err == nil || !strings.Contains(err.Error(), "kill-get") {
-		t.Errorf("an unknown scenario: %v", err)
+	for _, s := range scenarios(Options{SlowHTTPTest: "x", Options: experiment.Options{Short: true}}) {
+		if s.Peer.Trials > 0 || strings.HasPrefix(s.Name, "slowhttptest") {
+			t.Errorf("%s is played on no peer, and in the short form not by slowhttptest", s.Name)
+		}
 	}
 }
 
 func TestTheReport(t *testing.T) {
-	good := Result{
-		Name: "kill-get", Does: "kill", PassLine: "0 errors", Trials: []Trial{{Measured: []Measured{{What: "out", Took: time.Second, Limit: 0}}}},
-		Peer: Peer{"kill twice", []Trial{
+	good := experiment.Result{
+		Name: "kill-get", Does: "kill", PassLine: "0 errors", Trials: []experiment.Trial{{Measured: []experiment.Measured{{What: "out", Took: time.Second, Limit: 0}}}},
+		Peer: experiment.Peer{Does: "kill twice", Trials: []experiment.Trial{
 			{Load: load.Report{Requests: 9, Statuses: map[int]int{200: 7, 503: 2}}},
 			{Load: load.Report{Requests: 2, Statuses: map[int]int{200: 1}, Failures: map[load.Failure]int{load.SilentClose: 1}}, Failures: []string{"no route"}},
 		}},
 	}
-	bad := Result{Name: "pause", Trials: []Trial{{}, {Failures: []string{"3 errors"}}}}
-	for _, test := range []struct {
-		results []Result
-		passed  bool
-	}{{[]Result{good}, true}, {[]Result{good, bad}, false}, {nil, false}, {[]Result{{Name: "not run"}}, false}} {
-		passed, text := Summary(test.results)
-		if passed != test.passed {
-			t.Errorf("%v: %s", passed, text)
-		}
-	}
-	path, err := Report([]Result{good, bad}, "here").Write(t.TempDir(), "faults")
+	bad := experiment.Result{Name: "pause", Trials: []experiment.Trial{{}, {Failures: []string{"3 errors"}}}}
+	path, err := Report(experiment.Outcome{Results: []experiment.Result{good, bad}}, "here").Write(t.TempDir(), "faults")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,11 +107,11 @@ func TestTheReport(t *testing.T) {
 }
 
 func TestSlowRoundsAreJudgedTogether(t *testing.T) {
-	round := func(undisturbed, control, attacked time.Duration) Trial {
+	round := func(undisturbed, control, attacked time.Duration) experiment.Trial {
 		p99 := func(d time.Duration) load.Report {
 			return load.Report{Latency: load.Latency{P99: d * time.Millisecond}}
 		}
-		return Trial{Slow: &Slowness{Undisturbed: p99(undisturbed), Control: p99(control), Attacked: p99(attacked)}}
+		return experiment.Trial{Detail: &Slowness{Undisturbed: p99(undisturbed), Control: p99(control), Attacked: p99(attacked)}}
 	}
 	for _, test := range []struct {
 		name                           string
@@ -137,21 +126,21 @@ func TestSlowRoundsAreJudgedTogether(t *testing.T) {
 		{"slower than even so", 5, 10, 30, 60, true},
 		{"no figures", 5, 0, 0, 10, false},
 	} {
-		var trials []Trial
+		var trials []experiment.Trial
 		for range test.rounds {
 			trials = append(trials, round(test.undisturbed, test.control, test.attacked))
 		}
-		trials = append(trials, Trial{}) // one that broke off
+		trials = append(trials, experiment.Trial{}) // one that broke off
 		failures := judgeSlow(trials)
 		if (len(failures) > 0) != test.fell {
 			t.Errorf("%s: %q", test.name, failures)
 		}
-		if (Result{Trials: trials, Failures: failures}).Passed() == test.fell {
+		if (experiment.Result{Trials: trials, Failures: failures}).Passed() == test.fell {
 			t.Errorf("%s: passed", test.name)
 		}
 	}
-	results := []Result{{Name: "slow-read", Trials: []Trial{round(10, 20, 15), round(10, 10, 30), round(10, 10, 20)}, Failures: []string{"all slow"}}}
-	path, err := Report(results, "here").Write(t.TempDir(), "faults")
+	results := []experiment.Result{{Name: "slow-read", Trials: []experiment.Trial{round(10, 20, 15), round(10, 10, 30), round(10, 10, 20)}, Failures: []string{"all slow"}}}
+	path, err := Report(experiment.Outcome{Results: results}, "here").Write(t.TempDir(), "faults")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,37 +151,6 @@ func TestSlowRoundsAreJudgedTogether(t *testing.T) {
 	for _, want := range []string{"| slow-read | 3 |", "| 10.00 ms | 10.00 ms | 20.00 ms | 1.00 (1.00 … 2.00) | 2.00 (1.50 … 3.00) |", "- slow-read: all slow"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the report does not say %q:\n%s", want, text)
-		}
-	}
-}
-
-func TestTimesAreKeptApart(t *testing.T) {
-	all := timings([]Trial{
-		{Measured: []Measured{{What: "out", Took: time.Second, Limit: 0}, {What: "back", Took: time.Millisecond, Limit: time.Second}, {What: "out", Took: 3 * time.Second, Limit: 0}}},
-		{Measured: []Measured{{What: "out", Took: 2 * time.Second, Limit: 0}}},
-	})
-	if len(all) != 2 || all[0].short() != "out 3 times, at most 3000 ms" || all[1].short() != "back 1.00 ms" {
-		t.Errorf("%+v", all)
-	}
-	if got := all[0].quantile(0.5); got != "2000 ms" {
-		t.Error(got)
-	}
-}
-
-func TestARunSaysWhatComes(t *testing.T) {
-	var said strings.Builder
-	p := announce(&said, []scenario{
-		{name: "kill", does: "kill one", turn: turn{trials: 2, takes: 30 * time.Second}, peer: turn{trials: 1, takes: 10 * time.Second}},
-		{name: "pause", does: "pause one", turn: turn{trials: 1, takes: time.Second}},
-	})
-	p.trial("kill 1/2", Trial{})
-	p.trial("kill 2/2", Trial{Failures: []string{"3 errors"}})
-	for _, want := range []string{
-		"2 scenarios, 4 trials, about 1m11s in all:\n", "  kill                 2 trials and 1 on the peer, about 1m10s: kill one\n",
-		"\n[1/4 0s] kill 1/2  0 requests", "\n[2/4 0s] kill 2/2", "FELL SHORT: 3 errors\n",
-	} {
-		if !strings.Contains(said.String(), want) {
-			t.Errorf("it did not say %q:\n%s", want, said.String())
 		}
 	}
 }

@@ -95,10 +95,10 @@ func changeMembers(n int) fault {
 			return err
 		}
 		if after.HAProxy.Worker != before.HAProxy.Worker {
-			p.fail("haproxy was reloaded: %v", after.Sync.Reloads)
+			p.Fail("haproxy was reloaded: %v", after.Sync.Reloads)
 		}
 		if made := after.Sync.Changes - before.Sync.Changes; made < n {
-			p.fail("the controller made %d changes of %d", made, n)
+			p.Fail("the controller made %d changes of %d", made, n)
 		}
 		return g.close(ctx)
 	}
@@ -142,7 +142,7 @@ func (g *guests) changePeer(ctx context.Context, i int) error {
 	if err := g.toggle(patient, i); err != nil && patient.Err() == nil {
 		return err
 	}
-	g.p.measured("a change, or 5 s if it was lost", time.Since(began), 0)
+	g.p.Measure("a change, or 5 s if it was lost", time.Since(began), 0)
 	return pause.For(ctx, reloadTime)
 }
 
@@ -153,11 +153,11 @@ func (g *guests) churn(ctx context.Context, n int) error {
 		if err := g.toggle(ctx, i%len(g.servers)); err != nil {
 			return err
 		}
-		g.p.measured("a change", time.Since(began), 0)
+		g.p.Measure("a change", time.Since(began), 0)
 	}
 	status, err := g.p.Status(ctx)
 	if err == nil && !g.equal(status) {
-		g.p.fail("haproxy does not equal the catalog: %+v", status)
+		g.p.Fail("haproxy does not equal the catalog: %+v", status)
 	}
 	return err
 }
@@ -175,9 +175,9 @@ func grow(reloads, changes int) fault {
 			if err := g.toggle(ctx, i); err != nil {
 				return err
 			}
-			p.measured("a reload", time.Since(began), 0)
+			p.Measure("a reload", time.Since(began), 0)
 			if after, err := p.Status(ctx); err != nil || after.HAProxy.Worker == before.HAProxy.Worker {
-				p.fail("%s came without a reload (%v)", guest(i), err)
+				p.Fail("%s came without a reload (%v)", guest(i), err)
 			}
 		}
 		if err := g.churn(ctx, changes); err != nil {

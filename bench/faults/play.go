@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"zatoha/bench/experiment"
 	"zatoha/bench/load"
 	"zatoha/bench/pause"
 	"zatoha/deploy/cluster"
@@ -31,11 +32,10 @@ type fault func(ctx context.Context, p *play) error
 // play is a trial under way.
 type play struct {
 	*stage
+	*experiment.Trial
 	balancer               // its Status and Await hide those of the stage's cluster
-	number   int           // of the trial, from 0
 	running  *load.Running // nil without load
-	trial    Trial
-	allowed  int // errors
+	allowed  int           // errors
 }
 
 // await waits until the status is as wanted, for no longer than is reasonable.
@@ -66,40 +66,45 @@ func (p *play) timed(ctx context.Context, what string, limit time.Duration, want
 	if err := p.await(ctx, wanted); err != nil {
 		return err
 	}
-	p.measured(what, time.Since(began), limit)
+	p.Measure(what, time.Since(began), limit)
 	return nil
 }
 
 const settling = 500 * time.Millisecond // of load before the fault, and behind it
 
-// on plays the scenario once on our own load balancer, and holds it against the pass line. Whatever goes wrong is a
-// failure of the trial.
-func (s scenario) on(ctx context.Context, stage *stage, number int) Trial {
-	p := &play{stage: stage, balancer: ours{stage.Cluster}, number: number}
-	if err := s.perform(ctx, p, s.fault); err != nil {
-		p.fail("%v", err)
+// on plays the scenario once on our own load balancer, and holds it against the pass line.
+func (s scenario) on(ctx context.Context, stage *stage, trial *experiment.Trial) error {
+	p := &play{stage: stage, Trial: trial, balancer: ours{stage.Cluster}}
+	err := p.whole(ctx)
+	if err == nil {
+		err = s.perform(ctx, p, s.fault)
 	}
 	s.judge(p)
-	return p.trial
+	return err
 }
 
 // onPeer plays the scenario once on a peer, which is started for it and has no pass line. A failure of the trial is
 // what kept it from being played to its end.
-func (s scenario) onPeer(ctx context.Context, stage *stage, consulTemplate string, number int) Trial {
-	p := &play{stage: stage, number: number}
-	peer, err := startPeer(ctx, stage, consulTemplate)
-	if err == nil {
-		p.balancer = peer
-		err = s.perform(ctx, p, s.peer.fault)
+func (s scenario) onPeer(consulTemplate string) func(context.Context, *stage, *experiment.Trial) error {
+	return func(ctx context.Context, stage *stage, trial *experiment.Trial) error {
+		if err := await(ctx, ours{stage.Cluster}, isWhole); err != nil {
+			return err
+		}
+		p := &play{stage: stage, Trial: trial}
+		peer, err := startPeer(ctx, stage, consulTemplate)
+		if err == nil {
+			p.balancer = peer
+			err = s.perform(ctx, p, s.peer.fault)
+		}
+		if stopErr := peer.stop(ctx); err == nil {
+			err = stopErr
+		}
+		trial.Failures = nil // of a fault, they are about ours
+		if err != nil {
+			err = fmt.Errorf("not played to its end: %w", err)
+		}
+		return err
 	}
-	if stopErr := peer.stop(ctx); err == nil {
-		err = stopErr
-	}
-	p.trial.Failures = nil // of a fault, they are about ours
-	if err != nil {
-		p.fail("not played to its end: %v", err)
-	}
-	return p.trial
 }
 
 func (s scenario) perform(ctx context.Context, p *play, fault fault) (err error) {
@@ -110,7 +115,7 @@ func (s scenario) perform(ctx context.Context, p *play, fault fault) (err error)
 	if err != nil {
 		return err
 	}
-	defer func() { p.trial.Load = p.running.Stop() }()
+	defer func() { p.Load = p.running.Stop() }()
 	if err := pause.For(ctx, settling); err != nil {
 		return err
 	}
@@ -122,36 +127,8 @@ func (s scenario) perform(ctx context.Context, p *play, fault fault) (err error)
 
 // judge compares the trial with the pass line.
 func (s scenario) judge(p *play) {
-	report := p.trial.Load
-	if len(s.load) > 0 && report.Requests == 0 {
-		p.fail("no request was made")
+	if len(s.load) > 0 && p.Load.Requests == 0 {
+		p.Fail("no request was made")
 	}
-	if n := report.Errors(); n > p.allowed {
-		p.fail("%d errors, at most %d may be: %s", n, p.allowed, report)
-	}
-	if n := Closes(report); n > p.allowed {
-		p.fail("%d closes", n)
-	}
-	if limit := s.bound(s.worst); limit > 0 && report.Latency.Worst > limit {
-		p.fail("the worst took %s, at most %s may be", Readable(report.Latency.Worst), Readable(limit))
-	}
-	for _, m := range p.trial.Measured {
-		if limit := s.bound(m.Limit); limit > 0 && m.Took > limit {
-			p.fail("%s took %s, at most %s may be", m.What, Readable(m.Took), Readable(limit))
-		}
-	}
-}
-
-// bound is a limit of time with the slack that was asked for.
-func (s scenario) bound(limit time.Duration) time.Duration {
-	return limit * time.Duration(max(s.slack, 1))
-}
-
-func (p *play) fail(format string, args ...any) {
-	p.trial.Failures = append(p.trial.Failures, fmt.Sprintf(format, args...))
-}
-
-// measured notes a time; a limit of 0 is none. What happens more than once in a trial is noted as often.
-func (p *play) measured(what string, took, limit time.Duration) {
-	p.trial.Measured = append(p.trial.Measured, Measured{What: what, Took: took, Limit: limit})
+	p.JudgeLoad(p.allowed, s.worst)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"zatoha/bench/experiment"
 	"zatoha/bench/load"
 	"zatoha/bench/slow"
 )
@@ -16,14 +17,13 @@ import (
 type scenario struct {
 	name, does string
 	set        set
-	turn                                         // on ours
-	peer       turn                              // on the peer, which has no pass line; without trials it is not played there
-	load       []load.Template                   // none: there is no load while the fault lasts
-	worst      time.Duration                     // of a request; 0 for any
-	errors     string                            // how many errors may be, if not 0
-	more       string                            // of the pass line
-	slack      int                               // how much wider its times may be; 0 is 1
-	together   func([]Trial) (failures []string) // what the trials are held against, all together
+	turn                                                    // on ours
+	peer       turn                                         // on the peer, which has no pass line; without trials it is not played there
+	load       []load.Template                              // none: there is no load while the fault lasts
+	worst      time.Duration                                // of a request; 0 for any
+	errors     string                                       // how many errors may be, if not 0
+	more       string                                       // of the pass line
+	together   func([]experiment.Trial) (failures []string) // what the trials are held against, all together
 }
 
 // turn is how a fault is played on one of the balancers, and how often.
@@ -203,11 +203,7 @@ func (s scenario) passLine() string {
 		line = s.errors
 	}
 	if s.worst > 0 {
-		line += fmt.Sprintf(", worst ≤ %s", Readable(s.worst))
+		line += fmt.Sprintf(", worst ≤ %s", experiment.Readable(s.worst))
 	}
-	line += s.more
-	if s.slack > 1 {
-		line += fmt.Sprintf(", times up to %d-fold", s.slack)
-	}
-	return line
+	return line + s.more
 }

@@ -18,7 +18,7 @@ import (
 // killServer kills one, and starts it again when the others have carried on for so long.
 func killServer(missed time.Duration) fault {
 	return func(ctx context.Context, p *play) error {
-		i := p.number % servers
+		i := p.Number % servers
 		p.Servers[i].Kill()
 		if err := p.timed(ctx, "out of rotation", 0, inRotation(servers-1)); err != nil {
 			return err
@@ -35,7 +35,7 @@ func killServer(missed time.Duration) fault {
 
 func pauseServer(d time.Duration) fault {
 	return func(ctx context.Context, p *play) error {
-		server := p.Servers[p.number%servers]
+		server := p.Servers[p.Number%servers]
 		server.Signal(syscall.SIGSTOP)
 		defer server.Signal(syscall.SIGCONT)
 		until := time.Now().Add(d)
@@ -60,9 +60,9 @@ func restartServers(ctx context.Context, p *play) error {
 		if err != nil {
 			return err
 		}
-		p.measured("stopped", time.Since(began), 0)
+		p.Measure("stopped", time.Since(began), 0)
 		if server.Status() != 0 {
-			p.fail("%s ended with %s", server.Name, server.Ended())
+			p.Fail("%s ended with %s", server.Name, server.Ended())
 		}
 		if err := p.StartServer(i); err != nil {
 			return err
@@ -76,7 +76,7 @@ func restartServers(ctx context.Context, p *play) error {
 
 // killUpstream kills one of those that record, and holds against the record what the clients saw.
 func killUpstream(ctx context.Context, p *play) error {
-	i := p.number % servers
+	i := p.Number % servers
 	slot, err := p.slotOf(ctx, fmt.Sprintf("upstream-%d", i+1))
 	if err != nil {
 		return err
@@ -107,10 +107,10 @@ func killUpstream(ctx context.Context, p *play) error {
 		}
 	}
 	if twice > 0 {
-		p.fail("%d requests were executed more than once", twice)
+		p.Fail("%d requests were executed more than once", twice)
 	}
 	if answered := report.Requests - report.Errors(); len(executed) < answered {
-		p.fail("%d requests were answered but only %d executed: the record is not whole", answered, len(executed))
+		p.Fail("%d requests were answered but only %d executed: the record is not whole", answered, len(executed))
 	}
 	if err := p.upstreams.start(i); err != nil {
 		return err

@@ -40,19 +40,19 @@ func slowRound(by attack, watched time.Duration) fault {
 			func() (err error) { s.Attacked, s.Attack, err = p.attacked(ctx, by, p.Front, watched); return err },
 		}
 		for i := range parts { // in turn, and each comes first as often
-			if err := parts[(i+p.number)%len(parts)](); err != nil {
+			if err := parts[(i+p.Number)%len(parts)](); err != nil {
 				return err
 			}
 		}
-		p.trial.Slow, p.trial.Load = s, s.Attacked
+		p.Detail, p.Load = s, s.Attacked
 		for _, part := range []load.Report{s.Undisturbed, s.Control} {
 			if part.Errors() > 0 {
-				p.fail("%d errors while ours was not attacked: %s", part.Errors(), part)
+				p.Fail("%d errors while ours was not attacked: %s", part.Errors(), part)
 			}
 		}
-		p.measured("p99 undisturbed", s.Undisturbed.Latency.P99, 0)
-		p.measured("p99 with another attacked (control)", s.Control.Latency.P99, 0)
-		p.measured("p99 attacked", s.Attacked.Latency.P99, 0)
+		p.Measure("p99 undisturbed", s.Undisturbed.Latency.P99, 0)
+		p.Measure("p99 with another attacked (control)", s.Control.Latency.P99, 0)
+		p.Measure("p99 attacked", s.Attacked.Latency.P99, 0)
 		return p.unharmed(ctx, before)
 	}
 }
@@ -99,7 +99,7 @@ func (p *play) unharmed(ctx context.Context, before cluster.Status) error {
 		return err
 	}
 	if after.HAProxy.Worker != before.HAProxy.Worker {
-		p.fail("haproxy was restarted: worker %d, then %d", before.HAProxy.Worker, after.HAProxy.Worker)
+		p.Fail("haproxy was restarted: worker %d, then %d", before.HAProxy.Worker, after.HAProxy.Worker)
 	}
 	logs, err := filepath.Glob(filepath.Join(p.LogDir(), "*.log"))
 	if err != nil {
@@ -111,7 +111,7 @@ func (p *play) unharmed(ctx context.Context, before cluster.Status) error {
 			return err
 		}
 		if bytes.Contains(text, []byte("panic")) {
-			p.fail("%s tells of a panic", filepath.Base(path))
+			p.Fail("%s tells of a panic", filepath.Base(path))
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"zatoha/bench/experiment"
 	"zatoha/bench/load"
 	"zatoha/bench/measure"
 	"zatoha/bench/report"
@@ -15,20 +16,27 @@ const (
 	slowRounds = 5   // below which a ratio tells nothing
 )
 
+// slowness is what a trial with slow clients has noted; nil of one that broke off, or of another kind.
+func slowness(t experiment.Trial) *Slowness {
+	s, _ := t.Detail.(*Slowness)
+	return s
+}
+
 // slowRatios are those of the p99 to the one undisturbed, in each round.
-func slowRatios(trials []Trial) (control, attacked measure.Sample) {
+func slowRatios(trials []experiment.Trial) (control, attacked measure.Sample) {
 	for _, t := range trials {
-		if t.Slow == nil || t.Slow.Undisturbed.Latency.P99 == 0 {
+		s := slowness(t)
+		if s == nil || s.Undisturbed.Latency.P99 == 0 {
 			continue
 		}
-		ratio := func(r load.Report) float64 { return float64(r.Latency.P99) / float64(t.Slow.Undisturbed.Latency.P99) }
-		control, attacked = append(control, ratio(t.Slow.Control)), append(attacked, ratio(t.Slow.Attacked))
+		ratio := func(r load.Report) float64 { return float64(r.Latency.P99) / float64(s.Undisturbed.Latency.P99) }
+		control, attacked = append(control, ratio(s.Control)), append(attacked, ratio(s.Attacked))
 	}
 	return control, attacked
 }
 
 // judgeSlow holds the rounds together against the pass line.
-func judgeSlow(trials []Trial) (failures []string) {
+func judgeSlow(trials []experiment.Trial) (failures []string) {
 	control, attacked := slowRatios(trials)
 	limit := slowLimit * max(1, control.Quantile(0.5))
 	if got := attacked.Quantile(0.5); len(attacked) >= slowRounds && got >= limit {
@@ -39,7 +47,7 @@ func judgeSlow(trials []Trial) (failures []string) {
 }
 
 // slowClients shows the rounds with slow clients.
-func slowClients(page *report.Page, results []Result) {
+func slowClients(page *report.Page, results []experiment.Result) {
 	var rows [][]string
 	for _, r := range results {
 		control, attacked := slowRatios(r.Trials)
@@ -49,13 +57,14 @@ func slowClients(page *report.Page, results []Result) {
 		var undisturbed, during, beside measure.Sample
 		var counts slow.Counts
 		for _, t := range r.Trials {
-			if t.Slow == nil {
+			s := slowness(t)
+			if s == nil {
 				continue
 			}
 			p99 := func(r load.Report) float64 { return float64(r.Latency.P99) / float64(time.Millisecond) }
-			undisturbed, during = append(undisturbed, p99(t.Slow.Undisturbed)), append(during, p99(t.Slow.Attacked))
-			beside = append(beside, p99(t.Slow.Control))
-			counts.Open, counts.Closed = max(counts.Open, t.Slow.Attack.Open), counts.Closed+t.Slow.Attack.Closed
+			undisturbed, during = append(undisturbed, p99(s.Undisturbed)), append(during, p99(s.Attacked))
+			beside = append(beside, p99(s.Control))
+			counts.Open, counts.Closed = max(counts.Open, s.Attack.Open), counts.Closed+s.Attack.Closed
 		}
 		median := func(s measure.Sample) string { return fmt.Sprintf("%.2f ms", s.Quantile(0.5)) }
 		ratio := func(s measure.Sample) string {

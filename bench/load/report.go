@@ -50,6 +50,14 @@ func (r Report) Errors() int {
 	return failed
 }
 
+// Closes is how many connections ended without notice.
+func (r Report) Closes() (n int) {
+	for _, failure := range []Failure{Reset, SilentClose, EarlyClose, Truncated} {
+		n += r.Failures[failure]
+	}
+	return n
+}
+
 // String is the report as one paragraph.
 func (r Report) String() string {
 	var b strings.Builder

@@ -1,7 +1,7 @@
 // Package pause lets time go by, for as long as somebody is there to wait.
 //
 // One case: `pause.For(ctx, time.Second)` is nil after a second; if ctx ends after half of one, it is ctx's error then.
-// [Until] waits for something instead.
+// [Until] waits for something instead, and [Within] no longer than it may take.
 package pause
 
 import (
@@ -24,6 +24,16 @@ func For(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Within is Until for a condition that has so much time to come true.
+func Within(ctx context.Context, bound, every time.Duration, condition func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	if err := Until(ctx, every, condition); err != nil {
+		return fmt.Errorf("not within %v: %w", bound, err)
+	}
+	return nil
 }
 
 // Until asks for a condition, and again every so often, until it holds or ctx ends. Its error then has the condition's

@@ -51,6 +51,10 @@ func TestWaitingForAConditionTellsWhatIsMissing(t *testing.T) {
 		if err != nil || asked != 3 || time.Since(began) != 600*time.Millisecond {
 			t.Errorf("%v after %s, asked %d times", err, time.Since(began), asked)
 		}
+		err = Within(ctx, 200*time.Millisecond, 50*time.Millisecond, func(context.Context) error { return missing })
+		if err == nil || err.Error() != "not within 200ms: context deadline exceeded: it has not come" || ctx.Err() != nil {
+			t.Error(err)
+		}
 		err = Until(ctx, 300*time.Millisecond, func(context.Context) error { return missing })
 		if !errors.Is(err, missing) || !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
 			t.Errorf("%v after %s", err, time.Since(began))

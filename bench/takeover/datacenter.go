@@ -69,7 +69,7 @@ func killLeader(ctx context.Context, p *play) error {
 		return err
 	}
 	elected := time.Now()
-	p.measured("Consul has another leader", elected.Sub(p.began), 0)
+	p.Measure("Consul has another leader", elected.Sub(p.began), 0)
 	if err := p.resumed(ctx, elected); err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (p *play) allStop(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	p.measured("all have stopped", p.last().Sub(p.began), time.Second)
+	p.Measure("all have stopped", p.last().Sub(p.began), time.Second)
 	return nil
 }
 
@@ -143,6 +143,6 @@ func (p *play) resumed(ctx context.Context, since time.Time) error {
 			worst = max(worst, at.Sub(since))
 		}
 	}
-	p.measured("all consume again", worst, 5*time.Second)
+	p.Measure("all consume again", worst, 5*time.Second)
 	return nil
 }

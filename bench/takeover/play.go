@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"zatoha/bench/faults"
+	"zatoha/bench/experiment"
 	"zatoha/bench/history"
 	"zatoha/bench/pause"
 )
@@ -15,8 +15,7 @@ import (
 // play is a trial under way.
 type play struct {
 	*scene
-	number int // from 0
-	trial  faults.Trial
+	*experiment.Trial
 	holder *connectorHost // that was active at the beginning
 	before word           // what it said then
 	began  time.Time      // of the fault
@@ -24,8 +23,9 @@ type play struct {
 
 const settling = 300 * time.Millisecond // of messages before the fault, and after it
 
-// perform plays a scenario and looks at the history.
-func (p *play) perform(ctx context.Context, s scenario) (err error) {
+// play plays a scenario once and looks at the history.
+func (s scenario) play(ctx context.Context, on *scene, trial *experiment.Trial) (err error) {
+	p := &play{scene: on, Trial: trial}
 	if err := p.whole(ctx); err != nil {
 		return fmt.Errorf("before the fault: %w", err)
 	}
@@ -60,9 +60,9 @@ func (p *play) perform(ctx context.Context, s scenario) (err error) {
 		return err
 	}
 	for _, fault := range append(history.Check(runs), history.CheckEffects(p.effects)...) {
-		p.fail("%s", fault)
+		p.Fail("%s", fault)
 	}
-	p.trial.Failures = slices.Compact(p.trial.Failures)
+	p.Failures = slices.Compact(p.Failures)
 	return nil
 }
 
@@ -72,27 +72,15 @@ func (p *play) silence(what string, names []string, limit time.Duration) {
 	for _, name := range names {
 		longest, ok := history.Silence(p.effects, name, p.began)
 		if !ok {
-			p.fail("no message of %s came after the fault", name)
+			p.Fail("no message of %s came after the fault", name)
 		}
 		worst = max(worst, longest)
 	}
-	p.measured(what, worst, limit)
+	p.Measure(what, worst, limit)
 }
 
 // target is the connector that a fault of one connector is for.
-func (p *play) target() string { return p.names[p.number%len(p.names)] }
-
-// measured notes a time, and that it was too long; a limit of 0 is none.
-func (p *play) measured(what string, took, limit time.Duration) {
-	p.trial.Measured = append(p.trial.Measured, faults.Measured{What: what, Took: took, Limit: limit})
-	if limit > 0 && took > limit {
-		p.fail("%s took %s, at most %s may be", what, faults.Readable(took), faults.Readable(limit))
-	}
-}
-
-func (p *play) fail(format string, args ...any) {
-	p.trial.Failures = append(p.trial.Failures, fmt.Sprintf(format, args...))
-}
+func (p *play) target() string { return p.names[p.Number%len(p.names)] }
 
 // another waits until another host than the holder is active under a higher epoch, and all connectors get messages.
 func (p *play) another(ctx context.Context) error {
@@ -127,14 +115,20 @@ func (p *play) untouched(ctx context.Context, but string) error {
 	was, is := processes(p.before), processes(after)
 	for _, name := range p.names {
 		if same := was[name] == is[name]; same == (name == but) {
-			p.fail("connector %s has process %d, and had %d", name, is[name], was[name])
+			p.Fail("connector %s has process %d, and had %d", name, is[name], was[name])
 		}
 	}
 	return nil
 }
 
+// totals are of the whole histories.
+type totals struct {
+	runs, messages, repeated, tenures int
+	faults                            []string // of which there should be none
+}
+
 // add adds up the history of a scene.
-func (t *Totals) add(s *scene) {
+func (t *totals) add(s *scene) {
 	if s.witness == nil {
 		return
 	}
@@ -143,12 +137,16 @@ func (t *Totals) add(s *scene) {
 	for _, r := range runs {
 		epochs[r.Epoch] = true
 	}
-	t.Storms = append(t.Storms, s.storms...)
-	t.Runs += len(runs)
-	t.Tenures += len(epochs)
-	t.Messages += len(s.effects)
-	t.Repeated += history.Repeated(s.effects)
+	t.runs += len(runs)
+	t.tenures += len(epochs)
+	t.messages += len(s.effects)
+	t.repeated += history.Repeated(s.effects)
 	for _, fault := range append(history.Check(runs), history.CheckEffects(s.effects)...) {
-		t.Faults = append(t.Faults, fault.String())
+		t.faults = append(t.faults, fault.String())
 	}
+}
+
+func (t *totals) String() string {
+	return fmt.Sprintf("%d tenures, %d runs of connectors, %d messages: %d faults in the history, %d messages came twice",
+		t.tenures, t.runs, t.messages, len(t.faults), t.repeated)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"zatoha/bench/broker"
-	"zatoha/bench/faults"
+	"zatoha/bench/experiment"
 )
 
 const (
@@ -25,8 +25,8 @@ func poison(rabbitMQ string, messages int) func(context.Context, *play) error {
 	return withBroker(rabbitMQ, func(ctx context.Context, p *play, b *broker.Broker) error {
 		// The first is not counted: the broker is new, and slow.
 		var rates [2]float64
-		for turn, poisoned := range []int{0, p.number % 2, 1 - p.number%2, 1 - p.number%2, p.number % 2} {
-			rate, err := p.goodRate(ctx, b, fmt.Sprintf("round-%d-%d", p.number, turn), messages, poisoned == 1)
+		for turn, poisoned := range []int{0, p.Number % 2, 1 - p.Number%2, 1 - p.Number%2, p.Number % 2} {
+			rate, err := p.goodRate(ctx, b, fmt.Sprintf("round-%d-%d", p.Number, turn), messages, poisoned == 1)
 			if err != nil {
 				return err
 			}
@@ -35,8 +35,8 @@ func poison(rabbitMQ string, messages int) func(context.Context, *play) error {
 			}
 		}
 		ratio := rates[1] / rates[0] // the median of all trials is judged: see leastGood
-		p.noted("%d messages by AMQP, 1 %% poison: %.0f good ones a second, and %.0f without poison: %.3f of that", messages, rates[1], rates[0], ratio)
-		p.trial.Measured = append(p.trial.Measured, faults.Measured{What: goodIs, Took: time.Duration(ratio * faults.One), In: faults.Ratio})
+		p.Note("%d messages by AMQP, 1 %% poison: %.0f good ones a second, and %.0f without poison: %.3f of that", messages, rates[1], rates[0], ratio)
+		p.Hold(experiment.Measured{What: goodIs, Took: time.Duration(ratio * experiment.One), In: experiment.Ratio})
 		return nil
 	})
 }
@@ -69,7 +69,7 @@ func (p *play) goodRate(ctx context.Context, b *broker.Broker, name string, mess
 		return 0, err
 	}
 	if arrived < messages {
-		p.fail("%d of %d messages are lost", messages-arrived, messages)
+		p.Fail("%d of %d messages are lost", messages-arrived, messages)
 	}
 	rate := p.rateOf(name, good)
 	if poisoned {
@@ -133,11 +133,11 @@ func (p *play) parked(ctx context.Context, b *broker.Broker, name string, poison
 	}
 	for message, n := range calls {
 		if want := map[bool]int{true: maxAttempts, false: 1}[found[message]]; n != want {
-			p.fail("%s was called %d times, not %d", message, n, want)
+			p.Fail("%s was called %d times, not %d", message, n, want)
 		}
 	}
 	if len(found) != poisoned {
-		p.fail("%d messages are parked, not %d", len(found), poisoned)
+		p.Fail("%d messages are parked, not %d", len(found), poisoned)
 	}
 	return nil
 }
@@ -147,6 +147,6 @@ func (p *play) judgeParked(m amqp091.Delivery) {
 	reason, _ := m.Headers["x-zatoha-reason"].(string)
 	attempts, _ := m.Headers["x-zatoha-attempts"].(int64)
 	if reason == "" || attempts != maxAttempts || string(m.Body[:min(len(m.Body), 7)]) != "poison-" {
-		p.fail("%.50s is parked after %d attempts, with the reason %q", m.Body, attempts, reason)
+		p.Fail("%.50s is parked after %d attempts, with the reason %q", m.Body, attempts, reason)
 	}
 }

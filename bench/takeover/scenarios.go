@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
 	"zatoha/bench/broker"
-	"zatoha/bench/faults"
+	"zatoha/bench/experiment"
 	"zatoha/bench/pause"
 )
 
@@ -33,7 +32,7 @@ type scenario struct {
 func (s scenario) passLine() string {
 	line := "never two at once, epochs grow, no effect of an epoch that is over"
 	if s.gap > 0 {
-		line = fmt.Sprintf("%s ≤ %s; ", s.gapIs, faults.Readable(s.gap)) + line
+		line = fmt.Sprintf("%s ≤ %s; ", s.gapIs, experiment.Readable(s.gap)) + line
 	}
 	if s.more != "" {
 		line += "; " + s.more
@@ -41,8 +40,8 @@ func (s scenario) passLine() string {
 	return line
 }
 
-// chosen are the scenarios that the options ask for.
-func chosen(o Options) []scenario {
+// table is every scenario.
+func table(o Options) []scenario {
 	n, spell, outage, messages := 30, 30*time.Second, 60*time.Second, 100_000
 	if o.Short {
 		n, spell, outage, messages = 2, 3*time.Second, 3*time.Second, 10_000
@@ -51,9 +50,6 @@ func chosen(o Options) []scenario {
 		messages = o.Messages
 	}
 	some, few := max(n/2, 1), max(n/10, 1) // of what takes long
-	if o.Trials > 0 {
-		n, some, few = o.Trials, o.Trials, o.Trials
-	}
 	const second = time.Second
 	all := []scenario{
 		{
@@ -92,14 +88,14 @@ func chosen(o Options) []scenario {
 	all = append(all, datacenterScenarios(outage, some, few)...)
 	all = append(all, sizeScenarios(o.RabbitMQ, n, few)...)
 	if o.RabbitMQ != "" {
-		all = append(all, messageScenarios(o.RabbitMQ, messages, few, max(o.Trials, 1))...)
+		all = append(all, messageScenarios(o.RabbitMQ, messages, few)...)
 	}
 	for i := range all {
 		if all[i].stage == (stage{}) {
 			all[i].stage = usual
 		}
 	}
-	return slices.DeleteFunc(all, func(s scenario) bool { return !strings.Contains(s.name, o.Only) })
+	return all
 }
 
 // datacenterScenarios are those that need a Consul of several servers.
@@ -133,7 +129,7 @@ func sizeScenarios(rabbitMQ string, n, few int) []scenario {
 }
 
 // messageScenarios are about what becomes of messages by AMQP.
-func messageScenarios(rabbitMQ string, messages, few, once int) []scenario {
+func messageScenarios(rabbitMQ string, messages, few int) []scenario {
 	ordered := messages / 20 // they come one at a time
 	return []scenario{
 		{
@@ -142,12 +138,12 @@ func messageScenarios(rabbitMQ string, messages, few, once int) []scenario {
 			more: "each of the poison is tried three times and parked with the reason; median of good throughput ≥ 0.9 of that without",
 		},
 		{
-			name: "connector-order", trials: once, takes: time.Duration(ordered)*20*time.Millisecond + 25*time.Second, fault: order(rabbitMQ, ordered),
+			name: "connector-order", trials: 1, takes: time.Duration(ordered)*20*time.Millisecond + 25*time.Second, fault: order(rabbitMQ, ordered),
 			does: fmt.Sprintf("%d messages by AMQP to one consumer with prefetch 1, through the faults of the storm", ordered),
 			more: "0 lost, none out of its place; no more run twice than faults, each marked redelivered",
 		},
 		{
-			name: "connector-storm", trials: once, takes: time.Duration(messages)*broker.BatchEvery/batch + 20*time.Second, fault: storm(rabbitMQ, messages),
+			name: "connector-storm", trials: 1, takes: time.Duration(messages)*broker.BatchEvery/batch + 20*time.Second, fault: storm(rabbitMQ, messages),
 			does: fmt.Sprintf("%d messages by AMQP, while hosts, the connector's process and servers are killed and RabbitMQ is restarted by turns", messages),
 			more: "0 lost; no more run twice than were in flight at the faults, each with its ID and marked redelivered",
 		},
@@ -177,10 +173,15 @@ func killChild(ctx context.Context, p *play) (err error) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill %d: %w", pid, err)
 	}
+	return p.replaced(ctx, pid, "the process has not been missed")
+}
+
+// replaced waits until the target has another process, and all is whole; the other connectors must have theirs still.
+func (p *play) replaced(ctx context.Context, pid int, missing string) error {
 	if err := p.until(ctx, func(ctx context.Context) error {
 		r, err := p.holder.said(ctx)
 		if err == nil && processes(r)[p.target()] == pid {
-			err = errors.New("the process has not been missed")
+			err = errors.New(missing)
 		}
 		return err
 	}); err != nil {
@@ -232,22 +233,10 @@ func stopHost(ctx context.Context, p *play) error {
 // change writes another definition of one connector.
 func change(ctx context.Context, p *play) error {
 	pid := processes(p.before)[p.target()]
-	if err := p.define(ctx, p.number%len(p.names)); err != nil {
+	if err := p.define(ctx, p.Number%len(p.names)); err != nil {
 		return err
 	}
-	if err := p.until(ctx, func(ctx context.Context) error {
-		r, err := p.holder.said(ctx)
-		if err == nil && processes(r)[p.target()] == pid {
-			err = errors.New("the definition has not taken effect")
-		}
-		return err
-	}); err != nil {
-		return err
-	}
-	if err := p.whole(ctx); err != nil {
-		return err
-	}
-	return p.untouched(ctx, p.target())
+	return p.replaced(ctx, pid, "the definition has not taken effect")
 }
 
 // pauseHost stops the active host as a machine that swaps would. Its children, which go on, have to see themselves that
@@ -269,7 +258,7 @@ func pauseHost(spell time.Duration) func(context.Context, *play) error {
 		if err := p.stopped(ctx, p.holder); err != nil {
 			return err
 		}
-		p.measured("stopped after it goes on", time.Since(resumed), 100*time.Millisecond)
+		p.Measure("stopped after it goes on", time.Since(resumed), 100*time.Millisecond)
 		return nil
 	}
 }
@@ -295,7 +284,7 @@ func blackhole(spell time.Duration) func(context.Context, *play) error {
 		if err := p.stopped(ctx, p.holder); err != nil {
 			return err
 		}
-		p.measured("stopped by itself", time.Since(p.began), 0)
+		p.Measure("stopped by itself", time.Since(p.began), 0)
 		if err := p.another(ctx); err != nil {
 			return err
 		}

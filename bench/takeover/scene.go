@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -21,7 +20,9 @@ const (
 	hosts   = 3
 	servers = 3
 	bound   = 60 * time.Second // whatever takes longer is broken
-	token   = "a token of the bench's own"
+
+	attempts = 3 // to start all: somebody else may take a port that was found free
+	token    = "a token of the bench's own"
 )
 
 // stage is what a scenario is played on.
@@ -44,7 +45,7 @@ type scene struct {
 	stage
 	options Options
 	dir     string
-	keep    bool // the folder, with the logs
+	totals  *totals // of all scenes
 	names   []string
 	sources []feed.Target
 	places  []string // of the servers
@@ -56,7 +57,6 @@ type scene struct {
 	unwatch context.CancelFunc
 	effects []history.Effect // that have been read
 	version int              // of the definitions
-	storms  []string         // what became of them
 
 	datacenter *datacenter // nil if the cluster's own Consul is that of the connector hosts
 }
@@ -69,49 +69,39 @@ type connectorHost struct {
 }
 
 // build starts everything and waits until each connector gets messages.
-func build(ctx context.Context, o Options, on stage) (_ *scene, err error) {
-	s := &scene{options: o, stage: on}
-	defer func() {
-		if err != nil {
-			err = errors.New(err.Error()) // now, as it quotes from the logs
-			err = errors.Join(err, s.close(ctx))
-		}
-	}()
-	if s.dir, err = os.MkdirTemp("", "zatoha-takeover"); err != nil {
-		return nil, err
-	}
+func (s *scene) build(ctx context.Context) error {
 	starting, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	config, err := cluster.FreeConfig(servers + hosts + on.connectors)
+	config, err := cluster.FreeConfig(servers + hosts + s.connectors)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	config.Bin, config.ConsulBin, config.HAProxyBin, config.Dir = o.Bin, o.Consul, o.HAProxy, s.dir
+	config.Bin, config.ConsulBin, config.HAProxyBin, config.Dir = s.options.Bin, s.options.Consul, s.options.HAProxy, s.dir
 	places := config.Servers
 	config.Servers = nil
 	if s.Cluster, err = cluster.Start(starting, config); err != nil {
-		return nil, err
+		return err
 	}
 	for i := range servers {
 		if err := s.startServer(i, places[i]); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := s.Await(starting, func(status cluster.Status) bool { return len(status.Rotation) == servers }); err != nil {
-		return nil, err
+		return err
 	}
-	if on.datacenter {
-		if s.datacenter, err = startDatacenter(starting, o.Consul, filepath.Join(s.dir, "datacenter")); err != nil {
-			return nil, err
+	if s.stage.datacenter {
+		if s.datacenter, err = startDatacenter(starting, s.options.Consul, filepath.Join(s.dir, "datacenter")); err != nil {
+			return err
 		}
 	}
 	if err := s.connect(ctx, places[servers+hosts:]); err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.startHosts(ctx, places[servers:servers+hosts]); err != nil {
-		return nil, err
+		return err
 	}
-	return s, s.whole(ctx)
+	return s.whole(ctx)
 }
 
 // startServer starts a server that notes what it is called with.
@@ -322,18 +312,12 @@ func (s *scene) glances() time.Duration { return pollInterval * time.Duration(1+
 
 // until asks for a condition until it holds. Its error says what is missing.
 func (s *scene) until(ctx context.Context, condition func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
-	if err := pause.Until(ctx, s.glances(), condition); err != nil {
-		return fmt.Errorf("not within %v: %w", bound, err)
-	}
-	return nil
+	return pause.Within(ctx, bound, s.glances(), condition)
 }
 
-// close ends everything, also when ctx has ended.
-func (s *scene) close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bound)
-	defer cancel()
+// Close ends as much as there is, and adds up what its history was.
+func (s *scene) Close(ctx context.Context) error {
+	s.totals.add(s)
 	var errs []error
 	for _, h := range s.hosts {
 		if h.process != nil {
@@ -362,9 +346,6 @@ func (s *scene) close(ctx context.Context) error {
 	}
 	if s.Cluster != nil {
 		errs = append(errs, s.Stop(ctx))
-	}
-	if !s.keep {
-		errs = append(errs, os.RemoveAll(s.dir))
 	}
 	return errors.Join(errs...)
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"zatoha/bench/broker"
-	"zatoha/bench/faults"
+	"zatoha/bench/experiment"
 )
 
 const (
@@ -32,7 +32,7 @@ func manyConnectors(ctx context.Context, p *play) error {
 		h.process.Kill()
 	}
 	began := time.Now()
-	first := p.hosts[p.number%len(p.hosts)]
+	first := p.hosts[p.Number%len(p.hosts)]
 	if err := p.startHost(first); err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func manyConnectors(ctx context.Context, p *play) error {
 	}); err != nil {
 		return err
 	}
-	p.measured("all run after a start", time.Since(began), mostStart)
+	p.Measure("all run after a start", time.Since(began), mostStart)
 	if err := p.until(ctx, func(context.Context) error { return p.heard(began, 0) }); err != nil {
 		return err
 	}
@@ -105,10 +105,7 @@ func (p *play) weighIdle(ctx context.Context, idle map[string]string) error {
 		if err != nil {
 			return err
 		}
-		p.trial.Measured = append(p.trial.Measured, faults.Measured{What: "memory of " + what, Took: size, Limit: mostMemory, In: faults.Bytes})
-		if size > mostMemory {
-			p.fail("%s takes %s, at most %s may be", what, faults.Bytes.Text(size), faults.Bytes.Text(mostMemory))
-		}
+		p.Hold(experiment.Measured{What: "memory of " + what, Took: size, Limit: mostMemory, In: experiment.Bytes})
 	}
 	return nil
 }

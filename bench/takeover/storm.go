@@ -116,15 +116,15 @@ func order(rabbitMQ string, messages int) func(context.Context, *play) error {
 		out := history.CheckOrder(p.effects, ordered, source.Number)
 		again, unmarked := history.CheckRepeated(p.effects, ordered, source.Twice)
 		for _, fault := range append(out, unmarked...) {
-			p.fail("%s", fault)
+			p.Fail("%s", fault)
 		}
-		p.noted("in order: %d messages by AMQP to one consumer with prefetch 1 through %d faults: %d lost, %d out of their place, %d ran twice, "+
+		p.Note("in order: %d messages by AMQP to one consumer with prefetch 1 through %d faults: %d lost, %d out of their place, %d ran twice, "+
 			"%d of these not marked redelivered", messages, faults, messages-arrived, len(out), again, len(unmarked))
 		if arrived < messages {
-			p.fail("%d of %d messages are lost", messages-arrived, messages)
+			p.Fail("%d of %d messages are lost", messages-arrived, messages)
 		}
 		if again > faults {
-			p.fail("%d messages ran twice, with %d in flight at the faults", again, faults)
+			p.Fail("%d messages ran twice, with %d in flight at the faults", again, faults)
 		}
 		return p.remove(ctx, ordered)
 	})
@@ -232,23 +232,18 @@ func duplicates(ctx context.Context, url string) (n int) {
 // weigh holds the storm against its pass line.
 func (p *play) weigh(source *broker.Publisher, faults, arrived, dropped int) {
 	repeated, unmarked := history.CheckRepeated(p.effects, stormy, source.Twice)
-	p.noted("%d messages by AMQP through %d faults: %d lost, %d ran twice, of at most %d in flight at the faults, and %d of these not "+
+	p.Note("%d messages by AMQP through %d faults: %d lost, %d ran twice, of at most %d in flight at the faults, and %d of these not "+
 		"marked redelivered or by another ID; servers knew and dropped at least %d; %d may have been published twice, and are not counted",
 		source.Messages, faults, source.Messages-arrived, repeated, faults*prefetch, len(unmarked), dropped, len(source.Resent))
 	if arrived < source.Messages {
-		p.fail("%d of %d messages are lost", source.Messages-arrived, source.Messages)
+		p.Fail("%d of %d messages are lost", source.Messages-arrived, source.Messages)
 	}
 	if repeated > faults*prefetch {
-		p.fail("%d messages ran twice, with %d in flight at the faults", repeated, faults*prefetch)
+		p.Fail("%d messages ran twice, with %d in flight at the faults", repeated, faults*prefetch)
 	}
 	for _, fault := range unmarked {
-		p.fail("%s", fault)
+		p.Fail("%s", fault)
 	}
-}
-
-// noted keeps what became of messages for the report.
-func (p *play) noted(format string, args ...any) {
-	p.storms = append(p.storms, fmt.Sprintf(format, args...))
 }
 
 // forget drops what came of a connector in an earlier trial.

@@ -16,7 +16,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"zatoha/bench/broker"
-	"zatoha/bench/faults"
+	"zatoha/bench/experiment"
 	"zatoha/bench/history"
 )
 
@@ -139,16 +139,16 @@ func TestAStormThatLosesOrRepeatsMessagesFallsShort(t *testing.T) {
 		{1000, 41, true, "41 messages ran twice, with 40 in flight at the faults"},
 		{1000, 1, false, "not marked redelivered"},
 	} {
-		p := &play{scene: &scene{effects: storms(c.arrived, c.repeated, c.marked)}}
+		p := &play{Trial: &experiment.Trial{}, scene: &scene{effects: storms(c.arrived, c.repeated, c.marked)}}
 		p.weigh(&broker.Publisher{Messages: 1000}, 2, c.arrived, 0)
-		if got := strings.Join(p.trial.Failures, "; "); (got == "") != (c.want == "") || !strings.Contains(got, c.want) || len(p.storms) != 1 {
-			t.Errorf("%+v: %q, %q", c, got, p.storms)
+		if got := strings.Join(p.Failures, "; "); (got == "") != (c.want == "") || !strings.Contains(got, c.want) || len(p.Notes) != 1 {
+			t.Errorf("%+v: %q, %q", c, got, p.Notes)
 		}
 	}
 }
 
 func TestAStormIsCountedByItsMessages(t *testing.T) {
-	p := &play{scene: &scene{effects: []history.Effect{
+	p := &play{Trial: &experiment.Trial{}, scene: &scene{effects: []history.Effect{
 		{Connector: stormy, Message: "storm-0"},
 		{Connector: "c-1", Message: "storm-0"},
 		{Connector: stormy, Message: "storm-0"},
@@ -170,9 +170,9 @@ func TestParkedMessagesSayWhy(t *testing.T) {
 		"parked after 2 attempts": {Body: []byte("poison-50"), Headers: amqp091.Table{"x-zatoha-reason": "so it is", "x-zatoha-attempts": int64(2)}},
 		"with the reason \"\"":    {Body: []byte("poison-50"), Headers: amqp091.Table{"x-zatoha-attempts": int64(maxAttempts)}},
 	} {
-		p := &play{scene: &scene{}}
+		p := &play{Trial: &experiment.Trial{}, scene: &scene{}}
 		p.judgeParked(m)
-		if got := strings.Join(p.trial.Failures, "; "); (got == "") != (want == "") || !strings.Contains(got, want) {
+		if got := strings.Join(p.Failures, "; "); (got == "") != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
@@ -187,48 +187,45 @@ func TestMemoryIsRead(t *testing.T) {
 	}
 }
 
-func TestScenariosAreChosenByName(t *testing.T) {
-	if !Matches("") || !Matches("connector") || !Matches("kill-child") || Matches("kill-get") {
-		t.Errorf("%q", Names())
-	}
-	for _, s := range chosen(Options{Short: true, RabbitMQ: "there"}) {
+func TestTheScenarios(t *testing.T) {
+	for _, s := range table(Options{Options: experiment.Options{Short: true}, RabbitMQ: "there"}) {
 		if s.trials > 2 || s.takes > 40*time.Second {
 			t.Errorf("%s is not short", s.name)
 		}
 	}
 	var whole time.Duration
-	for _, s := range chosen(Options{RabbitMQ: "there"}) {
+	seen := map[string]bool{}
+	for _, s := range table(Options{RabbitMQ: "there"}) {
 		if s.gap > 0 && s.takes < 5*time.Second && s.trials < 30 {
 			t.Errorf("%s has %d trials", s.name, s.trials)
 		}
+		if seen[s.name] || s.does == "" || s.trials < 1 || s.fault == nil || s.stage == (stage{}) {
+			t.Errorf("%+v", s)
+		}
+		seen[s.name] = true
 		whole += time.Duration(s.trials) * s.takes
 	}
 	if whole > 45*time.Minute {
 		t.Errorf("all of it takes %v", whole)
 	}
-	for _, s := range chosen(Options{RabbitMQ: "there", Trials: 7}) {
-		if s.trials != 7 {
-			t.Errorf("%s has %d trials, not 7", s.name, s.trials)
-		}
-	}
-	if _, err := Run(t.Context(), Options{Only: "nothing"}); err == nil || !strings.Contains(err.Error(), "there are connector-kill-host, ") {
-		t.Error(err)
+	if all, without := len(Names()), len(scenarios(Options{})); len(seen) != all || without >= all {
+		t.Errorf("%d scenarios, %d names, %d without RabbitMQ", len(seen), all, without)
 	}
 }
 
 func TestTheReportTellsTheFiguresAndWhatFellShort(t *testing.T) {
-	trial := func(ms int, failures ...string) faults.Trial {
-		return faults.Trial{Failures: failures, Measured: []faults.Measured{{What: "gap", Took: time.Duration(ms) * time.Millisecond}}}
+	trial := func(ms int, failures ...string) experiment.Trial {
+		return experiment.Trial{Failures: failures, Measured: []experiment.Measured{{What: "gap", Took: time.Duration(ms) * time.Millisecond}}}
 	}
-	o := Outcome{
-		Results: []faults.Result{
-			{Name: "connector-move", Does: "it moves", PassLine: "gap ≤ 100 ms", Trials: []faults.Trial{trial(40), trial(60)}},
-			{Name: "connector-stop", Trials: []faults.Trial{trial(140, "gap took 140 ms")}},
+	o := experiment.Outcome{
+		Results: []experiment.Result{
+			{Name: "connector-move", Does: "it moves", PassLine: "gap ≤ 100 ms", Trials: []experiment.Trial{trial(40), trial(60)}},
+			{Name: "connector-stop", Trials: []experiment.Trial{trial(140, "gap took 140 ms")}},
 			{Name: "connector-change"},
 		},
-		Totals: Totals{Runs: 9, Messages: 1000, Tenures: 3},
+		Also: (&totals{runs: 9, messages: 1000, tenures: 3}).String(),
 	}
-	passed, text := Summary(o)
+	passed, text := o.Summary()
 	if passed || !strings.Contains(text, "1 of 3 scenarios passed, n = 3 trials") || !strings.Contains(text, "fell short: connector-stop, connector-change") {
 		t.Error(text)
 	}
@@ -249,22 +246,22 @@ func TestTheReportTellsTheFiguresAndWhatFellShort(t *testing.T) {
 		}
 	}
 	o.Results = o.Results[:1]
-	if passed, text := Summary(o); !passed {
+	if passed, text := o.Summary(); !passed {
 		t.Error(text)
 	}
-	o.Totals.Faults = []string{"two at once"}
-	if passed, _ := Summary(o); passed {
+	o.Failures = []string{"two at once"}
+	if passed, _ := o.Summary(); passed {
 		t.Error("passed with a fault in the history")
 	}
 }
 
 func TestTheMedianOfARatioIsJudged(t *testing.T) {
 	s := scenario{ratioIs: goodIs, least: leastGood}
-	of := func(ratios ...time.Duration) (r faults.Result) {
+	of := func(ratios ...time.Duration) (trials []experiment.Trial) {
 		for _, ratio := range ratios {
-			r.Trials = append(r.Trials, faults.Trial{Measured: []faults.Measured{{What: goodIs, Took: ratio, In: faults.Ratio}}})
+			trials = append(trials, experiment.Trial{Measured: []experiment.Measured{{What: goodIs, Took: ratio, In: experiment.Ratio}}})
 		}
-		return r
+		return trials
 	}
 	if short := s.shortfall(of(700_000, 950_000, 990_000)); short != nil {
 		t.Error(short)
@@ -272,7 +269,7 @@ func TestTheMedianOfARatioIsJudged(t *testing.T) {
 	if short := s.shortfall(of(700_000, 890_000, 990_000)); len(short) != 1 || !strings.Contains(short[0], "is 0.890, at least 0.90") {
 		t.Error(short)
 	}
-	if s.shortfall(faults.Result{}) == nil {
+	if s.shortfall(nil) == nil {
 		t.Error("passed without a trial")
 	}
 	if short := (scenario{}).shortfall(of(1)); short != nil {

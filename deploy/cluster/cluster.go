@@ -53,6 +53,7 @@ type Cluster struct {
 
 	agent   *ConsulServer // whose process is Consul then
 	janitor *janitor
+	durable *ConsulServers // nil before it was started
 }
 
 // Status is what is read of the load balancer's status page.
@@ -138,11 +139,28 @@ func (c *Cluster) StartConsul(ctx context.Context) (err error) {
 		return c.startDatacenter(ctx)
 	}
 	if c.Durable {
-		c.Consul, err = startDurableConsul(ctx, c.ConsulBin, c.ConsulAddr, c.log("consul"), filepath.Join(c.Dir, "consul"))
+		c.Consul, err = c.startDurable(ctx)
 		return err
 	}
 	c.Consul, err = StartConsul(ctx, c.ConsulBin, c.ConsulAddr, c.log("consul"))
 	return err
+}
+
+// startDurable starts the one server of a datacenter, at the ports and with the state that it had.
+func (c *Cluster) startDurable(ctx context.Context) (*Process, error) {
+	if c.durable == nil {
+		servers, err := agentsAtFreePorts(c.Dir, "consul")
+		if err != nil {
+			return nil, err
+		}
+		servers[0].HTTP, servers[0].log = c.ConsulAddr, c.log("consul")
+		c.durable = &ConsulServers{Servers: servers, config: ConsulServersConfig{Binary: c.ConsulBin, Dir: c.Dir, Count: 1}}
+	}
+	if err := c.durable.Start(0); err != nil {
+		return nil, err
+	}
+	_, err := c.durable.AwaitLeader(ctx)
+	return c.durable.Servers[0].process, err
 }
 
 // StartServer starts server i, counted from 0.

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,12 +34,7 @@ func StartConsul(ctx context.Context, binary, address, log string, more ...strin
 	for i, flag := range []string{"-server-port", "-serf-lan-port", "-serf-wan-port"} {
 		args = append(args, fmt.Sprintf("%s=%d", flag, internal[i]))
 	}
-	return startAgent(ctx, binary, address, log, append(args, more...))
-}
-
-// startAgent waits until the agent at the address knows a leader.
-func startAgent(ctx context.Context, binary, address, log string, args []string) (*Process, error) {
-	p, err := startProcess("consul", log, withoutConsul(os.Environ()), binary, args...)
+	p, err := startProcess("consul", log, withoutConsul(os.Environ()), binary, append(args, more...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -49,45 +43,6 @@ func startAgent(ctx context.Context, binary, address, log string, args []string)
 		return nil, err
 	}
 	return p, nil
-}
-
-// startDurableConsul is StartConsul for an agent that keeps everything in a folder, its ports too, so that it is the same
-// when it is started again.
-func startDurableConsul(ctx context.Context, binary, address, log, dir string) (*Process, error) {
-	file := filepath.Join(dir, "agent.json")
-	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
-		if err := writeDurableConsul(file, address, filepath.Join(dir, "data")); err != nil {
-			return nil, fmt.Errorf("start consul: %w", err)
-		}
-	}
-	return startAgent(ctx, binary, address, log, []string{"agent", "-config-file=" + file})
-}
-
-func writeDurableConsul(file, address, data string) error {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("consul's address: %w", err)
-	}
-	internal, err := FreePorts(3)
-	if err != nil {
-		return err
-	}
-	text, err := json.Marshal(map[string]any{
-		"server": true, "bootstrap_expect": 1, "node_name": "local", "data_dir": data, "bind_addr": "127.0.0.1", "client_addr": host,
-		"log_level": "warn", "disable_host_node_id": true, "disable_update_check": true,
-		"performance": map[string]int{"raft_multiplier": 1},
-		"ports": map[string]any{
-			"http": json.Number(port), "dns": -1, "grpc": -1, "grpc_tls": -1,
-			"server": internal[0], "serf_lan": internal[1], "serf_wan": internal[2],
-		},
-	})
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(file, text, 0o644)
 }
 
 // withoutConsul drops the CONSUL_* variables, which would configure the agent and are meant for its clients.

@@ -48,6 +48,7 @@ type ConsulServer struct {
 	RPC  string // address by which the servers know the leader
 
 	dir     string
+	log     string
 	process *Process // the last one started, which may have ended
 }
 
@@ -119,7 +120,10 @@ func agentsAtFreePorts(dir string, names ...string) (all []*ConsulServer, err er
 		address := func(kind int) string {
 			return net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[each*i+kind]))
 		}
-		all = append(all, &ConsulServer{Name: name, HTTP: address(0), Serf: address(1), RPC: address(2), dir: filepath.Join(dir, name)})
+		at := filepath.Join(dir, name)
+		all = append(all, &ConsulServer{
+			Name: name, HTTP: address(0), Serf: address(1), RPC: address(2), dir: at, log: filepath.Join(at, "consul.log"),
+		})
 	}
 	return all, nil
 }
@@ -179,7 +183,7 @@ func (c *ConsulServers) run(s *ConsulServer, role ...string) (err error) {
 		api + port(s.HTTP), "-serf-lan-port=" + port(s.Serf), "-server-port=" + port(s.RPC),
 		"-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1",
 	})
-	s.process, err = startProcess(s.Name, filepath.Join(s.dir, "consul.log"), withoutConsul(os.Environ()), c.config.Binary, args...)
+	s.process, err = startProcess(s.Name, s.log, withoutConsul(os.Environ()), c.config.Binary, args...)
 	return err
 }
 

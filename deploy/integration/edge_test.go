@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"zatoha/bench/edge"
-	breaking "zatoha/bench/faults"
+	"zatoha/bench/experiment"
 	"zatoha/deploy/cluster"
 	"zatoha/deploy/tools/find"
 )
@@ -21,18 +21,18 @@ import (
 func edgePlayed(t *testing.T, o edge.Options) {
 	t.Helper()
 	o.Bin, o.Consul, o.HAProxy, o.Short, o.Progress = bin, consulBin, haproxyBin, true, t.Output()
-	results, err := edge.Run(t.Context(), o)
+	outcome, err := edge.Run(t.Context(), o)
 	if err != nil {
 		t.Error(err)
 	}
-	if passed, text := breaking.Summary(results); !passed {
-		t.Errorf("%s: %q", text, breaking.Shortfalls(results))
+	if passed, text := outcome.Summary(); !passed {
+		t.Errorf("%s: %q", text, outcome.Shortfalls())
 	}
 }
 
 func TestAClusterDiesHangsAndIsDrainedBehindTheEdge(t *testing.T) {
 	t.Parallel() // mostly it waits
-	edgePlayed(t, edge.Options{Only: "kill,hang,drain"})
+	edgePlayed(t, edge.Options{Options: experiment.Options{Only: experiment.Only{"edge-kill", "edge-kill-servers", "edge-hang", "edge-drain"}}})
 }
 
 func TestEveryProgramIsUpgradedWithoutAFailedRequestOrALostMessage(t *testing.T) {
@@ -50,7 +50,9 @@ func TestEveryProgramIsUpgradedWithoutAFailedRequestOrALostMessage(t *testing.T)
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the next version: %v\n%s", err, output)
 	}
-	edgePlayed(t, edge.Options{Only: "upgrade", NextBin: next, Next: "next", RabbitMQ: rabbitMQ})
+	edgePlayed(t, edge.Options{
+		NextBin: next, Next: "next", RabbitMQ: rabbitMQ, Options: experiment.Options{Only: experiment.Only{"edge-upgrade"}},
+	})
 }
 
 // TestWhatTheEdgeSaysOfTheClientIsBelieved sends a request through both load balancers, and others that lie.

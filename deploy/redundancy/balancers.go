@@ -127,14 +127,14 @@ func (p *playing) servedAgain(ctx context.Context, began time.Time, limit time.D
 	if err != nil {
 		return err
 	}
-	p.measured("until the address serves", at.Sub(began), limit)
+	p.Measure("until the address serves", at.Sub(began), limit)
 	return nil
 }
 
 func (p *playing) oneErrorEach(ctx context.Context, running *load.Running) error {
 	report, err := p.answered(ctx, running)
 	if report.MostErrors > 1 {
-		p.fail("a client had %d failed requests: %s", report.MostErrors, report)
+		p.Fail("a client had %d failed requests: %s", report.MostErrors, report)
 	}
 	return err
 }
@@ -174,7 +174,7 @@ func balancerDies(ctx context.Context, p *playing) error {
 	}
 	report, err := p.answered(ctx, running)
 	if cut := report.Errors() - report.Failures[load.Refused]; cut > clients {
-		p.fail("%d clients were cut off %d times: %s", clients, cut, report)
+		p.Fail("%d clients were cut off %d times: %s", clients, cut, report)
 	}
 	return errors.Join(err, holder.StartLB())
 }
@@ -212,7 +212,7 @@ func controllerDies(ctx context.Context, p *playing) error {
 		return err
 	}
 	if after != holder {
-		p.fail("the address has moved from %s to %s", holder.Role.Name, after.Role.Name)
+		p.Fail("the address has moved from %s to %s", holder.Role.Name, after.Role.Name)
 	}
 	return errors.Join(p.flawless(ctx, "the virtual address", running), holder.StartLB())
 }
@@ -243,7 +243,7 @@ func balancerCutOff(ctx context.Context, p *playing) error {
 		return err
 	}
 	if after, err := p.Holder(ctx); err != nil || after == holder {
-		p.fail("the address has moved back, %v", err)
+		p.Fail("the address has moved back, %v", err)
 	}
 	return p.oneErrorEach(ctx, running)
 }
@@ -274,7 +274,7 @@ func keepalivedDies(ctx context.Context, p *playing) error {
 	}
 	report, err := p.answered(ctx, running)
 	if report.MostErrors > 2 { // it may move there, and back
-		p.fail("a client had %d failed requests: %s", report.MostErrors, report)
+		p.Fail("a client had %d failed requests: %s", report.MostErrors, report)
 	}
 	return err
 }

@@ -7,7 +7,7 @@
 // tried every few milliseconds, until one is answered, by the other load balancer: that is the time that is held against
 // the pass line. No client of the sixteen may have more than one failed request.
 //
-// `redundancy --only dies -n 10` plays that and its like ten times, prints a line for each trial, writes
+// `redundancy --only balancer-host-dies -n 10` plays that ten times, prints a line for each trial, writes
 // bin/reports/redundancy.md, and ends with a line that begins with PASS or FAIL, and status 0 or 1. It takes root, and
 // where there is none, it says so aloud and ends with status 0.
 package main
@@ -23,7 +23,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"zatoha/bench/faults"
+	"zatoha/bench/experiment"
 	"zatoha/deploy/netns"
 	"zatoha/deploy/program"
 	"zatoha/deploy/tools/find"
@@ -47,15 +47,15 @@ type grammar struct {
 }
 
 type runCommand struct {
-	Trials    int           `short:"n" help:"Trials of each scenario; 0 for each scenario's own number."`
-	Short     bool          `help:"One trial each of the most telling ones, and shorter faults: a minute."`
-	Only      string        `placeholder:"NAME" help:"Only the scenarios with NAME in their names."`
-	Slack     int           `default:"1" help:"Let times be that many times as long, on a machine that does something else beside."`
-	Partition time.Duration `default:"60s" help:"How long a host is cut off."`
-	Outage    time.Duration `default:"60s" help:"How long Consul has no quorum."`
-	Advert    time.Duration `default:"200ms" help:"Keepalived's time between two signs of life."`
-	Bin       string        `default:"bin" help:"Folder with the programs lb, server, connectorhost, zatoha-consul and recorder."`
-	Out       string        `default:"bin/reports" help:"Folder for the report."`
+	Trials    int             `short:"n" help:"Trials of each scenario; 0 for each scenario's own number."`
+	Short     bool            `help:"One trial each of the most telling ones, and shorter faults: a minute."`
+	Only      experiment.Only `placeholder:"NAME" help:"Only the scenarios of these names, parted by commas; a wrong one lists them."`
+	Slack     int             `default:"1" help:"Let times be that many times as long, on a machine that does something else beside."`
+	Partition time.Duration   `default:"60s" help:"How long a host is cut off."`
+	Outage    time.Duration   `default:"60s" help:"How long Consul has no quorum."`
+	Advert    time.Duration   `default:"200ms" help:"Keepalived's time between two signs of life."`
+	Bin       string          `default:"bin" help:"Folder with the programs lb, server, connectorhost, zatoha-consul and recorder."`
+	Out       string          `default:"bin/reports" help:"Folder for the report."`
 
 	fellShort bool
 }
@@ -72,7 +72,9 @@ func (r *runCommand) Validate() error {
 	refuse(r.Slack < 1, "--slack: %d: must be 1 or more", r.Slack)
 	refuse(r.Partition < time.Second, "--partition: %v: must be at least 1s", r.Partition)
 	refuse(r.Outage < time.Second, "--outage: %v: must be at least 1s", r.Outage)
-	refuse(!matches(r.Only), "--only: %q: no scenario has that in its name; there are %q", r.Only, names())
+	if err := r.Only.Check(names()); err != nil {
+		faults = append(faults, fmt.Errorf("--only: %w", err))
+	}
 	return errors.Join(faults...)
 }
 
@@ -88,33 +90,21 @@ func (r *runCommand) Run(ctx context.Context, _ zerolog.Logger) error {
 	if err != nil {
 		return err
 	}
-	results, runErr := play(ctx, o)
-	if len(results) > 0 {
-		path, err := page(results, circumstances()).Write(r.Out, "redundancy")
-		if err != nil {
-			return errors.Join(runErr, err)
-		}
-		fmt.Print(table(results))
-		fmt.Println("the report is in", path)
+	outcome, runErr := play(ctx, o)
+	if len(outcome.Results) > 0 {
+		fmt.Print(onTerminal(outcome))
 	}
-	if runErr != nil {
-		return runErr
-	}
-	for _, line := range faults.Shortfalls(results) {
-		fmt.Println("fell short:", line)
-	}
-	passed, text := faults.Summary(results)
-	word := "PASS"
-	if r.fellShort = !passed; r.fellShort {
-		word = "FAIL"
-	}
-	fmt.Printf("%s: redundancy: %s\n", word, text)
-	return nil
+	passed, err := outcome.Conclude(os.Stdout, page(outcome, circumstances()), r.Out, "redundancy", runErr)
+	r.fellShort = !passed
+	return err
 }
 
 // options looks for all programs before anything is played.
 func (r *runCommand) options() (options, error) {
-	o := options{Trials: r.Trials, Short: r.Short, Only: r.Only, Slack: r.Slack, Partition: r.Partition, Outage: r.Outage, Advert: r.Advert, Progress: os.Stdout}
+	o := options{
+		Partition: r.Partition, Outage: r.Outage, Advert: r.Advert,
+		Options: experiment.Options{Only: r.Only, Trials: r.Trials, Short: r.Short, Slack: r.Slack, Progress: os.Stdout},
+	}
 	if r.Short {
 		o.Partition, o.Outage = min(o.Partition, 5*time.Second), min(o.Outage, 3*time.Second)
 	}

@@ -18,9 +18,9 @@ func moves(ctx context.Context, p *playing) error {
 	if err != nil {
 		return err
 	}
-	p.measured("the whole command", time.Since(began), 0)
+	p.Measure("the whole command", time.Since(began), 0)
 	if shut, ok := shutFor(said); ok {
-		p.measured("nobody could connect", shut, 0)
+		p.Measure("nobody could connect", shut, 0)
 	}
 	if err := p.flawless(ctx, "the virtual address", running); err != nil {
 		return err
@@ -30,7 +30,7 @@ func moves(ctx context.Context, p *playing) error {
 		return err
 	}
 	if after == holder {
-		p.fail("the address stayed, though lb yield says: %s", said)
+		p.Fail("the address stayed, though lb yield says: %s", said)
 	}
 	_, err = holder.Balancer(ctx, "resume", address)
 	return err

@@ -152,9 +152,9 @@ func (p *playing) place(ctx context.Context, leads bool) error {
 	}
 	to := leader
 	if !leads {
-		to = p.Nodes[(p.number+1)%len(p.Nodes)]
+		to = p.Nodes[(p.Number+1)%len(p.Nodes)]
 		if to == leader {
-			to = p.Nodes[(p.number+2)%len(p.Nodes)]
+			to = p.Nodes[(p.Number+2)%len(p.Nodes)]
 		}
 	}
 	if err := active.Move(ctx, to); err != nil {
@@ -173,11 +173,11 @@ func (p *playing) silence(began time.Time, what string, limit time.Duration) err
 	for _, name := range p.names() {
 		longest, ok := history.Silence(effects, name, began)
 		if !ok {
-			p.fail("no message of %s came after the fault", name)
+			p.Fail("no message of %s came after the fault", name)
 		}
 		worst = max(worst, longest)
 	}
-	p.measured(what, worst, limit)
+	p.Measure(what, worst, limit)
 	return nil
 }
 
@@ -193,7 +193,7 @@ func (p *playing) healed(ctx context.Context, began time.Time, loads map[string]
 	if err := p.whole(ctx); err != nil {
 		return fmt.Errorf("after the partition: %w", err)
 	}
-	p.measured("until all is as before", time.Since(mended), 0)
+	p.Measure("until all is as before", time.Since(mended), 0)
 	if err := pause.For(ctx, 2*time.Second); err != nil { // for what comes late
 		return err
 	}
@@ -221,12 +221,12 @@ func (p *playing) judge(ctx context.Context, began time.Time) (err error) {
 		return err
 	}
 	for _, fault := range append(history.Check(runs), history.CheckEffects(effects)...) {
-		p.fail("%s", fault)
+		p.Fail("%s", fault)
 	}
 	taken := p.stage.taken.between(began.Add(-settling), time.Now().Add(-time.Second))
 	withProcess, lost := history.Lost(taken, effects, runs, inHand)
 	if len(lost) > 0 {
-		p.fail("%d of %d messages that a connector had taken were lost, and not with its process: %s at %v after the fault was the first",
+		p.Fail("%d of %d messages that a connector had taken were lost, and not with its process: %s at %v after the fault was the first",
 			len(lost), len(taken), lost[0].Message, lost[0].At.Sub(began).Round(time.Millisecond))
 	}
 	p.lost, p.taken = len(withProcess), len(taken)
@@ -238,9 +238,9 @@ func cutOther(ctx context.Context, p *playing) error {
 	if err != nil {
 		return err
 	}
-	victim := p.Nodes[p.number%len(p.Nodes)]
+	victim := p.Nodes[p.Number%len(p.Nodes)]
 	if victim == active {
-		victim = p.Nodes[(p.number+1)%len(p.Nodes)]
+		victim = p.Nodes[(p.Number+1)%len(p.Nodes)]
 	}
 	loads, err := p.outside(ctx, victim)
 	if err != nil {
@@ -261,7 +261,7 @@ func cutOther(ctx context.Context, p *playing) error {
 		return nil // it may have led, and then the lease is confirmed late
 	}
 	if after != active || now.Holder.Epoch != said.Holder.Epoch {
-		p.fail("the connectors have moved from %s to %s", active.Role.Name, after.Role.Name)
+		p.Fail("the connectors have moved from %s to %s", active.Role.Name, after.Role.Name)
 	}
 	return nil
 }
@@ -290,7 +290,7 @@ func leaderDies(ctx context.Context, p *playing) error {
 	}); err != nil {
 		return err
 	}
-	p.measured("until Consul has a leader", time.Since(began), 0)
+	p.Measure("until Consul has a leader", time.Since(began), 0)
 	if err := until(ctx, func(ctx context.Context) error { return p.heardOf(ctx, time.Now(), 0) }); err != nil {
 		return err
 	}
@@ -308,7 +308,7 @@ func leaderDies(ctx context.Context, p *playing) error {
 		return err
 	}
 	if after != before {
-		p.notes = append(p.notes, "the connectors moved")
+		p.Note("the connectors moved")
 	}
 	return errors.Join(p.undisturbed(ctx, loads), p.judge(ctx, began))
 }
@@ -331,7 +331,7 @@ func quorumLost(ctx context.Context, p *playing) error {
 		return err
 	}
 	if after, err := p.Holder(ctx); err != nil || after != holder {
-		p.fail("the virtual address has moved, %v", err)
+		p.Fail("the virtual address has moved, %v", err)
 	}
 	back := time.Now()
 	for _, n := range killed {
@@ -345,6 +345,6 @@ func quorumLost(ctx context.Context, p *playing) error {
 	if err := until(ctx, func(ctx context.Context) error { return p.heardOf(ctx, back, 0) }); err != nil {
 		return err
 	}
-	p.measured("until all is as before", time.Since(back), 0)
+	p.Measure("until all is as before", time.Since(back), 0)
 	return errors.Join(p.undisturbed(ctx, loads), p.judge(ctx, began))
 }

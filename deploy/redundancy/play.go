@@ -2,15 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
-	"zatoha/bench/faults"
+	"zatoha/bench/experiment"
 	"zatoha/bench/feed"
 	"zatoha/bench/load"
 	"zatoha/bench/pause"
@@ -22,13 +18,10 @@ type options struct {
 	Bin, Consul, HAProxy, Keepalived string
 	RabbitMQ                         string // "": there are no messages by AMQP
 
-	Trials            int // of each scenario; 0 for its own number
-	Short             bool
-	Only              string
-	Slack             int // bounds of time are that many times as wide
 	Partition, Outage time.Duration
 	Advert            time.Duration
-	Progress          io.Writer
+
+	experiment.Options
 }
 
 // scenario is one kind of fault.
@@ -58,57 +51,41 @@ const (
 // settling is the time of load before a fault, and behind it.
 const settling = 500 * time.Millisecond
 
-func matches(only string) bool {
-	return slices.ContainsFunc(names(), func(name string) bool { return strings.Contains(name, only) })
+// table is every scenario, in the order in which they are played.
+func table(o options) []scenario {
+	return slices.Concat(balancers(o), partitions(o))
 }
 
-func names() (all []string) {
-	for _, s := range scenarios(options{}) {
-		all = append(all, s.name)
+// names are those of the scenarios.
+func names() []string { return experiment.Names(scenarios(options{})) }
+
+// scenarios are those that may be chosen: in the short form the brief ones, unless others are named.
+func scenarios(o options) (all []experiment.Scenario[scenery, *stage]) {
+	for _, s := range table(o) {
+		if o.Short && len(o.Only) == 0 && !s.brief {
+			continue
+		}
+		if o.Short {
+			s.trials = 1
+		}
+		all = append(all, experiment.Scenario[scenery, *stage]{
+			Name: s.name, PassLine: s.passLine, Stage: s.on,
+			Turn: experiment.Turn[*stage]{Does: s.does, Trials: s.trials, Play: s.play(o)},
+		})
 	}
 	return all
 }
 
-// scenarios are all of them, in the order in which they are played.
-func scenarios(o options) []scenario {
-	return slices.Concat(balancers(o), partitions(o))
-}
-
-// play plays the chosen scenarios. Its error is about what prevented that; what falls short says so in its result.
-func play(ctx context.Context, o options) (results []faults.Result, err error) {
-	t := &theatre{options: o}
-	defer func() { err = errors.Join(err, t.strike(false)) }()
-	for _, s := range scenarios(o) {
-		if !strings.Contains(s.name, o.Only) || o.Short && o.Only == "" && !s.brief {
-			continue
-		}
-		result := faults.Result{Name: s.name, Does: s.does, PassLine: s.passLine}
-		began := time.Now()
-		trials := s.trials
-		if o.Short {
-			trials = 1
-		}
-		if o.Trials > 0 {
-			trials = o.Trials
-		}
-		for i := range trials {
-			trial, notes, err := t.trial(ctx, s, i)
-			if err != nil {
-				return results, fmt.Errorf("scenario %s: %w", s.name, err)
-			}
-			fmt.Fprintf(o.Progress, "%-28s %d/%d  %s\n", s.name, i+1, trials, told(trial, notes))
-			result.Trials, result.Elapsed = append(result.Trials, trial), time.Since(began)
-		}
-		results = append(results, result)
+// play plays the scenarios that the options ask for.
+func play(ctx context.Context, o options) (experiment.Outcome, error) {
+	theatre := experiment.Theatre[scenery, *stage]{
+		Options: o.Options,
+		Build: func(ctx context.Context, set scenery, dir string) (*stage, error) {
+			s := &stage{dir: dir}
+			return s, s.build(ctx, o, set)
+		},
 	}
-	return results, nil
-}
-
-// theatre has one fleet at a time, and keeps it from trial to trial as long as nothing goes wrong on it.
-type theatre struct {
-	options options
-	set     string // of the fleet
-	now     *stage
+	return theatre.Run(ctx, scenarios(o))
 }
 
 // stage is a fleet, with the messages that connectors get on it.
@@ -122,97 +99,66 @@ type stage struct {
 	mail       *mail // nil without messages, or RabbitMQ
 }
 
-func (t *theatre) trial(ctx context.Context, s scenario, number int) (_ faults.Trial, notes []string, err error) {
-	if err := t.dress(ctx, s.on); err != nil {
-		return faults.Trial{}, nil, err
-	}
-	p := &playing{stage: t.now, number: number, options: t.options}
-	timed, cancel := context.WithTimeout(ctx, 2*bound+rejoining+t.options.Partition+t.options.Outage)
+// build starts the hosts and all that runs on them.
+func (s *stage) build(ctx context.Context, o options, set scenery) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	err = p.perform(timed, s)
-	if ctx.Err() != nil {
-		return p.trial, nil, ctx.Err()
-	}
-	if err != nil {
-		p.fail("%v", err)
-	}
-	p.refused()
-	if p.taken > 0 {
-		p.notes = append(p.notes, fmt.Sprintf("ZeroMQ lost %d of %d messages, in hand of processes that ended; AMQP 0 of %d", p.lost, p.taken, p.kept))
-	}
-	if len(p.trial.Failures) == 0 {
-		return p.trial, p.notes, nil
-	}
-	fmt.Fprintf(t.options.Progress, "the logs are kept in %s\n", t.now.LogDir())
-	return p.trial, p.notes, t.strike(true)
-}
-
-// dress has the right fleet up and whole.
-func (t *theatre) dress(ctx context.Context, set scenery) error {
-	name := fmt.Sprintf("%+v", set)
-	if t.now != nil && t.set == name {
-		return nil
-	}
-	if err := t.strike(false); err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "zatoha") // short, for Unix sockets
-	if err != nil {
-		return err
-	}
-	o := t.options
-	starting, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
-	f, err := fleet.Start(starting, fleet.Config{
-		Bin: o.Bin, Consul: o.Consul, HAProxy: o.HAProxy, Keepalived: o.Keepalived, Dir: dir,
+	s.Fleet, err = fleet.Start(ctx, fleet.Config{
+		Bin: o.Bin, Consul: o.Consul, HAProxy: o.HAProxy, Keepalived: o.Keepalived, Dir: s.dir,
 		Roles: set.roles, Recorder: set.messages, Advert: o.Advert, FastGossip: set.fastGossip,
 	})
 	if err != nil {
-		return fmt.Errorf("starting the hosts: %w (the logs are kept in %s)", err, dir)
+		return fmt.Errorf("starting the hosts: %w", err)
 	}
-	t.now, t.set = &stage{Fleet: f, dir: dir}, name
 	if !set.messages {
 		return nil
 	}
 	if o.RabbitMQ != "" {
-		if err := t.now.startMail(starting, o.RabbitMQ); err != nil {
+		if err := s.startMail(ctx, o.RabbitMQ); err != nil {
 			return err
 		}
 	}
-	return t.now.connect(starting)
+	return s.connect(ctx)
 }
 
-// strike takes the fleet down.
-func (t *theatre) strike(keep bool) error {
-	if t.now == nil {
-		return nil
-	}
-	s := t.now
-	t.now = nil
+// Close ends as much as there is.
+func (s *stage) Close(context.Context) error {
 	if s.feed != nil {
 		s.feed.Close()
 	}
 	if s.mail != nil {
 		s.mail.close()
 	}
-	s.Close()
-	if keep {
-		return nil
+	if s.Fleet != nil {
+		s.Fleet.Close()
 	}
-	return os.RemoveAll(s.dir)
+	return nil
 }
 
 // playing is a trial under way.
 type playing struct {
 	*stage
-	number  int // from 0
+	*experiment.Trial
 	options options
-	trial   faults.Trial
 	loads   []*load.Running
-	notes   []string // that tell more, and are no failures
 
 	lost, taken int // messages by ZeroMQ
 	kept        int // by AMQP
+}
+
+// play plays the scenario once, in as much time as anything may take.
+func (s scenario) play(o options) func(context.Context, *stage, *experiment.Trial) error {
+	return func(ctx context.Context, on *stage, trial *experiment.Trial) error {
+		ctx, cancel := context.WithTimeout(ctx, 2*bound+rejoining+o.Partition+o.Outage)
+		defer cancel()
+		p := &playing{stage: on, Trial: trial, options: o}
+		err := p.perform(ctx, s)
+		p.refused()
+		if p.taken > 0 {
+			p.Note("ZeroMQ lost %d of %d messages, in hand of processes that ended; AMQP 0 of %d", p.lost, p.taken, p.kept)
+		}
+		return err
+	}
 }
 
 // perform plays a scenario once on a fleet that is whole before and after it.
@@ -271,12 +217,12 @@ func (p *playing) answered(ctx context.Context, running *load.Running) (load.Rep
 	}
 	report := running.Stop()
 	reports := []load.Report{report}
-	if p.trial.Load.Requests > 0 {
-		reports = append(reports, p.trial.Load)
+	if p.Load.Requests > 0 {
+		reports = append(reports, p.Load)
 	}
-	p.trial.Load = load.Sum(reports)
+	p.Load = load.Sum(reports)
 	if report.Requests == 0 {
-		p.fail("no request was made")
+		p.Fail("no request was made")
 	}
 	return report, nil
 }
@@ -285,47 +231,18 @@ func (p *playing) answered(ctx context.Context, running *load.Running) (load.Rep
 func (p *playing) flawless(ctx context.Context, what string, running *load.Running) error {
 	report, err := p.answered(ctx, running)
 	if n := report.Errors(); n > 0 {
-		p.fail("%s: %d requests failed: %s", what, n, report)
+		p.Fail("%s: %d requests failed: %s", what, n, report)
 	}
 	return err
-}
-
-// measured notes a time, and that it was too long; a limit of 0 is none.
-func (p *playing) measured(what string, took, limit time.Duration) {
-	limit *= time.Duration(p.options.Slack)
-	p.trial.Measured = append(p.trial.Measured, faults.Measured{What: what, Took: took, Limit: limit})
-	if limit > 0 && took > limit {
-		p.fail("%s took %s, at most %s may be", what, faults.Readable(took), faults.Readable(limit))
-	}
-}
-
-func (p *playing) fail(format string, args ...any) {
-	p.trial.Failures = append(p.trial.Failures, fmt.Sprintf(format, args...))
 }
 
 // refused holds it against the trial when a program lacked a right in Consul.
 func (p *playing) refused() {
 	lines, err := p.Refused()
 	if err != nil {
-		p.fail("%v", err)
+		p.Fail("%v", err)
 	}
 	for _, line := range lines {
-		p.fail("a right is lacking: %s", line)
+		p.Fail("a right is lacking: %s", line)
 	}
-}
-
-func told(trial faults.Trial, notes []string) string {
-	var parts []string
-	for _, m := range trial.Measured {
-		parts = append(parts, m.What+" "+faults.Readable(m.Took))
-	}
-	if trial.Load.Requests > 0 {
-		parts = append(parts, fmt.Sprintf("%d requests, %d failed, worst %s", trial.Load.Requests, trial.Load.Errors(), faults.Readable(trial.Load.Latency.Worst)))
-	}
-	parts = append(parts, notes...)
-	verdict := "ok"
-	if len(trial.Failures) > 0 {
-		verdict = "FELL SHORT: " + strings.Join(trial.Failures, "; ")
-	}
-	return strings.Join(parts, ", ") + "  " + verdict
 }

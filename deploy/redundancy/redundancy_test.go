@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"zatoha/bench/faults"
+	"zatoha/bench/experiment"
 	"zatoha/bench/history"
 	"zatoha/bench/load"
 )
@@ -13,7 +13,7 @@ import (
 func TestTheNamesOfScenariosTellThemApart(t *testing.T) {
 	seen := map[string]bool{}
 	brief := 0
-	for _, s := range scenarios(options{Partition: time.Minute, Outage: time.Minute}) {
+	for _, s := range table(options{Partition: time.Minute, Outage: time.Minute}) {
 		if seen[s.name] || s.name == "" || s.does == "" || s.passLine == "" || s.trials < 1 || s.fault == nil {
 			t.Errorf("%+v", s)
 		}
@@ -22,8 +22,13 @@ func TestTheNamesOfScenariosTellThemApart(t *testing.T) {
 			brief++
 		}
 	}
-	if brief == 0 || !matches("dies") || matches("nothing of the kind") {
-		t.Errorf("%d brief scenarios", brief)
+	short, all := options{Options: experiment.Options{Short: true}}, len(seen)
+	if n := len(scenarios(short)); brief == 0 || n != brief {
+		t.Errorf("%d brief scenarios, %d in the short form", brief, n)
+	}
+	short.Only = experiment.Only{"balancer-hangs"} // may be any of them
+	if chosen := scenarios(short); len(chosen) != all || chosen[0].Trials != 1 {
+		t.Errorf("%d of %d scenarios may be chosen", len(chosen), all)
 	}
 }
 
@@ -32,9 +37,9 @@ func TestBadFlagsAreRefused(t *testing.T) {
 	if err := good.Validate(); err != nil {
 		t.Error(err)
 	}
-	bad := runCommand{Trials: -1, Only: "nothing of the kind"}
+	bad := runCommand{Trials: -1, Only: experiment.Only{"dies"}}
 	err := bad.Validate()
-	for _, want := range []string{"--trials: -1", "--slack: 0", "--partition: 0s", "--outage: 0s", "--only: \"nothing of the kind\": no scenario has that in its name; there are [\"balancer-host-dies\""} {
+	for _, want := range []string{"--trials: -1", "--slack: 0", "--partition: 0s", "--outage: 0s", "--only: no scenario is called \"dies\"; there are balancer-host-dies, balancer-dies"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}
@@ -72,14 +77,14 @@ func TestWhatYieldSays(t *testing.T) {
 
 func TestTheTable(t *testing.T) {
 	ms := time.Millisecond
-	results := []faults.Result{
-		{Name: "a", PassLine: "≤ 1 s", Trials: []faults.Trial{
-			{Measured: []faults.Measured{{What: "gap", Took: 200 * ms}}, Load: load.Report{Requests: 10, Statuses: map[int]int{200: 9}, Latency: load.Latency{Worst: 30 * ms}}},
-			{Measured: []faults.Measured{{What: "gap", Took: 400 * ms}}, Load: load.Report{Requests: 10, Statuses: map[int]int{200: 10}}},
+	outcome := experiment.Outcome{Results: []experiment.Result{
+		{Name: "a", PassLine: "≤ 1 s", Trials: []experiment.Trial{
+			{Measured: []experiment.Measured{{What: "gap", Took: 200 * ms}}, Load: load.Report{Requests: 10, Statuses: map[int]int{200: 9}, Latency: load.Latency{Worst: 30 * ms}}},
+			{Measured: []experiment.Measured{{What: "gap", Took: 400 * ms}}, Load: load.Report{Requests: 10, Statuses: map[int]int{200: 10}}},
 		}},
-		{Name: "b", PassLine: "0", Trials: []faults.Trial{{Failures: []string{"it broke"}, Measured: []faults.Measured{{What: "gap", Took: ms}}}}},
-	}
-	got := table(results)
+		{Name: "b", PassLine: "0", Trials: []experiment.Trial{{Failures: []string{"it broke"}, Measured: []experiment.Measured{{What: "gap", Took: ms}}}}},
+	}}
+	got := onTerminal(outcome)
 	for _, want := range []string{
 		"a         gap                               2  200 ms   400 ms   400 ms   ≤ 1 s      PASS", "1 of 20 requests failed; latency", "30.0 ms", "FAIL",
 	} {
@@ -87,7 +92,7 @@ func TestTheTable(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, got)
 		}
 	}
-	path, err := page(results, "here").Write(t.TempDir(), "redundancy")
+	path, err := page(outcome, "here").Write(t.TempDir(), "redundancy")
 	if err != nil || !strings.HasSuffix(path, "redundancy.md") {
 		t.Error(path, err)
 	}

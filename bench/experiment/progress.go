@@ -1,4 +1,4 @@
-package faults
+package experiment
 
 import (
 	"fmt"
@@ -15,22 +15,34 @@ type progress struct {
 }
 
 // announce says what will be played and roughly how long that takes.
-func announce(to io.Writer, chosen []scenario) *progress {
+func announce[K, S any](to io.Writer, chosen []Scenario[K, S]) *progress {
 	p := &progress{to: to, began: time.Now()}
+	width := 0
+	for _, s := range chosen {
+		width = max(width, len(s.Name))
+	}
 	var whole time.Duration
 	var lines strings.Builder
 	for _, s := range chosen {
-		takes := s.takes*time.Duration(s.trials) + s.peer.takes*time.Duration(s.peer.trials)
-		p.all += s.trials + s.peer.trials
+		takes := s.Takes*time.Duration(s.Trials) + s.Peer.Takes*time.Duration(s.Peer.Trials)
+		p.all += s.Trials + s.Peer.Trials
 		whole += takes
 		also := ""
-		if s.peer.trials > 0 {
-			also = fmt.Sprintf(" and %d on the peer", s.peer.trials)
+		if s.Peer.Trials > 0 {
+			also = fmt.Sprintf(" and %d on the peer", s.Peer.Trials)
 		}
-		fmt.Fprintf(&lines, "  %-20s %d trials%s, about %s: %s\n", s.name, s.trials, also, clock(takes), s.does)
+		fmt.Fprintf(&lines, "  %-*s %d trials%s%s: %s\n", width, s.Name, s.Trials, also, about(takes, ""), s.Does)
 	}
-	fmt.Fprintf(to, "%d scenarios, %d trials, about %s in all:\n%s", len(chosen), p.all, clock(whole), lines.String())
+	fmt.Fprintf(to, "%d scenarios, %d trials%s:\n%s", len(chosen), p.all, about(whole, " in all"), lines.String())
 	return p
+}
+
+// about is how long something takes, if that is known.
+func about(d time.Duration, all string) string {
+	if d == 0 {
+		return ""
+	}
+	return ", about " + clock(d) + all
 }
 
 // trial tells of one that is over.
