@@ -21,6 +21,9 @@ type Host struct {
 	net    *Net
 	number int
 	space  *space // nil while it is dead
+
+	delayed time.Duration // see Impair
+	lost    int
 }
 
 var errDead = errors.New("the host is dead")
@@ -82,7 +85,7 @@ func (h *Host) Dead(ctx context.Context) error {
 		return err
 	}
 	h.space.end()
-	h.space = nil
+	h.space, h.delayed = nil, 0
 	return nil
 }
 
@@ -153,6 +156,15 @@ func (h *Host) Listen(network, address string) (listener net.Listener, err error
 		return err
 	})
 	return listener, err
+}
+
+// ListenPacket is [Host.Listen] for what has no connections.
+func (h *Host) ListenPacket(network, address string) (conn net.PacketConn, err error) {
+	err = h.Do(func() (err error) {
+		conn, err = net.ListenPacket(network, address)
+		return err
+	})
+	return conn, err
 }
 
 // HTTP is a client on the host that keeps no connections.

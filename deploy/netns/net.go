@@ -12,7 +12,8 @@
 //	conn, err := b.Dial(ctx, "tcp", "10.203.0.1:80")
 //
 // Then network.Partition("a") drops every packet between a and the others, network.Heal() lets them through again,
-// a.Unplug() pulls the cable of a, and a.Dead() does the same and kills whatever runs there, as a power cut would.
+// a.Unplug() pulls the cable of a, a.Impair() makes it a bad one, and a.Dead() pulls it and kills whatever runs there, as a
+// power cut would.
 // a.Boot() makes an empty a again, with the address of before.
 //
 // All of it takes root, and `ip` and `nft`: see [Available]. None of it can be seen from outside: there are neither names
@@ -151,13 +152,25 @@ func (n *Net) Partition(ctx context.Context, hosts ...string) error {
 	return n.filter(ctx)
 }
 
-// Heal lets all packets through again.
+// Heal lets all packets through again, at once.
 func (n *Net) Heal(ctx context.Context) error {
 	n.groups = nil
+	for _, h := range n.hosts {
+		h.lost = 0
+		if err := h.delay(ctx, 0); err != nil {
+			return err
+		}
+	}
 	return n.filter(ctx)
 }
 
 func (n *Net) filter(ctx context.Context) error {
-	_, err := n.hub.run(ctx, n.hub.enterNet, rules(n.groups), n.nft, "-f", "-")
+	var lossy []loss
+	for _, h := range n.hosts {
+		if h.lost > 0 {
+			lossy = append(lossy, loss{h.Name, h.lost})
+		}
+	}
+	_, err := n.hub.run(ctx, n.hub.enterNet, rules(n.groups, lossy), n.nft, "-f", "-")
 	return err
 }

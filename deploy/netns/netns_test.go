@@ -124,6 +124,73 @@ func TestPartitionedHostsReachOnlyTheirOwn(t *testing.T) {
 	}
 }
 
+func TestABadLinkLosesSomeOfWhatPasses(t *testing.T) {
+	ctx, n := network(t)
+	a, b := add(ctx, t, n, "a"), add(ctx, t, n, "b")
+	conn, err := b.ListenPacket("udp", net.JoinHostPort(b.Address.String(), "9"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if greeting := hears(ctx, a, greet(t, b)); greeting != "b" { // and they know each other's hardware from then on
+		t.Fatal(greeting)
+	}
+	if err := a.Impair(ctx, 0, 300); err != nil {
+		t.Fatal(err)
+	}
+	out, err := a.Dial(ctx, "udp", conn.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	const rounds, each = 20, 100 // as many as a socket holds at a time
+	came, buffer := 0, make([]byte, 10)
+	for range rounds {
+		for range each {
+			if _, err := out.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for {
+			_ = conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+			if _, _, err := conn.ReadFrom(buffer); err != nil {
+				break
+			}
+			came++
+		}
+	}
+	if share := float64(came) / (rounds * each); share < 0.6 || share > 0.8 {
+		t.Errorf("%d of %d came, want 70 %%", came, rounds*each)
+	}
+	if err := a.Impair(ctx, -1, 0); err == nil {
+		t.Error("a negative delay is accepted")
+	}
+}
+
+func TestABadLinkIsSlow(t *testing.T) {
+	ctx, n := network(t)
+	a, b := add(ctx, t, n, "a"), add(ctx, t, n, "b")
+	address := greet(t, b)
+	const delay = 50 * time.Millisecond
+	switch err := a.Impair(ctx, delay, 0); {
+	case errors.Is(err, ErrNoDelay):
+		t.Skipf("SKIPPED: %v", err)
+	case err != nil:
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if heard := hears(ctx, a, address); heard != "b" || time.Since(began) < delay {
+		t.Errorf("heard %s after %v", heard, time.Since(began))
+	}
+	if err := n.Heal(ctx); err != nil {
+		t.Fatal(err)
+	}
+	began = time.Now()
+	if heard := hears(ctx, a, address); heard != "b" || time.Since(began) > delay {
+		t.Errorf("healed, heard %s after %v", heard, time.Since(began))
+	}
+}
+
 func TestAnUnpluggedHostIsAloneAndComesBack(t *testing.T) {
 	ctx, n := network(t)
 	a, b := add(ctx, t, n, "a"), add(ctx, t, n, "b")

@@ -11,9 +11,15 @@ var name = regexp.MustCompile(`^[a-z][a-z0-9-]{0,14}$`)
 
 func properName(text string) bool { return name.MatchString(text) && text != "bridge" && text != "lo" }
 
+// loss is how many of a thousand frames are lost between the bridge and a host.
+type loss struct {
+	host string
+	lost int
+}
+
 // rules are what nft makes of groups of hosts that are cut off: a frame passes the bridge if, for each group, both its ends
-// are in it or neither is. They replace the rules of before at one stroke, ARP included.
-func rules(groups [][]string) string {
+// are in it or neither is, and if chance does not take it. They replace the rules of before at one stroke, ARP included.
+func rules(groups [][]string, lossy []loss) string {
 	var b strings.Builder
 	b.WriteString("table bridge partition\ndelete table bridge partition\ntable bridge partition {\n")
 	b.WriteString("\tchain forward {\n\t\ttype filter hook forward priority 0; policy accept;\n")
@@ -23,6 +29,11 @@ func rules(groups [][]string) string {
 		}
 		set := `{ "` + strings.Join(group, `", "`) + `" }`
 		fmt.Fprintf(&b, "\t\tiifname %s oifname != %[1]s drop\n\t\tiifname != %[1]s oifname %[1]s drop\n", set)
+	}
+	for _, l := range lossy {
+		for _, way := range []string{"iifname", "oifname"} {
+			fmt.Fprintf(&b, "\t\t%s %q numgen random mod %d < %d drop\n", way, l.host, perMille, l.lost)
+		}
 	}
 	b.WriteString("\t}\n}\n")
 	return b.String()

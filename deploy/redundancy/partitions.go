@@ -136,7 +136,7 @@ func cutActive(leads bool, limit time.Duration) func(context.Context, *playing) 
 		if err := p.silence(began, "until another consumes", limit); err != nil {
 			return err
 		}
-		return p.healed(ctx, began, loads)
+		return p.healed(ctx, began, p.options.Partition, loads)
 	}
 }
 
@@ -181,9 +181,9 @@ func (p *playing) silence(began time.Time, what string, limit time.Duration) err
 	return nil
 }
 
-// healed lets the partition last, ends it, and holds what happened since it began against the pass line.
-func (p *playing) healed(ctx context.Context, began time.Time, loads map[string]*load.Running) error {
-	if err := pause.For(ctx, p.options.Partition-time.Since(began)); err != nil {
+// healed lets what is wrong with the network last, mends it, and holds what happened since it began against the pass line.
+func (p *playing) healed(ctx context.Context, began time.Time, lasts time.Duration, loads map[string]*load.Running) error {
+	if err := pause.For(ctx, lasts-time.Since(began)); err != nil {
 		return err
 	}
 	if err := p.Heal(ctx); err != nil {
@@ -191,7 +191,7 @@ func (p *playing) healed(ctx context.Context, began time.Time, loads map[string]
 	}
 	mended := time.Now()
 	if err := p.whole(ctx); err != nil {
-		return fmt.Errorf("after the partition: %w", err)
+		return fmt.Errorf("with the network mended: %w", err)
 	}
 	p.Measure("until all is as before", time.Since(mended), 0)
 	if err := pause.For(ctx, 2*time.Second); err != nil { // for what comes late
@@ -250,7 +250,7 @@ func cutOther(ctx context.Context, p *playing) error {
 	if err := p.Partition(ctx, victim); err != nil {
 		return err
 	}
-	if err := p.healed(ctx, began, loads); err != nil {
+	if err := p.healed(ctx, began, p.options.Partition, loads); err != nil {
 		return err
 	}
 	after, now, err := p.Active(ctx)

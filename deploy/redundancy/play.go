@@ -53,7 +53,7 @@ const settling = 500 * time.Millisecond
 
 // table is every scenario, in the order in which they are played.
 func table(o options) []scenario {
-	return slices.Concat(balancers(o), partitions(o))
+	return slices.Concat(balancers(o), links(o), partitions(o))
 }
 
 // names are those of the scenarios.
