@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ type scaled struct {
 	instances  int
 	inHand     Sample        // from the snapshot in hand to HAProxy's runtime
 	endToEnd   Sample        // from the change being sent to Consul to HAProxy's runtime
+	newcomer   Sample        // the same of one that is new
 	burst      int           // changes at once
 	burstTime  time.Duration // from the last of them being in Consul to all being in HAProxy's runtime
 	registered time.Duration // from the first registration to the last slot
@@ -33,12 +35,12 @@ type scaled struct {
 func Scale(ctx context.Context, o Options, sizes []int) (Outcome, error) {
 	page := report.New("Scale", o.Circumstances)
 	page.Paragraph("Instances are registered in one Consul agent, without checks; nobody listens at their addresses, so HAProxy's own " +
-		"checks are refused. A change is a new weight; it has arrived when HAProxy's runtime socket says so. \"In hand\" is the " +
+		"checks are refused. A change is a new weight, a newcomer one instance more; it has arrived when HAProxy's runtime socket says so. \"In hand\" is the " +
 		"controller's own zatoha_lb_propagation_seconds: from Consul's answer decoded to HAProxy set.")
 	var all []target
 	var rows [][]string
 	chart := report.Chart{Title: "One change, median", X: report.Axis{Label: "instances", Log: true}, Y: report.Axis{Label: "ms", Log: true}, Series: []report.Series{
-		{Name: "snapshot in hand → runtime", Line: true}, {Name: "end to end", Line: true},
+		{Name: "snapshot in hand → runtime", Line: true}, {Name: "end to end", Line: true}, {Name: "newcomer, end to end", Line: true},
 	}}
 	passed := true
 	for _, size := range sizes {
@@ -50,18 +52,19 @@ func Scale(ctx context.Context, o Options, sizes []int) (Outcome, error) {
 		if size == 5000 {
 			endToEnd.median = 250
 		}
-		all = append(all, target{what: fmt.Sprintf("%d: snapshot in hand → runtime", size), sample: s.inHand, median: 10}, endToEnd)
+		all = append(all, target{what: fmt.Sprintf("%d: snapshot in hand → runtime", size), sample: s.inHand, median: 10}, endToEnd,
+			target{what: fmt.Sprintf("%d: newcomer, end to end", size), sample: s.newcomer})
 		good := s.burstTime <= 2*time.Second && s.resident <= 150
 		passed = passed && good
 		rows = append(rows, []string{
 			fmt.Sprint(size), fmt.Sprintf("%.1f s", s.registered.Seconds()), fmt.Sprint(s.burst),
 			fmt.Sprintf("%.2f s", s.burstTime.Seconds()), fmt.Sprintf("%.0f MiB", s.resident), fmt.Sprint(good),
 		})
-		for i, sample := range []Sample{s.inHand, s.endToEnd} {
+		for i, sample := range []Sample{s.inHand, s.endToEnd, s.newcomer} {
 			chart.Series[i].Points = append(chart.Series[i].Points, report.Point{X: float64(size), Y: sample.Quantile(0.5)})
 		}
-		fmt.Fprintf(o.Progress, "%d instances: in hand → runtime %s; end to end %s; %d at once %.2f s; %.0f MiB\n",
-			size, s.inHand, s.endToEnd, s.burst, s.burstTime.Seconds(), s.resident)
+		fmt.Fprintf(o.Progress, "%d instances: in hand → runtime %s; end to end %s; newcomer %s; %d at once %.2f s; %.0f MiB\n",
+			size, s.inHand, s.endToEnd, s.newcomer, s.burst, s.burstTime.Seconds(), s.resident)
 	}
 	met, summary := targets(page, all)
 	page.Plot(chart)
@@ -91,6 +94,11 @@ func (o Options) scale(ctx context.Context, size int) (s scaled, err error) {
 	slot := status.Slots[len(status.Slots)/2]
 	for i := range o.Trials {
 		if err := s.change(ctx, l, slot.Instance, slot.Slot, 2+i%2); err != nil {
+			return s, err
+		}
+	}
+	for i := range o.Trials {
+		if err := s.arrive(ctx, l, 10+i%200); err != nil {
 			return s, err
 		}
 	}
@@ -139,6 +147,45 @@ func (l *lab) weighed(ctx context.Context, n, weight int) error {
 		}
 		return have >= n, nil
 	})
+}
+
+// arrive registers one instance more, waits for HAProxy to have it, and deregisters it. It is known by its weight, which no
+// other has, in a slot that was free.
+func (s *scaled) arrive(ctx context.Context, l *lab, weight int) error {
+	state, err := l.Runtime(ctx, "show servers state bck_http_plain")
+	if err != nil {
+		return err
+	}
+	var ask []string
+	for line := range strings.Lines(state) {
+		fields := strings.Fields(line)
+		if len(fields) <= 18 {
+			continue
+		}
+		if admin, err := strconv.Atoi(fields[6]); err == nil && admin&away != 0 {
+			ask = append(ask, "get weight bck_http_plain/"+fields[3])
+		}
+	}
+	newcomer := instance(s.instances, weight)
+	began := time.Now()
+	if err := l.Register(ctx, newcomer); err != nil {
+		return err
+	}
+	err = poll(ctx, time.Millisecond, func() (bool, error) {
+		answer, err := l.Runtime(ctx, strings.Join(ask, ";"))
+		return slices.ContainsFunc(strings.Split(answer, "\n"), func(line string) bool { return strings.HasPrefix(line, strconv.Itoa(weight)+" ") }), err
+	})
+	if err != nil {
+		return err
+	}
+	s.newcomer.add(time.Since(began))
+	if err := l.Deregister(ctx, newcomer.ID); err != nil {
+		return err
+	}
+	if err := l.await(ctx, func(status cluster.Status) bool { return len(status.Slots) == s.instances }); err != nil {
+		return err
+	}
+	return wait(ctx, quiet+time.Duration(s.instances)*100*time.Microsecond) // for the controller to come to rest
 }
 
 // change gives an instance another weight and waits for HAProxy to have it.
