@@ -31,11 +31,7 @@ func (o options) spell() time.Duration { return min(o.Partition, 20*time.Second)
 
 func badLink(ctx context.Context, p *playing) error {
 	victim := p.Nodes[p.Number%len(p.Nodes)]
-	holder, err := p.Holder(ctx)
-	if err != nil {
-		return err
-	}
-	loads, err := p.outside(ctx, nil)
+	loads, stayed, err := p.staying(ctx)
 	if err != nil {
 		return err
 	}
@@ -48,8 +44,6 @@ func badLink(ctx context.Context, p *playing) error {
 	if err := errors.Join(err, pause.For(ctx, p.options.spell())); err != nil {
 		return err
 	}
-	if after, err := p.Holder(ctx); err != nil || after != holder {
-		p.Fail("the virtual address has moved, %v", err)
-	}
+	stayed(ctx)
 	return p.healed(ctx, began, p.options.spell(), loads)
 }

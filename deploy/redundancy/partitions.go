@@ -313,12 +313,22 @@ func leaderDies(ctx context.Context, p *playing) error {
 	return errors.Join(p.undisturbed(ctx, loads), p.judge(ctx, began))
 }
 
-func quorumLost(ctx context.Context, p *playing) error {
+// staying asks everybody, and returns the loads, and what fails the trial if the virtual address has moved meanwhile.
+func (p *playing) staying(ctx context.Context) (loads map[string]*load.Running, stayed func(context.Context), err error) {
 	holder, err := p.Holder(ctx)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	loads, err := p.outside(ctx, nil)
+	loads, err = p.outside(ctx, nil)
+	return loads, func(ctx context.Context) {
+		if after, err := p.Holder(ctx); err != nil || after != holder {
+			p.Fail("the virtual address has moved, %v", err)
+		}
+	}, err
+}
+
+func quorumLost(ctx context.Context, p *playing) error {
+	loads, stayed, err := p.staying(ctx)
 	if err != nil {
 		return err
 	}
@@ -330,9 +340,7 @@ func quorumLost(ctx context.Context, p *playing) error {
 	if err := pause.For(ctx, p.options.Outage); err != nil {
 		return err
 	}
-	if after, err := p.Holder(ctx); err != nil || after != holder {
-		p.Fail("the virtual address has moved, %v", err)
-	}
+	stayed(ctx)
 	back := time.Now()
 	for _, n := range killed {
 		if err := n.StartAgent(); err != nil {
