@@ -2,6 +2,7 @@ package consul
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -30,6 +31,9 @@ func (q *serviceQuery) ask(ctx context.Context, index uint64) (Snapshot, uint64,
 	if filter := notPassing(q.last.Instances); filter != "" && index != 0 && !q.told {
 		newcomers, err := q.client.snapshot(ctx, q.service, index, filter, newEntries())
 		switch {
+		case errors.Is(err, context.DeadlineExceeded): // the other question would only wait as long again
+			q.last = Snapshot{}
+			return Snapshot{}, 0, err
 		case err != nil: // if Consul is away, the other question tells so
 		case newcomers.Index == index: // it was held until the wait was over
 			return q.last, index, nil

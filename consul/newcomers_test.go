@@ -2,7 +2,9 @@ package consul
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -106,6 +108,23 @@ func TestWhateverComesOfAskingForNewcomersAllAreAskedFor(t *testing.T) {
 			expect(t, observations, 50)
 			expect(t, observations, 51, "x")
 		})
+	}
+}
+
+// A Consul that says nothing any more is found out after the time of one question, not of two.
+func TestASilentConsulIsFoundOutByTheFirstQuestion(t *testing.T) {
+	client := twoQuestions(t, inTurn(says(http.StatusOK, answerOf(20), index(50)), func(http.ResponseWriter, *http.Request) {
+		t.Error("all are asked for while Consul is silent")
+	}), hangs)
+	ctx, cancel := context.WithCancel(t.Context())
+	var seen []Observation
+	client.Watch(ctx, "web", func(o Observation) {
+		if seen = append(seen, o); len(seen) == 2 {
+			cancel()
+		}
+	})
+	if seen[0].Err != nil || !errors.Is(seen[1].Err, context.DeadlineExceeded) {
+		t.Errorf("observed %v, %v", seen[0].Err, seen[1].Err)
 	}
 }
 
