@@ -127,7 +127,6 @@ func (c Config) File(name string) (string, error) {
 	write("    vrrp_rt_priority 50         # signs of life are sent in time, however busy the machine is")
 	write("    vrrp_rlimit_rttime 1000000  # of microseconds; by default the kernel kills it after 10 ms of work in one go")
 	write("    vrrp_no_swap")
-	write("    vrrp_garp_master_refresh 30 # now and then, tell again who has the address")
 	write("    enable_script_security")
 	write("    script_user %s", c.User)
 	write("}")
