@@ -63,7 +63,7 @@ func TestConsulIsBuiltOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.expect(t, "-print consul", 0, path+"\n", "consul: there is none in PATH; building 1.20.1", "4-12 minutes", "consul: built in")
+	b.expect(t, "-print consul", 0, path+"\n", "consul: there is none in PATH; building 1.20.1+raft1.7.3", "4-12 minutes", "consul: built in")
 	if _, files := cached(t); files != "consul consul.lock" {
 		t.Errorf("left in the cache: %s", files)
 	}

@@ -1,7 +1,7 @@
 // Package find says where the real programs are that the cluster runs on, and refuses those that are too old.
 //
 // One case: FindConsul on a machine without Consul in PATH looks into the cache that `go run ./deploy/tools consul`
-// fills, asks ~/.cache/zatoha/tools/consul-1.20.1/consul for its version, and returns that path. If it is not there
+// fills, asks ~/.cache/zatoha/tools/consul-1.20.1+raft1.7.3/consul for its version, and returns that path. If it is not there
 // either, the error is an [ErrMissing] that says how to get it.
 package find
 
@@ -18,7 +18,9 @@ import (
 
 // The versions that the modules deploy/tools/<name> pin and the cache holds.
 const (
-	ConsulRelease         = "1.20.1"
+	// Consul 1.20.1 with the raft library of Consul 1.21 and later, which votes beforehand: a leader that is cut off is
+	// replaced a second sooner, and does not depose its successor when it comes back.
+	ConsulRelease         = "1.20.1+raft1.7.3"
 	ConsulTemplateRelease = "0.41.1"
 )
 
@@ -95,7 +97,7 @@ func FindHAProxy() (path string, err error) {
 }
 
 // CachedConsul is the path at which a Consul built from its module is kept, be it there or not:
-// ${ZATOHA_CACHE:-${XDG_CACHE_HOME:-~/.cache}/zatoha}/tools/consul-1.20.1/consul. It is absolute.
+// ${ZATOHA_CACHE:-${XDG_CACHE_HOME:-~/.cache}/zatoha}/tools/consul-1.20.1+raft1.7.3/consul. It is absolute.
 func CachedConsul() (string, error) { return cached("consul", ConsulRelease) }
 
 // CachedConsulTemplate is [CachedConsul] for consul-template.
