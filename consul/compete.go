@@ -7,9 +7,15 @@ import (
 	"time"
 )
 
-// win waits until the lock is taken and returns what its key says then, and true; or false when ctx has ended. While
-// somebody else holds the lock it does nothing but wait for the watch of the key to say otherwise.
-func (c *competitor) win(ctx context.Context) (Holder, bool) {
+// taken is a lock that was taken.
+type taken struct {
+	Holder               // what its key says then
+	rest   time.Duration // for which somebody else may still be at work
+}
+
+// win waits until the lock is taken, and returns nil when ctx has ended before that. While somebody else holds the lock it
+// does nothing but wait for the watch of the key to say otherwise.
+func (c *competitor) win(ctx context.Context) *taken {
 	var retry quickRetry
 	var yielding yielding
 	for ctx.Err() == nil {
@@ -22,7 +28,7 @@ func (c *competitor) win(ctx context.Context) (Holder, bool) {
 		switch {
 		case !known:
 		case mine && state.holder.Check == c.Check:
-			return state.holder, true // taken by a call whose answer was lost
+			return &taken{state.holder, c.settle} // by a call whose answer was lost
 		case mine: // and somebody has overwritten the value
 			c.drop(nil)
 			wait = retry.next()
@@ -34,9 +40,9 @@ func (c *competitor) win(ctx context.Context) (Holder, bool) {
 			if wait = yielding.rest(state, c.Host, c.patience); wait > 0 {
 				break
 			}
-			holder, err := c.acquire(ctx, state)
+			won, err := c.acquire(ctx, state)
 			if err == nil {
-				return holder, true
+				return won
 			}
 			wait = retry.after(err)
 		}
@@ -47,7 +53,7 @@ func (c *competitor) win(ctx context.Context) (Holder, bool) {
 			retry = 0
 		}
 	}
-	return Holder{}, false
+	return nil
 }
 
 // freshChecks is how many times a session may be refused before that is told: a check that was just registered and passed
@@ -83,39 +89,48 @@ func (c *competitor) prepare(ctx context.Context) bool {
 }
 
 // acquire takes the lock, which was free.
-func (c *competitor) acquire(ctx context.Context, over lock) (Holder, error) {
-	stopped, err := c.stopped(ctx, over)
-	c.told.failing("predecessor", err)
-	holder := Holder{
-		Epoch: c.nextEpoch(over), Host: c.Host, Address: c.Address,
-		Since: time.Now().UTC().Truncate(time.Millisecond), Check: c.Check, Settled: stopped,
+func (c *competitor) acquire(ctx context.Context, over lock) (*taken, error) {
+	seen, known, _ := c.trace.get()
+	evidence := &seen
+	if !known || !over.holder.Traces || over.holder.Released {
+		evidence = nil // or none is needed
 	}
-	err = c.call(ctx, func(ctx context.Context) error {
-		return c.api.acquire(ctx, c.Key, c.session, encode(holder), over)
-	})
+	won, err := c.take(ctx, over, evidence)
+	if errors.Is(err, errTraced) {
+		won, err = c.take(ctx, over, nil)
+	}
 	if errors.Is(err, errNoSession) {
 		c.session = ""
 	}
 	if !errors.Is(err, errOvertaken) && !errors.Is(err, errLockDelay) && !errors.Is(err, errNoSession) {
 		c.told.failing("acquire", err)
 	}
-	return holder, err
+	return won, err
 }
 
-// stopped says whether everybody who held the lease before has stopped for sure. An error means no.
-func (c *competitor) stopped(ctx context.Context, over lock) (stopped bool, err error) {
-	last := over.holder
+// take takes the lock over what it was, if the trace that is given is the newest one.
+func (c *competitor) take(ctx context.Context, over lock, seen *trace) (*taken, error) {
+	rest := c.rest(over.holder, seen)
+	won := &taken{Holder{
+		Epoch: c.nextEpoch(over), Host: c.Host, Address: c.Address, Traces: true,
+		Since: time.Now().UTC().Truncate(time.Millisecond), Check: c.Check, Settled: rest == 0,
+	}, rest}
+	return won, c.call(ctx, func(ctx context.Context) error {
+		return c.api.acquire(ctx, c.Key, c.session, encode(won.Holder), over, seen)
+	})
+}
+
+// rest is for how long somebody who held the lease before may still be at work.
+func (c *competitor) rest(last Holder, seen *trace) time.Duration {
 	switch {
 	case !last.Settled: // it may not even have waited for those before it
-		return false, nil
+		return c.settle
 	case last.Released:
-		return true, nil
+		return 0
+	case seen == nil:
+		return c.settle
 	}
-	err = c.call(ctx, func(ctx context.Context) (err error) {
-		stopped, err = c.api.expired(ctx, c.Service, last.Check)
-		return err
-	})
-	return stopped && err == nil, err
+	return max(0, c.settle-time.Since(seen.at))
 }
 
 // nextEpoch is greater than every epoch before. The clock only sees to it that this stays so when Consul has lost all

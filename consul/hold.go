@@ -8,7 +8,7 @@ import (
 )
 
 // serve lives one tenure, from the lock taken to the lock given up. It returns when nothing acts any more.
-func (c *competitor) serve(ctx context.Context, taken Holder) {
+func (c *competitor) serve(ctx context.Context, taken taken) {
 	tenure := newTenure(taken.Epoch, c.session, c.fence)
 	c.highest = max(c.highest, tenure.Epoch)
 	c.told.role(TakingOver)
@@ -23,43 +23,41 @@ func (c *competitor) serve(ctx context.Context, taken Holder) {
 	tenure.close()
 	c.told.role(Standby)
 	c.told.failing("tenure", nil)
-	c.giveUp(ctx, taken, tenure.successor)
+	c.giveUp(ctx, taken.Holder, tenure.successor)
 }
 
 // establish returns true when this host holds the lease and everybody who held it before has stopped.
-func (c *competitor) establish(ctx context.Context, tenure *Tenure, taken *Holder) bool {
+func (c *competitor) establish(ctx context.Context, tenure *Tenure, taken *taken) bool {
+	settled := time.NewTimer(taken.rest)
+	defer settled.Stop()
 	// Only a beat begun under the lock counts: the last one before may be older than the check allows.
 	c.current.Store(tenure)
 	c.beatNow()
-	if !c.waits(ctx, tenure, c.fence, tenure.first) {
+	late := time.NewTimer(c.fence)
+	defer late.Stop()
+	select {
+	case <-tenure.first:
+	case <-late.C:
+		return false
+	case <-ctx.Done():
 		return false
 	}
 	if taken.Settled {
 		return ctx.Err() == nil
 	}
-	if c.waits(ctx, tenure, c.settle, nil); ctx.Err() != nil || tenure.ctx.Err() != nil {
+	select {
+	case <-settled.C:
+	case <-tenure.ctx.Done():
+		return false
+	case <-ctx.Done():
 		return false
 	}
 	taken.Settled = true
 	// If this fails, the next one to take the lock only waits longer than it has to.
 	_ = c.call(tenure.ctx, func(ctx context.Context) error {
-		return c.api.rewrite(ctx, c.Key, c.session, encode(*taken))
+		return c.api.rewrite(ctx, c.Key, c.session, encode(taken.Holder))
 	})
 	return tenure.ctx.Err() == nil
-}
-
-// waits returns true when done is closed, and false when d is over, or the tenure or ctx has ended.
-func (c *competitor) waits(ctx context.Context, tenure *Tenure, d time.Duration, done <-chan struct{}) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-done:
-		return true
-	case <-ctx.Done():
-	case <-tenure.ctx.Done():
-	case <-timer.C:
-	}
-	return false
 }
 
 // act lets the holder act, and tells it to leave when ctx ends.
@@ -137,14 +135,21 @@ func (c *competitor) beat(ctx context.Context, tenure *Tenure) {
 }
 
 func (c *competitor) confirm(ctx context.Context, tenure *Tenure, start time.Time) error {
-	state, _, err := c.api.read(ctx, c.Key, 0)
+	text := encode(beatTrace{Epoch: tenure.Epoch, Host: c.Host, At: start.UTC()})
+	err := c.api.beat(ctx, c.Key, tenure.session, text)
 	switch {
-	case err != nil:
-		return err
-	case state.session != tenure.session:
+	case errors.Is(err, errOvertaken):
 		tenure.end(ErrLost)
-	default:
+		return nil
+	case err == nil:
 		tenure.confirmed(start)
 	}
-	return nil
+	return err
+}
+
+// beatTrace is what a beat leaves beside the key, for whoever looks. Only that it differs from the last one counts.
+type beatTrace struct {
+	Epoch uint64    `json:"epoch"`
+	Host  string    `json:"host"`
+	At    time.Time `json:"at"` // by the holder's clock
 }

@@ -16,7 +16,8 @@ type Holder struct {
 	Host    string    `json:"host"`  // service ID
 	Address string    `json:"address"`
 	Since   time.Time `json:"since"`
-	Check   string    `json:"check"` // the TTL check that its session is bound to
+	Check   string    `json:"check"`  // the TTL check that its session is bound to
+	Traces  bool      `json:"traces"` // each beat that succeeds leaves a trace, see [TraceKey]
 	// Settled says that nobody who held the lease before can be at work any more.
 	Settled   bool   `json:"settled"`
 	Released  bool   `json:"released,omitempty"`  // the holder has stopped, and gave the lease up
@@ -25,6 +26,9 @@ type Holder struct {
 
 // LeaseKey is the key by which a cluster's connector hosts agree on the one that is active.
 func LeaseKey(cluster string) string { return clusterPrefix(cluster) + "connector-server" }
+
+// TraceKey is where the beats of a lease's holder leave their trace: a text that is another one each time.
+func TraceKey(leaseKey string) string { return leaseKey + "-beat" }
 
 // lock is the state of a lease's key at one moment.
 type lock struct {
@@ -68,6 +72,8 @@ var (
 	errNoSession = errors.New("the session is gone")
 	// errOvertaken says that a key has changed since it was read.
 	errOvertaken = errors.New("somebody else changed the key first")
+	// errTraced says that there is another trace of a beat than was seen.
+	errTraced = errors.New("there was another beat")
 )
 
 // leaseAPI is what a competitor asks of Consul. Each call ends with its context at the latest.
@@ -80,18 +86,22 @@ type leaseAPI interface {
 	destroy(ctx context.Context, session string) error
 	// read returns the key's state, never a stale one: at once if index is 0, else when the state has passed the index.
 	read(ctx context.Context, key string, index uint64) (lock, uint64, error)
-	// acquire locks the key if it still is as it was read, and writes its value.
-	acquire(ctx context.Context, key, session string, value []byte, read lock) error
+	// acquire locks the key if it still is as it was read, and writes its value. With a trace, that must still be the newest
+	// one, or the error is errTraced.
+	acquire(ctx context.Context, key, session string, value []byte, read lock, seen *trace) error
 	// rewrite changes the value of the key if the session holds it.
 	rewrite(ctx context.Context, key, session string, value []byte) error
 	// release unlocks the key and writes its value, if the session holds it; otherwise the error is errNoSession.
 	release(ctx context.Context, key, session string, value []byte) error
-	// expired says whether nobody has passed the check for its whole TTL.
-	expired(ctx context.Context, service, check string) (bool, error)
+	// beat leaves a trace beside the key if the session holds it; otherwise the error is errOvertaken.
+	beat(ctx context.Context, key, session string, text []byte) error
+	// trace returns the index of the newest trace, 0 if there is none, perhaps not of this moment: at once if index is 0, else
+	// when it has passed the index.
+	trace(ctx context.Context, key string, index uint64) (newest, newIndex uint64, err error)
 }
 
-func encode(h Holder) []byte {
-	text, err := json.Marshal(h)
+func encode[T Holder | beatTrace](value T) []byte {
+	text, err := json.Marshal(value)
 	if err != nil { // cannot be: it is made of strings, numbers and a time of this century
 		panic(fmt.Sprintf("consul: %v", err))
 	}

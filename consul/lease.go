@@ -15,14 +15,17 @@ import (
 //
 //   - The holder's session is bound to a TTL check of its own, which it passes every Beat. Consul ends the session, and
 //     with it the lock, at the earliest one TTL after a beat was begun.
-//   - A beat passes the check, which the agent does by itself, and then reads the lock consistently, which takes the
-//     Consul servers: an agent that is cut off from them confirms nothing.
+//   - A beat passes the check, which the agent does by itself, and then leaves a trace beside the key, in a transaction that
+//     the lock must still be there for. That takes the Consul servers: an agent that is cut off from them confirms nothing.
 //   - The holder stops at 80 % of the TTL after the start of the last beat that succeeded, and has the other 20 % to
 //     have stopped. It waits for no answer to do so.
-//   - Who takes the lock acts at once only if the last holder has written that it stopped, or if Consul says that the
-//     last holder's check was not passed for a whole TTL. In every other case (a session that an operator destroyed, an
-//     agent that was restarted, a key that was deleted) it holds the lock for one TTL before it acts.
-//   - The lock is taken by a transaction on the very state that was judged so, and the epoch is written with it.
+//   - Who takes the lock acts at once only if the last holder has written that it stopped, or if the newest trace of a beat is
+//     one that it has itself seen a whole TTL ago: nobody's beat has succeeded since. Seen more lately, it holds the lock for
+//     the rest of the TTL before it acts, and for a whole one where it knows nothing (it has just started, a key was deleted).
+//   - The lock is taken by a transaction on the very state, and the very trace, that was judged so, and the epoch is written
+//     with it.
+//
+// No clock of another machine takes part in this, only how fast they run; nor what Consul makes of a check or of a node.
 type Lease struct {
 	Key     string
 	Service string // the Consul service of the competitors
@@ -106,6 +109,7 @@ type competitor struct {
 	away    atomic.Bool            // the last beat did not get through
 	again   atomic.Pointer[func()] // makes the watch of the key ask anew
 	seen    *latest[lock]
+	trace   *latest[trace]
 	told    teller
 
 	// Only the goroutine of run uses what follows.
@@ -118,7 +122,7 @@ type competitor struct {
 func newCompetitor(lease Lease, api leaseAPI) *competitor {
 	return &competitor{
 		Lease: lease, api: api, fence: lease.TTL * 8 / 10, settle: lease.TTL, timeout: max(lease.TTL, time.Second),
-		patience: 2 * lease.TTL, seen: newLatest[lock](), told: teller{observe: lease.Observe, last: LeaseState{Role: Standby}},
+		patience: 2 * lease.TTL, seen: newLatest[lock](), trace: newLatest[trace](), told: teller{observe: lease.Observe, last: LeaseState{Role: Standby}},
 		spent: map[string]*Holder{}, hurry: make(chan struct{}, 1),
 	}
 }
@@ -129,12 +133,13 @@ func (c *competitor) run(ctx context.Context) {
 	var helpers sync.WaitGroup
 	helpers.Go(func() { c.beats(alive) })
 	helpers.Go(func() { c.follow(alive) })
+	helpers.Go(func() { c.followTraces(alive) })
 	for {
-		taken, won := c.win(ctx)
-		if !won {
+		taken := c.win(ctx)
+		if taken == nil {
 			break
 		}
-		c.serve(ctx, taken)
+		c.serve(ctx, *taken)
 	}
 	c.closeSessions(alive)
 	end()
@@ -168,6 +173,24 @@ func (c *competitor) follow(ctx context.Context) {
 			c.told.failing("follow", nil)
 			c.told.tell(func(s *LeaseState) { s.Status = LeaseStatus{Held: !l.free(), Holder: l.holder} })
 			c.seen.set(l)
+		}
+	})
+}
+
+// trace is the newest trace of a beat, of whichever holder, and when this host saw it first.
+type trace struct {
+	index uint64 // of its writing; 0 if there is none
+	at    time.Time
+}
+
+// followTraces keeps trace up to date. That an answer may be out of date, or late, makes a trace seem younger than it is.
+func (c *competitor) followTraces(ctx context.Context) {
+	ask := func(ctx context.Context, index uint64) (uint64, uint64, error) { return c.api.trace(ctx, c.Key, index) }
+	equal := func(a, b uint64) bool { return a == b }
+	watch(ctx, ask, equal, func(index uint64, err error) {
+		c.told.failing("traces", err)
+		if last, known, _ := c.trace.get(); err == nil && (!known || last.index != index) {
+			c.trace.set(trace{index: index, at: time.Now()})
 		}
 	})
 }

@@ -2,6 +2,8 @@ package consul
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -319,6 +321,9 @@ func TestNobodyActsBeforeTheLastHolderHasStopped(t *testing.T) {
 			var records []tenureRecord
 			synctest.Test(t, func(*testing.T) {
 				w := newTown(seed+variant, nil)
+				if variant == 0 {
+					w.adjust = oneIsOld
+				}
 				wrong = w.live(faults)
 				records = w.history.records
 			})
@@ -331,6 +336,13 @@ func TestNobodyActsBeforeTheLastHolderHasStopped(t *testing.T) {
 	t.Logf("%d tenures", tenures)
 }
 
+// oneIsOld makes one host one of before there were traces, as while the hosts are upgraded one after the other.
+func oneIsOld(c *competitor) {
+	if c.Host == "host-0" {
+		c.api = traceless{leaseAPI: c.api}
+	}
+}
+
 // The proof above is worth something only if it finds what is wrong when a rule is left out.
 func TestEachRuleOfTheLeaseIsNeeded(t *testing.T) {
 	for _, test := range []struct {
@@ -340,8 +352,13 @@ func TestEachRuleOfTheLeaseIsNeeded(t *testing.T) {
 	}{
 		{"the holder stops too late", func(c *competitor) { c.fence = 18 * c.TTL / 10 }, []string{"cut off the process"}},
 		{"the next one does not wait for the last", func(c *competitor) { c.settle = 0 }, faultKinds},
-		{"a beat asks the agent only", func(c *competitor) { c.api = &gullible{leaseAPI: c.api} }, []string{"cut off the agent"}},
-		{"whoever is gone counts as having stopped", func(c *competitor) { c.api = trusting{c.api} }, faultKinds},
+		{"a beat asks the agent only", func(c *competitor) { c.api = gullible{c.api} }, []string{"cut off the agent"}},
+		{"a trace counts that may not be the newest", func(c *competitor) { c.api = careless{c.api} }, faultKinds},
+		{"who leaves no trace counts as silent", func(c *competitor) {
+			if c.Host == "host-0" {
+				c.api = traceless{c.api, true}
+			}
+		}, faultKinds},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			draw := rapid.Custom(func(r *rapid.T) []fault {
@@ -363,28 +380,52 @@ func TestEachRuleOfTheLeaseIsNeeded(t *testing.T) {
 }
 
 // gullible believes that the lock is held as long as the agent answers.
-type gullible struct {
-	leaseAPI
-	mu   sync.Mutex
-	last lock
-}
+type gullible struct{ leaseAPI }
 
-func (g *gullible) read(ctx context.Context, key string, index uint64) (lock, uint64, error) {
-	if index != 0 {
-		return g.leaseAPI.read(ctx, key, index)
-	}
+func (g gullible) beat(ctx context.Context, key, session string, text []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
-	l, newIndex, err := g.leaseAPI.read(ctx, key, index)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if err == nil {
-		g.last = l
+	if err := g.leaseAPI.beat(ctx, key, session, text); errors.Is(err, errOvertaken) {
+		return err
 	}
-	return g.last, max(newIndex, 1), nil
+	return nil
 }
 
-// trusting takes every check for expired.
-type trusting struct{ leaseAPI }
+// careless does not ask whether there was another beat.
+type careless struct{ leaseAPI }
 
-func (trusting) expired(context.Context, string, string) (bool, error) { return true, nil }
+func (c careless) acquire(ctx context.Context, key, session string, value []byte, read lock, _ *trace) error {
+	return c.leaseAPI.acquire(ctx, key, session, value, read, nil)
+}
+
+// traceless is a host of before there were traces, or one that lies about it.
+type traceless struct {
+	leaseAPI
+	lies bool
+}
+
+func (l traceless) acquire(ctx context.Context, key, session string, value []byte, read lock, seen *trace) error {
+	var holder Holder
+	if err := json.Unmarshal(value, &holder); err != nil {
+		return err
+	}
+	holder.Traces = l.lies
+	return l.leaseAPI.acquire(ctx, key, session, encode(holder), read, seen)
+}
+
+func (l traceless) rewrite(ctx context.Context, key, session string, value []byte) error {
+	var holder Holder
+	if err := json.Unmarshal(value, &holder); err != nil {
+		return err
+	}
+	holder.Traces = l.lies
+	return l.leaseAPI.rewrite(ctx, key, session, encode(holder))
+}
+
+func (l traceless) beat(ctx context.Context, key, session string, _ []byte) error {
+	state, _, err := l.read(ctx, key, 0)
+	if err == nil && state.session != session {
+		err = errOvertaken
+	}
+	return err
+}

@@ -5,19 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/consul/api"
 )
 
-const (
-	// lockDelay is how long a key stays locked after its session has died. The library leaves out 0, for which Consul
-	// puts 15 s.
-	lockDelay = time.Millisecond
-	// expiredOutput begins the output of a check whose TTL has passed, and of no other.
-	expiredOutput = "TTL expired"
-)
+// lockDelay is how long a key stays locked after its session has died. The library leaves out 0, for which Consul puts 15 s.
+const lockDelay = time.Millisecond
 
 // leaseCalls are the calls of a lease to a real Consul.
 type leaseCalls struct{ client *Client }
@@ -70,37 +66,96 @@ func (l leaseCalls) read(ctx context.Context, key string, index uint64) (lock, u
 	return newLock(pair), meta.LastIndex, nil
 }
 
-func (l leaseCalls) acquire(ctx context.Context, key, session string, value []byte, read lock) error {
-	unchanged := &api.KVTxnOp{Verb: api.KVCheckIndex, Key: key, Index: read.index}
-	if !read.found {
-		unchanged = &api.KVTxnOp{Verb: api.KVCheckNotExists, Key: key}
+func (l leaseCalls) acquire(ctx context.Context, key, session string, value []byte, read lock, seen *trace) error {
+	conditions := []*api.KVTxnOp{unchanged(key, read.index, read.found)}
+	if seen != nil {
+		conditions = append(conditions, unchanged(TraceKey(key), seen.index, seen.index != 0))
 	}
-	return l.lock(ctx, "acquire", unchanged, key, session, value)
+	err := l.transact(ctx, append(conditions, locking(key, session, value)))
+	if failed, ok := errors.AsType[refused](err); ok && seen != nil && failed.only(1) {
+		err = errTraced
+	}
+	return l.explain(fmt.Sprintf("acquire lease %q", key), err)
 }
 
 func (l leaseCalls) rewrite(ctx context.Context, key, session string, value []byte) error {
-	held := &api.KVTxnOp{Verb: api.KVCheckSession, Key: key, Session: session}
-	return l.lock(ctx, "write", held, key, session, value)
+	err := l.transact(ctx, []*api.KVTxnOp{heldBy(key, session), locking(key, session, value)})
+	return l.explain(fmt.Sprintf("write lease %q", key), err)
 }
 
-// lock sets the value and the session of the key at one stroke, if the condition holds.
-func (l leaseCalls) lock(ctx context.Context, verb string, condition *api.KVTxnOp, key, session string, value []byte) error {
-	set := &api.KVTxnOp{Verb: api.KVLock, Key: key, Session: session, Value: value}
-	operations := api.TxnOps{{KV: condition}, {KV: set}}
-	done, answer, _, err := l.client.api.Txn().Txn(operations, (&api.QueryOptions{}).WithContext(ctx))
+func (l leaseCalls) beat(ctx context.Context, key, session string, text []byte) error {
+	err := l.transact(ctx, []*api.KVTxnOp{heldBy(key, session), {Verb: api.KVSet, Key: TraceKey(key), Value: text}})
+	return l.explain(fmt.Sprintf("leave a beat of lease %q", key), err)
+}
+
+func (l leaseCalls) trace(ctx context.Context, key string, index uint64) (newest, newIndex uint64, err error) {
+	options, cancel := l.client.queryOptions(ctx, index, "")
+	defer cancel()
+	// Of the leader, though not for sure: any other server learns a twentieth of a second later what it has committed.
+	pair, meta, err := l.client.api.KV().Get(TraceKey(key), options)
+	if err == nil && meta.LastIndex == 0 {
+		err = errNoIndex
+	}
+	if err != nil {
+		return 0, 0, l.explain(fmt.Sprintf("read the beats of lease %q", key), err)
+	}
+	if pair != nil {
+		newest = pair.ModifyIndex
+	}
+	return newest, meta.LastIndex, nil
+}
+
+// unchanged is the condition that a key was not written since it was read.
+func unchanged(key string, index uint64, found bool) *api.KVTxnOp {
+	if !found {
+		return &api.KVTxnOp{Verb: api.KVCheckNotExists, Key: key}
+	}
+	return &api.KVTxnOp{Verb: api.KVCheckIndex, Key: key, Index: index}
+}
+
+// heldBy is the condition that a session holds a key.
+func heldBy(key, session string) *api.KVTxnOp {
+	return &api.KVTxnOp{Verb: api.KVCheckSession, Key: key, Session: session}
+}
+
+// locking sets the value and the session of a key.
+func locking(key, session string, value []byte) *api.KVTxnOp {
+	return &api.KVTxnOp{Verb: api.KVLock, Key: key, Session: session, Value: value}
+}
+
+// transact does all of the operations, or none if a condition among them does not hold.
+func (l leaseCalls) transact(ctx context.Context, operations []*api.KVTxnOp) error {
+	all := make(api.TxnOps, len(operations))
+	for i, operation := range operations {
+		all[i] = &api.TxnOp{KV: operation}
+	}
+	done, answer, _, err := l.client.api.Txn().Txn(all, (&api.QueryOptions{}).WithContext(ctx))
 	if err == nil && !done {
-		err = refusal(answer.Errors)
+		err = refused(answer.Errors)
 	}
-	return l.explain(fmt.Sprintf("%s lease %q", verb, key), err)
+	return err
 }
 
-// refusal tells by Consul's words, there is nothing else, why a transaction was refused.
-func refusal(failures api.TxnErrors) error {
+// refused says why a transaction was refused.
+type refused api.TxnErrors
+
+// only says whether nothing but this operation failed.
+func (r refused) only(operation int) bool {
+	return !slices.ContainsFunc(r, func(failed *api.TxnError) bool { return failed.OpIndex != operation })
+}
+
+// Error is what Consul says.
+func (r refused) Error() string {
 	var said []string
-	for _, failure := range failures {
-		said = append(said, failure.What)
+	for _, failed := range r {
+		said = append(said, failed.What)
 	}
-	text := strings.Join(said, "; ")
+	return strings.Join(said, "; ")
+}
+
+// Unwrap tells what kind of refusal it is by Consul's words: there is nothing else.
+func (r refused) Unwrap() error {
+	text := r.Error()
 	switch {
 	case strings.Contains(text, "Permission denied"):
 		return api.StatusError{Code: http.StatusForbidden, Body: text}
@@ -110,9 +165,9 @@ func refusal(failures api.TxnErrors) error {
 		return errNoSession
 	case strings.Contains(text, "failed index check"), strings.Contains(text, "already held"),
 		strings.Contains(text, "exist"), strings.Contains(text, "failed session check"):
-		return fmt.Errorf("%w: %s", errOvertaken, text)
+		return errOvertaken
 	}
-	return errors.New(text)
+	return nil
 }
 
 func (l leaseCalls) release(ctx context.Context, key, session string, value []byte) error {
@@ -122,21 +177,4 @@ func (l leaseCalls) release(ctx context.Context, key, session string, value []by
 		err = errNoSession
 	}
 	return l.explain(fmt.Sprintf("release lease %q", key), err)
-}
-
-func (l leaseCalls) expired(ctx context.Context, service, check string) (bool, error) {
-	options := &api.QueryOptions{RequireConsistent: true}
-	checks, meta, err := l.client.api.Health().Checks(service, options.WithContext(ctx))
-	if err == nil && meta.ResultsFilteredByACLs {
-		err = errHidden
-	}
-	if err != nil {
-		return false, l.explain(fmt.Sprintf("read the checks of service %q", service), err)
-	}
-	for _, candidate := range checks {
-		if candidate.CheckID == check {
-			return candidate.Status == api.HealthCritical && strings.HasPrefix(candidate.Output, expiredOutput), nil
-		}
-	}
-	return false, nil
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// model is a Consul with one key, as its competitors see it: an agent on each host, which keeps TTL checks by itself and
+// model is a Consul with one lease, as its competitors see it: an agent on each host, which keeps TTL checks by itself and
 // tells the servers of them a little later, and servers that end sessions. Calls are delayed and lost on both ways, and
 // one that its caller has given up may be done all the same.
 type model struct {
@@ -23,6 +23,8 @@ type model struct {
 	session map[string]*modelCheck
 	agents  map[string]*modelAgent
 	changed chan struct{}
+	traces  uint64 // index of the newest
+	traced  chan struct{}
 	slow    time.Duration // no delay is longer
 	loss    float64       // share of requests, and of answers, that are lost
 	leader  time.Time     // until when the servers have none
@@ -41,11 +43,9 @@ type modelCheck struct {
 	timer    *time.Timer // of the TTL, in the agent
 
 	critical bool // in the agent
-	output   string
 	gone     bool
 
 	knownCritical bool // in the catalog
-	knownOutput   string
 	known         bool
 }
 
@@ -56,7 +56,7 @@ const (
 
 func newModel(seed uint64, hosts []string) *model {
 	m := &model{
-		random: rand.New(rand.NewPCG(seed, 1)), index: 10, changed: make(chan struct{}), slow: 3 * time.Millisecond,
+		random: rand.New(rand.NewPCG(seed, 1)), index: 10, changed: make(chan struct{}), traced: make(chan struct{}), slow: 3 * time.Millisecond,
 		session: map[string]*modelCheck{}, agents: map[string]*modelAgent{},
 	}
 	for _, host := range hosts {
@@ -94,7 +94,7 @@ func (m *model) invalidate(session string) {
 
 // learn makes the catalog know what the agent knows of a check.
 func (m *model) learn(c *modelCheck) {
-	c.known, c.knownCritical, c.knownOutput = !c.gone, c.critical, c.output
+	c.known, c.knownCritical = !c.gone, c.critical
 	if !c.gone && !c.critical {
 		return
 	}
@@ -142,7 +142,7 @@ func (m *model) register(host, id string) {
 }
 
 func (m *model) expire(c *modelCheck) {
-	c.critical, c.output = true, expiredOutput
+	c.critical = true
 	m.sync(c)
 }
 
@@ -152,7 +152,7 @@ func (m *model) restart(host string, keep bool) {
 	agent.down = true
 	for id, check := range agent.checks {
 		check.timer.Stop()
-		check.critical, check.output = true, ""
+		check.critical = true
 		if !keep {
 			delete(agent.checks, id)
 			check.gone = true
@@ -272,8 +272,8 @@ func (l link) pass(ctx context.Context, check string) error {
 			return done{}, errNoCheck
 		}
 		c.timer.Reset(modelTTL)
-		if c.critical || c.output != "alive" {
-			c.critical, c.output = false, "alive"
+		if c.critical {
+			c.critical = false
 			l.sync(c)
 		}
 		return done{}, nil
@@ -315,7 +315,7 @@ func (l link) read(ctx context.Context, _ string, index uint64) (lock, uint64, e
 	waited := time.NewTimer(4 * time.Second)
 	defer waited.Stop()
 	for {
-		read, err := ask(ctx, l, true, func() (modelRead, error) { return modelRead{l.lock, l.index, l.changed}, nil })
+		read, err := ask(ctx, l, true, func() (modelRead, error) { return modelRead{l.lock, max(l.lock.index, 1), l.changed}, nil })
 		if err != nil || index == 0 || read.index > index {
 			return read.lock, read.index, err
 		}
@@ -345,9 +345,11 @@ func (l link) set(ctx context.Context, session string, value []byte, allowed fun
 	return err
 }
 
-func (l link) acquire(ctx context.Context, _, session string, value []byte, read lock) error {
+func (l link) acquire(ctx context.Context, _, session string, value []byte, read lock, seen *trace) error {
 	return l.set(ctx, session, value, func() error {
 		switch {
+		case seen != nil && l.traces != seen.index:
+			return errTraced
 		case l.lock.found != read.found || l.lock.found && l.lock.index != read.index || !l.lock.free():
 			return errOvertaken
 		case l.session[session] == nil:
@@ -376,13 +378,35 @@ func (l link) release(ctx context.Context, _, session string, value []byte) erro
 	return l.set(ctx, "", value, l.held(session))
 }
 
-func (l link) expired(ctx context.Context, _, check string) (bool, error) {
-	return ask(ctx, l, true, func() (bool, error) {
-		for _, agent := range l.agents {
-			if c := agent.checks[check]; c != nil && c.known {
-				return c.knownCritical && c.knownOutput == expiredOutput, nil
-			}
+func (l link) beat(ctx context.Context, _, session string, _ []byte) error {
+	_, err := ask(ctx, l, true, func() (done, error) {
+		if l.lock.session != session {
+			return done{}, errOvertaken
 		}
-		return false, nil
+		l.index++
+		l.traces = l.index
+		close(l.traced)
+		l.traced = make(chan struct{})
+		return done{}, nil
 	})
+	return err
+}
+
+func (l link) trace(ctx context.Context, _ string, index uint64) (newest, newIndex uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
+	defer cancel()
+	waited := time.NewTimer(4 * time.Second)
+	defer waited.Stop()
+	for {
+		read, err := ask(ctx, l, true, func() (modelRead, error) { return modelRead{index: l.traces, changed: l.traced}, nil })
+		if err != nil || index == 0 || read.index > index {
+			return read.index, max(read.index, 1), err
+		}
+		select {
+		case <-read.changed:
+		case <-waited.C:
+			return read.index, max(read.index, 1), nil
+		case <-ctx.Done():
+		}
+	}
 }

@@ -13,6 +13,11 @@ key "zato/main/connector-server" {
   policy = "write"
 }
 
+# The traces of its beats, by which the others know when it has stopped.
+key "zato/main/connector-server-beat" {
+  policy = "write"
+}
+
 # The definitions of the connectors.
 key_prefix "zato/main/connectors/" {
   policy = "read"
