@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +26,7 @@ func Propagation(ctx context.Context, o Options) (Outcome, error) {
 		"a load of %d requests a second over 8 connections. Times begin when the change is sent to Consul, so Consul's own "+
 		"write is in them; the rows \"since Consul has answered\" are without it. They end when the instance has answered its "+
 		"first, or last, request that came through the front. \"Shown by HAProxy\" is when its runtime socket tells of the "+
-		"change, without load.", propagationLoad))
+		"change, without load. The servers are stand-ins that cost next to nothing.", propagationLoad))
 	var all []target
 	chart := report.Chart{Title: "Since the change was sent to Consul", X: report.Axis{Label: "ms", Log: true}, Y: report.Axis{Label: "share of changes"}}
 	for _, servers := range []int{3, 100} {
@@ -72,9 +70,12 @@ func (o Options) propagation(ctx context.Context, servers int) (times propagatio
 	}
 	defer func() { err = errors.Join(err, l.close(ctx)) }()
 	for i := range servers {
-		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-		defer server.Close()
-		r := cluster.Registration{ID: fmt.Sprintf("host-%d", i+1), Service: service, Address: server.Listener.Addr().String()}
+		server, err := newResponder(func(string, time.Time) {})
+		if err != nil {
+			return times, err
+		}
+		defer server.close()
+		r := cluster.Registration{ID: fmt.Sprintf("host-%d", i+1), Service: service, Address: server.address()}
 		if err := l.Register(ctx, r); err != nil {
 			return times, err
 		}
@@ -82,8 +83,11 @@ func (o Options) propagation(ctx context.Context, servers int) (times propagatio
 	if err := l.await(ctx, func(s cluster.Status) bool { return len(s.Rotation) == servers }); err != nil {
 		return times, err
 	}
-	subject := newSubject()
-	defer subject.server.Close()
+	subject, err := newSubject()
+	if err != nil {
+		return times, err
+	}
+	defer subject.server.close()
 	running, err := load.Start(ctx, load.Options{
 		Addr: l.Front, Connections: 8, Rate: propagationLoad, Templates: []load.Template{load.Get("/asked")},
 	})
@@ -112,25 +116,24 @@ func (o Options) propagation(ctx context.Context, servers int) (times propagatio
 
 // subject is the instance that comes and goes. It knows when it answered.
 type subject struct {
-	server *httptest.Server
+	server *responder
 	first  chan time.Time // holds the time of the first answer since it was emptied
 	last   atomic.Int64   // time of the last answer, in Unix nanoseconds
 }
 
-func newSubject() *subject {
-	s := &subject{first: make(chan time.Time, 1)}
-	s.server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/asked" {
+func newSubject() (s *subject, err error) {
+	s = &subject{first: make(chan time.Time, 1)}
+	s.server, err = newResponder(func(path string, at time.Time) {
+		if path != "/asked" {
 			return // a health check
 		}
-		now := time.Now()
-		s.last.Store(now.UnixNano())
+		s.last.Store(at.UnixNano())
 		select {
-		case s.first <- now:
+		case s.first <- at:
 		default:
 		}
-	}))
-	return s
+	})
+	return s, err
 }
 
 // quiet is how long nothing comes to an instance that is out of rotation for good.
@@ -143,7 +146,7 @@ func (s *subject) visit(ctx context.Context, l *lab, times *propagationTimes) er
 	default:
 	}
 	began := time.Now()
-	if err := l.Register(ctx, cluster.Registration{ID: "subject", Service: service, Address: s.server.Listener.Addr().String()}); err != nil {
+	if err := l.Register(ctx, cluster.Registration{ID: "subject", Service: service, Address: s.server.address()}); err != nil {
 		return err
 	}
 	answered := time.Now()
@@ -178,7 +181,7 @@ func (s *subject) visit(ctx context.Context, l *lab, times *propagationTimes) er
 
 // show registers the subject and deregisters it, and adds when HAProxy's runtime socket showed that.
 func (s *subject) show(ctx context.Context, l *lab, times *propagationTimes) error {
-	address := s.server.Listener.Addr().String()
+	address := s.server.address()
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
