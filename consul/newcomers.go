@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // serviceQuery asks for the instances of one service. Consul answers with all of them: 2 KB for each, which takes it two
@@ -44,6 +45,9 @@ func (q *serviceQuery) ask(ctx context.Context, index uint64) (Snapshot, uint64,
 			return q.last, index, nil
 		}
 	}
+	if q.told && !sleep(ctx, breather) {
+		return Snapshot{}, 0, ctx.Err()
+	}
 	all, err := q.client.snapshot(ctx, q.service, index, "", q.entries)
 	q.told, q.last = false, all
 	return all, all.Index, err
@@ -61,6 +65,10 @@ func (s Snapshot) with(later Snapshot) Snapshot {
 	}
 	return Snapshot{Service: s.Service, Index: later.Index, Instances: instances}
 }
+
+// breather is the time between the two answers. The second keeps Consul and this program busy for some milliseconds, just
+// when a newcomer is to get its first request, on what may be the same machine.
+const breather = 4 * time.Millisecond
 
 const (
 	minInstances = 16        // with fewer, the answer with all is as quick
