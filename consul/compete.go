@@ -36,6 +36,9 @@ func (c *competitor) win(ctx context.Context) *taken {
 			wait = retry.next()
 		case !state.free():
 		case !ready:
+		case !c.beating():
+			c.beatNow()
+			wait = retry.next()
 		default:
 			if wait = yielding.rest(state, c.Host, c.patience); wait > 0 {
 				break
@@ -56,6 +59,13 @@ func (c *competitor) win(ctx context.Context) *taken {
 	return nil
 }
 
+// beating says whether the check was passed of late. Whoever takes the lock without that only keeps it from others: an agent that has
+// something to tell the servers, and waits for them to have a leader, lets nobody pass a check meanwhile.
+func (c *competitor) beating() bool {
+	passed := c.passed.Load()
+	return passed != 0 && time.Since(c.began)-time.Duration(passed) <= 2*c.Beat
+}
+
 // freshChecks is how many times a session may be refused before that is told: a check that was just registered and passed
 // is known to the agent first and to the servers some milliseconds later.
 const freshChecks = 6
@@ -68,7 +78,7 @@ func (c *competitor) prepare(ctx context.Context) bool {
 	if c.session != "" {
 		return true
 	}
-	if !c.passed.Load() {
+	if c.passed.Load() == 0 {
 		c.beatNow()
 		return false
 	}

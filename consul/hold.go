@@ -121,8 +121,8 @@ func (c *competitor) beat(ctx context.Context, tenure *Tenure) {
 	err := c.api.pass(ctx, c.Check)
 	switch {
 	case err == nil:
-		c.passed.Store(true)
-	case errors.Is(err, errNoCheck) && !c.passed.Load():
+		c.passed.Store(max(c.passed.Load(), int64(start.Sub(c.began)), 1))
+	case errors.Is(err, errNoCheck) && c.passed.Load() == 0:
 		return // it is just being registered; if that fails, whoever registers it says so
 	}
 	if err == nil && tenure != nil {

@@ -105,7 +105,8 @@ type competitor struct {
 
 	current atomic.Pointer[Tenure] // which the beats confirm, nil while there is none
 	hurry   chan struct{}          // makes the next beat begin at once
-	passed  atomic.Bool            // the check, at least once
+	passed  atomic.Int64           // start of the newest beat that passed the check, in nanoseconds since began; 0 before the first
+	began   time.Time
 	away    atomic.Bool            // the last beat did not get through
 	again   atomic.Pointer[func()] // makes the watch of the key ask anew
 	seen    *latest[lock]
@@ -123,7 +124,7 @@ func newCompetitor(lease Lease, api leaseAPI) *competitor {
 	return &competitor{
 		Lease: lease, api: api, fence: lease.TTL * 8 / 10, settle: lease.TTL, timeout: max(lease.TTL, time.Second),
 		patience: 2 * lease.TTL, seen: newLatest[lock](), trace: newLatest[trace](), told: teller{observe: lease.Observe, last: LeaseState{Role: Standby}},
-		spent: map[string]*Holder{}, hurry: make(chan struct{}, 1),
+		spent: map[string]*Holder{}, hurry: make(chan struct{}, 1), began: time.Now(),
 	}
 }
 

@@ -197,6 +197,37 @@ func TestACallThatHangsDoesNotDelayTheFence(t *testing.T) {
 	})
 }
 
+func TestWhoCannotBeatDoesNotTakeTheLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hangs atomic.Bool
+		w := newTown(1, nil)
+		w.start("host-1")
+		time.Sleep(3 * time.Second)
+		w.adjust = func(c *competitor) { c.api = stuck{c.api, &hangs} }
+		w.start("host-0")
+		time.Sleep(time.Second)
+		hangs.Store(true)
+		time.Sleep(600 * time.Millisecond)
+		w.suffer(fault{kind: "hand over", host: 0})
+		for range 500 {
+			time.Sleep(10 * time.Millisecond)
+			w.do(func() {
+				if w.lock.holder.Host == "host-0" {
+					t.Fatal("it has taken it")
+				}
+			})
+		}
+		if got := w.history.holder(); got != "host-1" {
+			t.Errorf("%q acts", got)
+		}
+		for _, p := range w.all {
+			p.cancel()
+			<-p.done
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
 // A process that was stopped for a while may come to look at an answer before its timers run.
 func TestABeatThatComesLateDoesNotReviveATenure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
