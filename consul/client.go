@@ -68,9 +68,6 @@ func New(address string) (*Client, error) {
 // newClient makes a client from a configuration that has a transport of its own. token, which may be nil, is told when
 // the token in a file changes, or cannot be read any more.
 func newClient(config *api.Config, address string, token func(error)) (*Client, error) {
-	// Every request has a connection of its own, so that blocked queries hold up nothing else. On a reused connection
-	// net/http would also silently repeat a GET that broke: a blocking query would take its old index to a Consul that
-	// has just restarted with lower ones, which would hold it for the whole wait. Hence the non-pooled configuration.
 	if address != "" {
 		config.Address = address
 	}
@@ -78,22 +75,8 @@ func newClient(config *api.Config, address string, token func(error)) (*Client, 
 		return nil, fmt.Errorf("consul address: %w; set it, or %s, to "+
 			"host:port, http://host:port, https://host:port or unix:///path", err, api.HTTPAddrEnvName)
 	}
-	// A peer that vanished without closing is noticed in 25 s, well before the deadline of a blocking query.
-	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3,
-	}}
-	config.Transport.DialContext = dialer.DialContext
-	// Agents are near. Between near ones, packing an answer takes longer than sending it as it is.
-	config.Transport.DisableCompression = true
-	config.Transport.ReadBufferSize = readSize // an answer of many instances in few reads
-
 	shown := config.Address
-	if path, isSocket := strings.CutPrefix(config.Address, "unix://"); isSocket {
-		config.Address = "localhost" // the library would replace the client below by one of its own
-		config.Transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", path)
-		}
-	}
+	tune(config)
 	httpClient, err := api.NewHttpClient(config.Transport, config.TLSConfig)
 	if err != nil {
 		return nil, fmt.Errorf("consul client for %s: %w; check the CONSUL_* environment variables", shown, err)
@@ -117,6 +100,28 @@ func newClient(config *api.Config, address string, token func(error)) (*Client, 
 		address: shown, api: client, timeout: defaultTimeout, wait: defaultWait,
 		token: config.Token != "" || config.TokenFile != "",
 	}, nil
+}
+
+// tune makes the transport one for an agent that is near, or that may vanish.
+//
+// Every request has a connection of its own, so that blocked queries hold up nothing else. On a reused connection
+// net/http would also silently repeat a GET that broke: a blocking query would take its old index to a Consul that
+// has just restarted with lower ones, which would hold it for the whole wait. Hence the non-pooled configuration.
+func tune(config *api.Config) {
+	// A peer that vanished without closing is noticed in 25 s, well before the deadline of a blocking query.
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3,
+	}}
+	config.Transport.DialContext = dialer.DialContext
+	// Between near ones, packing an answer takes longer than sending it as it is.
+	config.Transport.DisableCompression = true
+	config.Transport.ReadBufferSize = readSize // an answer of many instances in few reads
+	if path, isSocket := strings.CutPrefix(config.Address, "unix://"); isSocket {
+		config.Address = "localhost" // the library would replace the client by one of its own
+		config.Transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", path)
+		}
+	}
 }
 
 // checkAddress refuses what the API client would accept now and fail on at every request.
