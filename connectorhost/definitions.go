@@ -25,42 +25,23 @@ type parsed struct {
 	active bool
 }
 
+// heading is what the definitions of all kinds have.
+type heading struct {
+	Name     string `json:"name"`
+	Kind     string `json:"kind"`
+	IsActive *bool  `json:"is_active"`
+}
+
 // parse accepts a connector's definition, or says everything that is wrong with it. A name that is not empty is the one
 // that the definition has to have.
 func parse(text []byte, name string) (parsed, error) {
-	if len(text) > maxDefinition {
-		return parsed{}, fmt.Errorf("has %d bytes, more than %d", len(text), maxDefinition)
+	head, err := readHeading(text)
+	if err != nil {
+		return parsed{}, err
 	}
-	var common struct {
-		Name     string `json:"name"`
-		Kind     string `json:"kind"`
-		IsActive *bool  `json:"is_active"`
-	}
-	if err := json.Unmarshal(text, &common); err != nil {
-		if fault, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && fault.Field != "" {
-			return parsed{}, fmt.Errorf("%s: is a %s, want a %s", fault.Field, fault.Value, fault.Type)
-		}
-		return parsed{}, fmt.Errorf("is not a JSON object: %w", err)
-	}
-	var faults []error
-	refuse := func(bad bool, format string, args ...any) {
-		if bad {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
-	refuse(!validName.MatchString(common.Name), "name: %q: %s", common.Name, nameRule)
-	refuse(name != "" && common.Name != name, "name: %q: the key says %q, and both must be the same", common.Name, name)
-	kind, known := kinds[common.Kind]
-	refuse(!known, "kind: %q: must be one of those that this program was built with: %s", common.Kind, kindNames())
-	var about traits
-	if known {
-		var err error
-		if about, err = kind.Read(text); err != nil {
-			faults = append(faults, err)
-		}
-	}
-	if faults != nil {
-		return parsed{}, errors.Join(faults...)
+	about, err := head.judge(text, name)
+	if err != nil {
+		return parsed{}, err
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, text); err != nil {
@@ -69,11 +50,45 @@ func parse(text []byte, name string) (parsed, error) {
 	sum := sha256.Sum256(compact.Bytes())
 	return parsed{
 		Definition: supervise.Definition{
-			Name: common.Name, Kind: common.Kind, JSON: compact.Bytes(), Hash: hex.EncodeToString(sum[:8]), Beside: about.Beside,
+			Name: head.Name, Kind: head.Kind, JSON: compact.Bytes(), Hash: hex.EncodeToString(sum[:8]), Beside: about.Beside,
 		},
 		about:  about,
-		active: common.IsActive == nil || *common.IsActive,
+		active: head.IsActive == nil || *head.IsActive,
 	}, nil
+}
+
+func readHeading(text []byte) (h heading, err error) {
+	if len(text) > maxDefinition {
+		return h, fmt.Errorf("has %d bytes, more than %d", len(text), maxDefinition)
+	}
+	err = json.Unmarshal(text, &h)
+	if fault, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && fault.Field != "" {
+		return h, fmt.Errorf("%s: is a %s, want a %s", fault.Field, fault.Value, fault.Type)
+	}
+	if err != nil {
+		return h, fmt.Errorf("is not a JSON object: %w", err)
+	}
+	return h, nil
+}
+
+// judge has the kind read the whole definition, and reports every fault at once.
+func (h heading) judge(text []byte, name string) (about traits, err error) {
+	var faults []error
+	refuse := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	refuse(!validName.MatchString(h.Name), "name: %q: %s", h.Name, nameRule)
+	refuse(name != "" && h.Name != name, "name: %q: the key says %q, and both must be the same", h.Name, name)
+	kind, known := kinds[h.Kind]
+	refuse(!known, "kind: %q: must be one of those that this program was built with: %s", h.Kind, kindNames())
+	if known {
+		if about, err = kind.Read(text); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return about, errors.Join(faults...)
 }
 
 // refusal is a definition that was not accepted.
