@@ -320,7 +320,7 @@ func TestWhatAHostSaysOfItsConnectors(t *testing.T) {
 	var text strings.Builder
 	_, err = fmt.Fprint(&text, readAll(t, response))
 	for _, want := range []string{
-		"zatoha_connectorhost_active 1", "zatoha_connectorhost_definitions_refused 2", "zatoha_connectorhost_tenures_total 1",
+		"zatoha_connectorhost_active 1", `zatoha_connectorhost_lease_beat_seconds_count{outcome="ok"}`, "zatoha_connectorhost_definitions_refused 2", "zatoha_connectorhost_tenures_total 1",
 		`connector_state{connector="orders",kind="test",state="running"} 1`, `connector_counter{connector="orders",counter="received"} 3`,
 	} {
 		if err != nil || !strings.Contains(text.String(), want) {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"zatoha/connectorhost/relay"
@@ -24,6 +25,7 @@ type host struct {
 	began   time.Time
 	sends   *outgoing
 	beat    atomic.Int64 // when the last beat of the lease ended, in nanoseconds since began
+	beats   *prometheus.HistogramVec
 
 	mu         sync.Mutex
 	lease      consul.LeaseState
@@ -38,7 +40,7 @@ type host struct {
 
 func newHost(s settings, address string, log zerolog.Logger) *host {
 	h := &host{
-		settings: s, address: address, log: log, began: time.Now(), changed: make(chan struct{}), links: map[int]*relay.Caller{},
+		settings: s, address: address, log: log, began: time.Now(), beats: newBeats(), changed: make(chan struct{}), links: map[int]*relay.Caller{},
 		lease: consul.LeaseState{Role: consul.Standby}, catalog: catalog{good: map[string]parsed{}},
 	}
 	h.sends = newOutgoing(h)

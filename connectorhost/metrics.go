@@ -31,10 +31,18 @@ var (
 	}
 )
 
+// newBeats times the beats of the lease. What matters is how far they stay below 80 % of its TTL.
+func newBeats() *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: space + "lease_beat_seconds", Help: "Time that a beat of the lease took; the active host's is a write in Consul.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .2, .4, .8, 1.6},
+	}, []string{"outcome"})
+}
+
 // metrics makes the registry of a host.
 func (h *host) metrics() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collector{h}, h.sends.messages, h.sends.latency)
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collector{h}, h.beats, h.sends.messages, h.sends.latency)
 	return registry
 }
 

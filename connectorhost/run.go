@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -46,20 +47,12 @@ func (r *runCommand) assemble(listener net.Listener, log zerolog.Logger) (*host,
 
 // run lives until ctx ends, or a part fails for good. The lease is given up first, then everything else.
 func (h *host) run(ctx context.Context, agent agent, listener net.Listener, child []string) error {
-	token, err := h.token()
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
-	h.sends.token.secret = connector.NewSecret(token)
-	common, err := h.shared(token)
+	supervisor, err := h.supervisor(child)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	h.log.Info().Stringer("listen", listener.Addr()).Str("version", program.Version()).Str("kinds", kindNames()).Msg("listening")
 	member := newMembership(agent, h)
-	supervisor := supervise.New(supervise.Options{
-		Command: child, Env: childEnv(), Shared: common, Policy: h.policy(), Linked: h.linked, Observe: h.supervised, Log: h.log,
-	})
 	alone := make(chan struct{}) // closed when it is known that no other host has the ID
 	parts, ctx := errgroup.WithContext(ctx)
 	staying, leave := context.WithCancel(context.WithoutCancel(ctx))
@@ -80,16 +73,11 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 		}
 	})
 	parts.Go(func() error { return serveHTTP(staying, listener, h) })
-	for _, part := range []func(){
-		func() {
-			program.Attend(ctx, h.log, func(ctx context.Context) error { return h.alive(ctx, listener.Addr()) })
-		},
-		func() { member.checks(staying) },
-		func() { agent.WatchTree(staying, consul.ConnectorsPrefix(h.Cluster), h.defined) },
-		func() { agent.Watch(staying, h.Service, h.seen) },
-	} {
-		parts.Go(func() error { part(); return nil })
-	}
+	parts.Go(func() error {
+		program.Attend(ctx, h.log, func(ctx context.Context) error { return h.alive(ctx, listener.Addr()) })
+		return nil
+	})
+	parts.Go(func() error { h.follow(staying, agent, member); return nil })
 	err = parts.Wait()
 	select {
 	case <-alone:
@@ -97,6 +85,31 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 	default: // what is registered under the ID is not ours
 	}
 	return err
+}
+
+// supervisor is what runs the connectors, each by the command.
+func (h *host) supervisor(command []string) (*supervise.Supervisor, error) {
+	token, err := h.token()
+	if err != nil {
+		return nil, err
+	}
+	h.sends.token.secret = connector.NewSecret(token)
+	common, err := h.shared(token)
+	if err != nil {
+		return nil, err
+	}
+	return supervise.New(supervise.Options{
+		Command: command, Env: childEnv(), Shared: common, Policy: h.policy(), Linked: h.linked, Observe: h.supervised, Log: h.log,
+	}), nil
+}
+
+// follow keeps what the host knows of Consul up to date, and its own checks there, until ctx ends.
+func (h *host) follow(ctx context.Context, agent agent, member *membership) {
+	var parts sync.WaitGroup
+	parts.Go(func() { member.checks(ctx) })
+	parts.Go(func() { agent.WatchTree(ctx, consul.ConnectorsPrefix(h.Cluster), h.defined) })
+	parts.Go(func() { agent.Watch(ctx, h.Service, h.seen) })
+	parts.Wait()
 }
 
 // contest is what the host competes for, and what it does with it.

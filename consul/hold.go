@@ -88,9 +88,10 @@ func (c *competitor) beats(ctx context.Context) {
 		case slots <- struct{}{}:
 			tenure := c.current.Load()
 			running.Go(func() {
-				c.beat(ctx, tenure)
+				start := time.Now()
+				err := c.beat(ctx, tenure, start)
 				if c.Beaten != nil {
-					c.Beaten()
+					c.Beaten(time.Since(start), err)
 				}
 				<-slots
 			})
@@ -114,16 +115,15 @@ func (c *competitor) beatNow() {
 }
 
 // beat passes the check and then, if there is a tenure, makes sure that it goes on.
-func (c *competitor) beat(ctx context.Context, tenure *Tenure) {
+func (c *competitor) beat(ctx context.Context, tenure *Tenure, start time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, c.fence)
 	defer cancel()
-	start := time.Now()
 	err := c.api.pass(ctx, c.Check)
 	switch {
 	case err == nil:
 		c.passed.Store(max(c.passed.Load(), int64(start.Sub(c.began)), 1))
 	case errors.Is(err, errNoCheck) && c.passed.Load() == 0:
-		return // it is just being registered; if that fails, whoever registers it says so
+		return err // it is just being registered; if that fails, whoever registers it says so
 	}
 	if err == nil && tenure != nil {
 		err = c.confirm(ctx, tenure, start)
@@ -132,6 +132,7 @@ func (c *competitor) beat(ctx context.Context, tenure *Tenure) {
 		c.told.failing("beat", err)
 		c.reached(err == nil)
 	}
+	return err
 }
 
 func (c *competitor) confirm(ctx context.Context, tenure *Tenure, start time.Time) error {

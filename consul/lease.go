@@ -40,8 +40,9 @@ type Lease struct {
 	Hold func(*Tenure)
 	// Observe is told the state after each change, one call at a time.
 	Observe func(LeaseState)
-	// Beaten is told of each beat that has ended, whether or not it got through: whoever competes lives. May be nil.
-	Beaten func()
+	// Beaten is told of each beat that has ended, how long it took, and whether it got through; it may be called from several
+	// goroutines. May be nil.
+	Beaten func(took time.Duration, err error)
 }
 
 // Role is what a competitor is just now.
