@@ -16,7 +16,7 @@ type responder struct {
 	serving  sync.WaitGroup
 
 	mu    sync.Mutex
-	conns map[net.Conn]bool
+	conns map[net.Conn]bool // nil once it is closed
 }
 
 func newResponder(asked func(path string, at time.Time)) (*responder, error) {
@@ -38,17 +38,27 @@ func (r *responder) accept() {
 		if err != nil {
 			return
 		}
-		r.mu.Lock()
-		r.conns[conn] = true
-		r.mu.Unlock()
 		r.serving.Go(func() {
-			r.serve(conn)
-			_ = conn.Close()
-			r.mu.Lock()
-			delete(r.conns, conn)
-			r.mu.Unlock()
+			defer conn.Close()
+			if r.open(conn) {
+				r.serve(conn)
+				r.mu.Lock()
+				delete(r.conns, conn)
+				r.mu.Unlock()
+			}
 		})
 	}
+}
+
+// open notes a connection, unless all have been closed already.
+func (r *responder) open(conn net.Conn) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.conns == nil {
+		return false
+	}
+	r.conns[conn] = true
+	return true
 }
 
 // serve answers until the other end has closed, or sends what is no request.
@@ -85,6 +95,7 @@ func (r *responder) close() {
 	for conn := range r.conns {
 		_ = conn.Close()
 	}
+	r.conns = nil
 	r.mu.Unlock()
 	r.serving.Wait()
 }
