@@ -28,28 +28,17 @@ func (c *competitor) serve(ctx context.Context, taken taken) {
 
 // establish returns true when this host holds the lease and everybody who held it before has stopped.
 func (c *competitor) establish(ctx context.Context, tenure *Tenure, taken *taken) bool {
-	settled := time.NewTimer(taken.rest)
-	defer settled.Stop()
+	settled := time.Now().Add(taken.rest)
 	// Only a beat begun under the lock counts: the last one before may be older than the check allows.
 	c.current.Store(tenure)
 	c.beatNow()
-	late := time.NewTimer(c.fence)
-	defer late.Stop()
-	select {
-	case <-tenure.first:
-	case <-late.C:
-		return false
-	case <-ctx.Done():
+	if !c.waits(ctx, tenure, c.fence, tenure.first) {
 		return false
 	}
 	if taken.Settled {
 		return ctx.Err() == nil
 	}
-	select {
-	case <-settled.C:
-	case <-tenure.ctx.Done():
-		return false
-	case <-ctx.Done():
+	if c.waits(ctx, tenure, time.Until(settled), nil); ctx.Err() != nil || tenure.ctx.Err() != nil {
 		return false
 	}
 	taken.Settled = true
@@ -58,6 +47,20 @@ func (c *competitor) establish(ctx context.Context, tenure *Tenure, taken *taken
 		return c.api.rewrite(ctx, c.Key, c.session, encode(taken.Holder))
 	})
 	return tenure.ctx.Err() == nil
+}
+
+// waits returns true when done is closed, and false when d is over, or the tenure or ctx has ended.
+func (c *competitor) waits(ctx context.Context, tenure *Tenure, d time.Duration, done <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+	case <-tenure.ctx.Done():
+	case <-timer.C:
+	}
+	return false
 }
 
 // act lets the holder act, and tells it to leave when ctx ends.
