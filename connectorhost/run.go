@@ -115,7 +115,7 @@ func (h *host) follow(ctx context.Context, agent agent, member *membership) {
 // contest is what the host competes for, and what it does with it.
 func (h *host) contest(check string, supervisor *supervise.Supervisor) consul.Lease {
 	return consul.Lease{
-		Key: consul.LeaseKey(h.Cluster), Service: h.Service, Host: h.ID, Address: h.address, Check: check,
+		Key: consul.LeaseKey(h.Cluster), Host: h.ID, Address: h.address, Check: check,
 		TTL: h.LeaseTTL, Beat: h.LeaseBeat, Observe: h.leased,
 		Hold: func(t *consul.Tenure) { h.hold(supervisor, t) }, Beaten: h.beaten,
 	}

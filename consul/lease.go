@@ -28,7 +28,6 @@ import (
 // No clock of another machine takes part in this, only how fast they run; nor what Consul makes of a check or of a node.
 type Lease struct {
 	Key     string
-	Service string // the Consul service of the competitors
 	Host    string // this one's service ID
 	Address string // where others reach it
 	Check   string // its TTL check; another one for each process, see [TTLCheck]
@@ -71,7 +70,6 @@ func (l Lease) Validate() error {
 		}
 	}
 	refuse(l.Key == "", "Key", "is empty")
-	refuse(l.Service == "", "Service", "is empty")
 	refuse(l.Host == "", "Host", "is empty")
 	refuse(l.Check == "", "Check", "is empty")
 	refuse(l.TTL <= 0, "TTL", "is not positive")

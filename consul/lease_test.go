@@ -134,7 +134,7 @@ func (w *town) start(host string) {
 		drain, kill = time.Duration(w.random.IntN(1500))*time.Millisecond, time.Duration(w.random.IntN(190))*time.Millisecond
 	})
 	c := newCompetitor(Lease{
-		Key: "key", Service: "zato-connectorhost", Host: host, Address: host, Check: p.check,
+		Key: "key", Host: host, Address: host, Check: p.check,
 		TTL: modelTTL, Beat: modelTTL / 4, Observe: func(LeaseState) {},
 		Hold: func(t *Tenure) { p.hold(t, w.history, host, drain, kill) },
 	}, link{w.model, host, p.dead})
@@ -294,6 +294,15 @@ func (w *town) live(faults []fault) []string {
 	w.do(func() { w.ended = true })
 	time.Sleep(time.Minute) // whatever is under way in the model ends
 	return w.history.faults
+}
+
+// end stops every competitor, one after the other, and lets whatever is under way in the model end.
+func (w *town) end() {
+	for _, p := range w.all {
+		p.cancel()
+		<-p.done
+	}
+	time.Sleep(time.Minute)
 }
 
 // epidemic draws faults of some kinds, in the order in which they happen.

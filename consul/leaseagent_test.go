@@ -61,7 +61,7 @@ func (c *contender) registration() consul.Registration {
 
 func (c *contender) lease() consul.Lease {
 	return consul.Lease{
-		Key: c.key, Service: hostService, Host: c.host, Address: "127.0.0.1:17110", Check: c.check,
+		Key: c.key, Host: c.host, Address: "127.0.0.1:17110", Check: c.check,
 		TTL: time.Second, Beat: 250 * time.Millisecond,
 		Hold: func(tenure *consul.Tenure) {
 			c.held <- tenure

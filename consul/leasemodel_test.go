@@ -309,23 +309,29 @@ type modelRead struct {
 	changed chan struct{}
 }
 
-func (l link) read(ctx context.Context, _ string, index uint64) (lock, uint64, error) {
+// block asks until the state has passed the index, or the wait is over.
+func (l link) block(ctx context.Context, index uint64, look func() modelRead) (modelRead, error) {
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
 	waited := time.NewTimer(4 * time.Second)
 	defer waited.Stop()
 	for {
-		read, err := ask(ctx, l, true, func() (modelRead, error) { return modelRead{l.lock, max(l.lock.index, 1), l.changed}, nil })
+		read, err := ask(ctx, l, true, func() (modelRead, error) { return look(), nil })
 		if err != nil || index == 0 || read.index > index {
-			return read.lock, read.index, err
+			return read, err
 		}
 		select {
 		case <-read.changed:
 		case <-waited.C:
-			return read.lock, read.index, nil
+			return read, nil
 		case <-ctx.Done():
 		}
 	}
+}
+
+func (l link) read(ctx context.Context, _ string, index uint64) (lock, uint64, error) {
+	read, err := l.block(ctx, index, func() modelRead { return modelRead{l.lock, max(l.lock.index, 1), l.changed} })
+	return read.lock, read.index, err
 }
 
 // set writes the key at the servers if that is allowed.
@@ -393,20 +399,6 @@ func (l link) beat(ctx context.Context, _, session string, _ []byte) error {
 }
 
 func (l link) trace(ctx context.Context, _ string, index uint64) (newest, newIndex uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
-	defer cancel()
-	waited := time.NewTimer(4 * time.Second)
-	defer waited.Stop()
-	for {
-		read, err := ask(ctx, l, true, func() (modelRead, error) { return modelRead{index: l.traces, changed: l.traced}, nil })
-		if err != nil || index == 0 || read.index > index {
-			return read.index, max(read.index, 1), err
-		}
-		select {
-		case <-read.changed:
-		case <-waited.C:
-			return read.index, max(read.index, 1), nil
-		case <-ctx.Done():
-		}
-	}
+	read, err := l.block(ctx, index, func() modelRead { return modelRead{index: l.traces, changed: l.traced} })
+	return read.index, max(read.index, 1), err
 }

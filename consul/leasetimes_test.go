@@ -116,11 +116,7 @@ func TestALeaseHandedToNobodyIsTakenByOthers(t *testing.T) {
 		if got := w.history.holder(); got == "" {
 			t.Error("nobody took it")
 		}
-		for _, p := range w.all {
-			p.cancel()
-			<-p.done
-		}
-		time.Sleep(time.Minute)
+		w.end()
 	})
 }
 
@@ -149,11 +145,7 @@ func TestAStandbyWaitsWithoutPolling(t *testing.T) {
 		if n := reads.Load(); n > 16 {
 			t.Errorf("%d reads a minute, want one every 4 s", n)
 		}
-		for _, p := range w.all {
-			p.cancel()
-			<-p.done
-		}
-		time.Sleep(time.Minute)
+		w.end()
 	})
 }
 
@@ -221,11 +213,7 @@ func TestWhoCannotBeatDoesNotTakeTheLease(t *testing.T) {
 		if got := w.history.holder(); got != "host-0" {
 			t.Errorf("%q acts", got)
 		}
-		for _, p := range w.all {
-			p.cancel()
-			<-p.done
-		}
-		time.Sleep(time.Minute)
+		w.end()
 	})
 }
 
@@ -265,7 +253,7 @@ func TestLeaseValidate(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, field := range []string{"Key", "Service", "Host", "Check", "Beat", "Hold", "Observe"} {
+	for _, field := range []string{"Key", "Host", "Check", "Beat", "Hold", "Observe"} {
 		if !strings.Contains(err.Error(), field+" is") {
 			t.Errorf("%q does not name %s", err, field)
 		}
