@@ -155,7 +155,7 @@ func TestEverythingWorksWithASecuredConsul(t *testing.T) {
 		t.Errorf("the server was not drained when it stopped: %s", log)
 	}
 	for _, name := range []string{"lb", "server-1", "server-2", "connectorhost-1", "connectorhost-2"} {
-		if log := text(t, filepath.Join(c.LogDir(), name+".log")); strings.Contains(log, "403") {
+		if log := text(t, filepath.Join(c.LogDir(), name+".log")); strings.Contains(log, "Permission denied") {
 			t.Errorf("%s lacks a right: %s", name, log)
 		}
 	}
