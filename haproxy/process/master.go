@@ -1,6 +1,7 @@
 package process
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,15 +49,19 @@ const reloadGap = 10 * time.Second
 func find(ctx context.Context, paths Paths) (found Processes, serves bool) {
 	ctx, cancel := context.WithTimeout(ctx, reloadGap)
 	defer cancel()
-	// A process that is just executing itself has no command line for an instant, so one look is not enough.
-	for looksForNobody := 3; looksForNobody > 0; {
+	seen := time.Now()
+	for nobody := 0; nobody < looksForNobody; {
 		answered, err := showProc(ctx, paths.Master())
 		if err == nil && answered.Worker != 0 {
 			return answered, true
 		}
-		found = Processes{Master: paths.alive()}
-		if found.Master == 0 {
-			looksForNobody--
+		pid, certain := paths.alive("/proc")
+		found = Processes{Master: pid}
+		switch {
+		case pid != 0:
+			nobody, seen = 0, time.Now()
+		case certain || time.Since(seen) > longestExec:
+			nobody++
 		}
 		if !pause(ctx, 5*time.Millisecond) {
 			break
@@ -65,36 +70,46 @@ func find(ctx context.Context, paths Paths) (found Processes, serves bool) {
 	return found, false
 }
 
-// alive is the master that runs on these very paths, by the command lines of all processes, else 0. The pid file does
-// not tell: HAProxy removes it for a moment at each reload.
-func (p Paths) alive() int {
-	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+const (
+	looksForNobody = 3               // in a row
+	longestExec    = 2 * time.Second // that is believed; there may be a program that wipes out its command line
+)
+
+// alive is the master that runs on these very paths, by the command lines of all processes in a /proc, else 0. The pid file
+// does not tell: HAProxy removes it for a moment at each reload. Nor is a 0 certain while some process has no command line,
+// as one that executes itself has, for an instant or until a busy machine has time for it.
+func (p Paths) alive(proc string) (pid int, certain bool) {
+	commands, err := filepath.Glob(filepath.Join(proc, "[0-9]*", "cmdline"))
 	if err != nil {
-		return 0
+		return 0, false
 	}
+	certain = true
 	for _, path := range commands {
 		command, err := os.ReadFile(path)
-		if err != nil || !strings.Contains(string(command), "\x00"+p.Master()+",") {
-			continue
-		}
-		if pid := leader(filepath.Dir(path)); pid != 0 {
-			return pid
+		switch {
+		case err != nil: // it has ended
+		case len(command) == 0:
+			certain = certain && leader(filepath.Dir(path)) == 0
+		case strings.Contains(string(command), "\x00"+p.Master()+","):
+			if pid := leader(filepath.Dir(path)); pid != 0 {
+				return pid, true
+			}
 		}
 	}
-	return 0
+	return 0, certain
 }
 
-// leader is the id of the process with this folder in /proc if it leads a session, as a master does and a worker, also
-// one that has lost its master, does not; else 0.
+// leader is the id of the process with this folder in /proc if it is alive and leads a session, as a master does and a
+// worker, also one that has lost its master, does not; nor does a thread of the kernel. Else it is 0.
 func leader(folder string) int {
 	stat, err := os.ReadFile(filepath.Join(folder, "stat"))
 	if err != nil {
 		return 0 // it has ended
 	}
-	_, fields, _ := strings.Cut(string(stat), ") ") // behind the name, which may hold anything
+	fields := string(stat[bytes.LastIndexByte(stat, ')')+1:]) // behind the name, which may hold anything
 	var state string
 	var parent, group, session int
-	if _, err := fmt.Sscan(fields, &state, &parent, &group, &session); err != nil {
+	if _, err := fmt.Sscan(fields, &state, &parent, &group, &session); err != nil || state == "Z" || state == "X" {
 		return 0
 	}
 	if pid, _ := strconv.Atoi(filepath.Base(folder)); pid == session {

@@ -265,6 +265,43 @@ func TestVersionsAreChecked(t *testing.T) {
 	}
 }
 
+func TestTheMasterIsFoundAmongAllProcesses(t *testing.T) {
+	paths := Paths{Dir: "/run/zatoha"}
+	const ours = "haproxy\x00-W\x00-S\x00/run/zatoha/haproxy-master.sock,mode,600\x00"
+	type process struct{ pid, command, stat string }
+	shell := process{"10", "sh\x00", "10 (sh) S 1 10 10 0"}
+	for name, test := range map[string]struct {
+		all     []process
+		pid     int
+		certain bool
+	}{
+		"nobody":                 {[]process{shell}, 0, true},
+		"a master":               {[]process{shell, {"20", ours, "20 (hap) roxy) S 1 20 20 0"}}, 20, true},
+		"its worker":             {[]process{{"21", ours, "21 (haproxy) S 20 21 20 0"}}, 0, true},
+		"another's":              {[]process{{"20", "haproxy\x00-S\x00/run/other/haproxy-master.sock,mode,600\x00", "20 (haproxy) S 1 20 20 0"}}, 0, true},
+		"one in an exec":         {[]process{{"20", "", "20 (haproxy) R 1 20 20 0"}}, 0, false},
+		"one in an exec, and it": {[]process{{"19", "", "19 (sh) R 1 19 19 0"}, {"20", ours, "20 (haproxy) S 1 20 20 0"}}, 20, true},
+		"a dead one":             {[]process{{"20", "", "20 (haproxy) Z 1 20 20 0"}}, 0, true},
+		"a kernel's thread":      {[]process{{"2", "", "2 (kthreadd) S 0 0 0 0"}}, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			proc := t.TempDir()
+			for _, p := range test.all {
+				dir := filepath.Join(proc, p.pid)
+				if err := errors.Join(
+					os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "cmdline"), []byte(p.command), 0o600),
+					os.WriteFile(filepath.Join(dir, "stat"), []byte(p.stat), 0o600),
+				); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if pid, certain := paths.alive(proc); pid != test.pid || certain != test.certain {
+				t.Errorf("%d, %v", pid, certain)
+			}
+		})
+	}
+}
+
 func TestParseProc(t *testing.T) {
 	const afterReload = "#<PID>          <type>          <reloads>       <uptime>        <version>      \n" +
 		"4296            master          2 [failed: 1]   0d00h00m10s     2.6.12-1+deb12u4\n# workers\n" +
