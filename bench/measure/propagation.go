@@ -167,6 +167,9 @@ func (s *subject) visit(ctx context.Context, l *lab, times *propagationTimes) er
 		return err
 	}
 	answered = time.Now()
+	if err := wait(ctx, quiet); err != nil { // to ask the controller now would keep it, and this machine, from its work
+		return err
+	}
 	if err := l.await(ctx, func(status cluster.Status) bool { return !slices.Contains(status.Rotation, "subject") }); err != nil {
 		return err
 	}
