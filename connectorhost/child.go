@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -25,9 +27,18 @@ func childCommandLine(common *program.Common) []string {
 	return []string{"/proc/self/exe", "child", "--log-level", common.LogLevel, "--log-format", common.LogFormat, "--"}
 }
 
-// childEnv is this process's environment without the settings of the connector host: they are not a child's.
+// procs is how many processors a Go program uses at once.
+const procs = "GOMAXPROCS"
+
+// childEnv is this process's environment without the settings of the connector host, which are not a child's, and with half
+// of the processors for it, unless the environment says how many: it is one of many processes here, has little to do for a
+// message, and would spend a third of its time on waking threads.
 func childEnv() []string {
-	return slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "ZATOHA_CONNECTORHOST_") })
+	env := slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "ZATOHA_CONNECTORHOST_") })
+	if os.Getenv(procs) == "" {
+		env = append(env, fmt.Sprintf("%s=%d", procs, (runtime.GOMAXPROCS(0)+1)/2))
+	}
+	return env
 }
 
 // Run serves one connector.

@@ -71,11 +71,9 @@ type message struct {
 }
 
 func (o *outgoing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	control := http.NewResponseController(w)
 	if r.ContentLength < 0 || r.ContentLength > briefBody {
-		_ = control.SetReadDeadline(time.Now().Add(receiveTime))
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(receiveTime))
 	}
-	_ = control.SetWriteDeadline(time.Now().Add(receiveTime + sendTime + requestTimeout))
 	name := r.PathValue("name")
 	if bad := o.admit(r); bad != nil {
 		o.done("unknown", r, *bad, "refused")
@@ -115,6 +113,9 @@ func (o *outgoing) done(name string, r *http.Request, a reply, result string) {
 		event = o.host.log.Warn()
 	case "refused":
 		event = o.host.log.Info()
+	}
+	if !event.Enabled() { // as for most, which are many
+		return
 	}
 	event.Str("connector", r.PathValue("name")).Str("message", shortened(r.Header.Get(headerMessageID))).Str("from", r.RemoteAddr).
 		Int("status", a.status).Str("why", a.details).Msg("a message was posted: " + result)
@@ -222,7 +223,7 @@ func (o *outgoing) receive(w http.ResponseWriter, r *http.Request, name string) 
 		o.bytes.Release(size)
 		o.count.Release(1)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	body, err := readBody(w, r, most)
 	if err != nil {
 		leave()
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
@@ -238,6 +239,16 @@ func (o *outgoing) receive(w http.ResponseWriter, r *http.Request, name string) 
 		m.contentType = ""
 	}
 	return m, leave, nil
+}
+
+// readBody reads a body of no more than so many bytes.
+func readBody(w http.ResponseWriter, r *http.Request, most int64) (body []byte, err error) {
+	if r.ContentLength < 0 || r.ContentLength > briefBody { // what is claimed is not believed before it comes
+		return io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	}
+	body = make([]byte, r.ContentLength)
+	_, err = io.ReadFull(r.Body, body)
+	return body, err
 }
 
 // enter waits until there is room for a message of that size, but not for long.

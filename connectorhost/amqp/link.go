@@ -19,7 +19,7 @@ import (
 const (
 	dialTime  = 10 * time.Second
 	callTime  = 10 * time.Second // of a question that the broker answers
-	writeTime = 10 * time.Second // of a method without an answer
+	writeTime = 10 * time.Second // until the broker has read what is written
 	byeTime   = 2 * time.Second
 	graceTime = time.Second // for a call to come back when its socket has been closed
 )
@@ -126,14 +126,10 @@ func (l *link) guard(ctx context.Context, bound time.Duration, what string, call
 	return fmt.Errorf("%s: %w: no answer from the broker: %w", what, connector.ErrNotConnected, ctx.Err())
 }
 
-// write is guard for a method without an answer, of which there are many: they are only stopped by the socket's end.
-func (l *link) write(what string, call func() error) error {
-	watchdog := time.AfterFunc(writeTime, func() {
-		l.fail(fmt.Errorf("%s: %w: the broker reads nothing", what, connector.ErrNotConnected))
-		l.breakSocket()
-	})
-	defer watchdog.Stop()
-	if err := call(); err != nil {
+// told is the error of a method without an answer. It needs no guard: its bytes are only left to the socket's writer, which
+// ends the connection when the broker reads nothing.
+func told(what string, err error) error {
+	if err != nil {
 		return fmt.Errorf("%s: %w", what, classify(err))
 	}
 	return nil

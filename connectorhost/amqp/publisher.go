@@ -3,6 +3,7 @@ package amqp
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/rabbitmq/amqp091-go"
 
@@ -18,13 +19,14 @@ type publisher struct {
 	link    *link
 	channel *amqp091.Channel
 	confirm bool
-	asked   chan question
-}
 
-// question asks whether a message has come back. It is answered once.
-type question struct {
-	key    routeKey
-	answer chan<- string // why it came back; "" if it did not
+	// The library sends what comes back to the one channel, then to the other, before it tells of the confirmation. Nothing
+	// is taken from the first without the lock, so a message that has come back is in it or in back.
+	returned <-chan amqp091.Return
+	more     <-chan amqp091.Return // says that something is in returned, where it must not stay: the library waits for room
+
+	mu   sync.Mutex
+	back map[routeKey]string // why
 }
 
 // routeKey is by what a returned message is known. Two of the same key on their way at once share their fate.
@@ -35,41 +37,34 @@ func (l *link) publisher(ctx context.Context, confirm bool) (*publisher, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &publisher{link: l, channel: channel, confirm: confirm, asked: make(chan question)}
-	returns := channel.NotifyReturn(make(chan amqp091.Return, 16))
-	l.watchers.Go(func() { p.collect(returns) })
+	p := &publisher{
+		link: l, channel: channel, confirm: confirm, back: map[routeKey]string{},
+		returned: channel.NotifyReturn(make(chan amqp091.Return, 1)), more: channel.NotifyReturn(make(chan amqp091.Return)),
+	}
+	l.watchers.Go(func() {
+		for range p.more {
+			p.mu.Lock()
+			p.collect()
+			p.mu.Unlock()
+		}
+	})
 	if !confirm {
 		return p, nil
 	}
 	return p, l.guard(ctx, callTime, "select confirms", func() error { return channel.Confirm(false) })
 }
 
-// collect keeps what comes back until its publisher asks.
-func (p *publisher) collect(returns <-chan amqp091.Return) {
-	back := map[routeKey]string{}
-	keep := func(r amqp091.Return) {
-		back[routeKey{r.MessageId, r.Exchange, r.RoutingKey}] = fmt.Sprintf("%s (%d)", r.ReplyText, r.ReplyCode)
-	}
+// collect keeps what has come back. The caller has the lock.
+func (p *publisher) collect() {
 	for {
 		select {
-		case r, open := <-returns:
+		case r, open := <-p.returned:
 			if !open {
 				return
 			}
-			keep(r)
-		case q := <-p.asked:
-			for pending := true; pending; { // what was returned before the confirmation is here by now
-				select {
-				case r, open := <-returns:
-					if pending = open; open {
-						keep(r)
-					}
-				default:
-					pending = false
-				}
-			}
-			q.answer <- back[q.key]
-			delete(back, q.key)
+			p.back[routeKey{r.MessageId, r.Exchange, r.RoutingKey}] = fmt.Sprintf("%s (%d)", r.ReplyText, r.ReplyCode)
+		default:
+			return
 		}
 	}
 }
@@ -77,13 +72,9 @@ func (p *publisher) collect(returns <-chan amqp091.Return) {
 // publish returns nil when the broker has confirmed the message and, if it is mandatory, put it into a queue. Without
 // confirms it returns when the message is written.
 func (p *publisher) publish(ctx context.Context, exchange, routingKey string, mandatory bool, m amqp091.Publishing) error {
-	var confirmation *amqp091.DeferredConfirmation
-	err := p.link.write("publish", func() (err error) {
-		confirmation, err = p.channel.PublishWithDeferredConfirm(exchange, routingKey, mandatory, false, m)
-		return err
-	})
+	confirmation, err := p.channel.PublishWithDeferredConfirm(exchange, routingKey, mandatory, false, m)
 	if err != nil || !p.confirm {
-		return err
+		return told("publish", err)
 	}
 	select {
 	case <-confirmation.Done():
@@ -98,7 +89,7 @@ func (p *publisher) publish(ctx context.Context, exchange, routingKey string, ma
 	if !mandatory {
 		return nil
 	}
-	return p.routed(ctx, routeKey{m.MessageId, exchange, routingKey})
+	return p.routed(routeKey{m.MessageId, exchange, routingKey})
 }
 
 // refused is why a confirmation was negative: the channel is gone, or a queue takes no more.
@@ -114,16 +105,14 @@ func (p *publisher) refused(ctx context.Context) error {
 	return fmt.Errorf("%w: the broker refused it, as full queues do", connector.ErrBackOff)
 }
 
-func (p *publisher) routed(ctx context.Context, key routeKey) error {
-	answer := make(chan string, 1)
-	select {
-	case p.asked <- question{key, answer}:
-	case <-p.link.lost:
-		return fmt.Errorf("ask whether it was returned: %w", p.link.reason())
-	case <-ctx.Done():
-		return fmt.Errorf("ask whether it was returned: %w: %w", connector.ErrBackOff, ctx.Err())
-	}
-	if why := <-answer; why != "" {
+// routed says whether a confirmed message is in a queue: the error is why it came back.
+func (p *publisher) routed(key routeKey) error {
+	p.mu.Lock()
+	p.collect()
+	why, unrouted := p.back[key]
+	delete(p.back, key)
+	p.mu.Unlock()
+	if unrouted {
 		return fmt.Errorf("%w: it was returned: %s: no queue is bound to exchange %q for routing key %q",
 			connector.ErrUnfit, why, key.exchange, key.routingKey)
 	}

@@ -233,7 +233,7 @@ func (s *source) deliver(d amqp091.Delivery) (connector.Delivery, error) {
 		}
 		switch verdict {
 		case connector.Accept:
-			return l.write("acknowledge", func() error { return d.Ack(false) })
+			return told("acknowledge", d.Ack(false))
 		case connector.GiveBack:
 			return s.giveBack(l, &d)
 		}
@@ -248,7 +248,7 @@ func (s *source) giveBack(l *link, d *amqp091.Delivery) error {
 	if s.settings.Capabilities().Ordered {
 		return nil
 	}
-	return l.write("give back", func() error { return d.Nack(false, true) })
+	return told("give back", d.Nack(false, true))
 }
 
 // park publishes the message to where parked ones go, and acknowledges it when the broker has confirmed that.
@@ -260,7 +260,7 @@ func (s *source) park(ctx context.Context, l *link, parking *publisher, id strin
 	publishing := s.settings.parked(s.env.Name, s.settings.service, id, d, outcome)
 	err := parking.publish(ctx, s.settings.DeadExchange, key, true, publishing)
 	if err == nil {
-		return l.write("acknowledge the parked message", func() error { return d.Ack(false) })
+		return told("acknowledge the parked message", d.Ack(false))
 	}
 	err = fmt.Errorf("park: %w", err)
 	if s.settings.Capabilities().Ordered {

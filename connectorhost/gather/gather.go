@@ -70,6 +70,10 @@ func (w *Writer) Run(ended <-chan struct{}) error {
 		}
 		runtime.Gosched() // whoever is ready puts something too
 		w.mu.Lock()
+		select {
+		case <-w.wake: // by those whose turn it was, and who are in this batch
+		default:
+		}
 		batch := w.pending
 		w.pending, w.busy = spare[:0], true
 		w.mu.Unlock()

@@ -24,6 +24,7 @@ type Job struct {
 	going    chan struct{}
 	draining chan struct{}
 	until    atomic.Int64 // by bootClock
+	clock    quickClock
 	renewed  chan struct{}
 
 	mu  sync.Mutex
@@ -38,7 +39,7 @@ func (j *Job) Draining() <-chan struct{} { return j.draining }
 
 // Valid says whether the lease holds this very moment. The process ends when it does not; but a process that was stopped
 // for a while may run for an instant before it notices, so whatever has an effect outside asks first.
-func (j *Job) Valid() bool { return bootClock() < j.until.Load() }
+func (j *Job) Valid() bool { return j.clock.now() < j.until.Load() }
 
 // Report tells the parent what the connector does now. It replaces the report before.
 func (j *Job) Report(r Report) error {
