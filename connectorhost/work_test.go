@@ -11,6 +11,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +26,29 @@ import (
 	"zatoha/connectorhost/supervise"
 	"zatoha/connectorhost/zmtp"
 )
+
+func TestAChildHasHalfOfTheProcessorsAndNoneOfTheSettings(t *testing.T) {
+	t.Setenv("ZATOHA_CONNECTORHOST_LEASE_TTL", "3s")
+	processors := func() (all []string) {
+		for _, variable := range childEnv() {
+			if strings.HasPrefix(variable, "ZATOHA_CONNECTORHOST_") {
+				t.Error(variable)
+			}
+			if said, is := strings.CutPrefix(variable, procs+"="); is && said != "" {
+				all = append(all, said)
+			}
+		}
+		return all
+	}
+	t.Setenv(procs, "")
+	if got, want := processors(), strconv.Itoa((runtime.GOMAXPROCS(0)+1)/2); !slices.Equal(got, []string{want}) {
+		t.Errorf("%q, want %s", got, want)
+	}
+	t.Setenv(procs, "7")
+	if got := processors(); !slices.Equal(got, []string{"7"}) {
+		t.Errorf("the environment says 7, a child gets %q", got)
+	}
+}
 
 func TestDefinitionsOfEachKindAreReadByItsRules(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
