@@ -54,7 +54,7 @@ func (l *link) publisher(ctx context.Context, confirm bool) (*publisher, error) 
 	return p, l.guard(ctx, callTime, "select confirms", func() error { return channel.Confirm(false) })
 }
 
-// collect keeps what has come back. The caller has the lock.
+// collect keeps what has come back, if anybody is going to ask. The caller has the lock.
 func (p *publisher) collect() {
 	for {
 		select {
@@ -62,7 +62,9 @@ func (p *publisher) collect() {
 			if !open {
 				return
 			}
-			p.back[routeKey{r.MessageId, r.Exchange, r.RoutingKey}] = fmt.Sprintf("%s (%d)", r.ReplyText, r.ReplyCode)
+			if p.confirm {
+				p.back[routeKey{r.MessageId, r.Exchange, r.RoutingKey}] = fmt.Sprintf("%s (%d)", r.ReplyText, r.ReplyCode)
+			}
 		default:
 			return
 		}

@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,6 +56,34 @@ func TestAMessageThatNoQueueTakesIsNotSent(t *testing.T) {
 		t.Errorf("%+v", counts)
 	}
 	if n := ready(t, queue); n != 1 {
+		t.Errorf("%d messages are there", n)
+	}
+}
+
+// Many come back while others are confirmed, by the same AMQP channels: each sender hears of its own.
+func TestWhatComesBackIsToldToItsSenderAmongMany(t *testing.T) {
+	const senders, each = 40, 25
+	queue := newQueue(t, "classic", nil)
+	s, r := runSender(t, map[string]any{"routing_key": queue})
+	r.await(t, connector.Running)
+	ctx := within(t, bound)
+	var all sync.WaitGroup
+	for i := range senders {
+		all.Go(func() {
+			for j := range each {
+				message := connector.Message{Body: []byte("x")}
+				lost := (i+j)%2 == 0
+				if lost {
+					message.Properties = map[string]string{"routing_key": "nowhere"}
+				}
+				if err := s.Send(ctx, message); errors.Is(err, connector.ErrUnfit) != lost || !lost && err != nil {
+					t.Errorf("without a route: %v, and the answer is %v", lost, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := ready(t, queue); n != senders*each/2 {
 		t.Errorf("%d messages are there", n)
 	}
 }
