@@ -278,3 +278,16 @@ func consulBehindObstacles(t *testing.T) (*http.Server, *obstacles) {
 	})
 	return consul, o
 }
+
+func TestRequestsAreCountedThatWereBegunWhileAServerDied(t *testing.T) {
+	died := time.Now()
+	after := func(ms ...int) (all []time.Time) {
+		for _, n := range ms {
+			all = append(all, died.Add(time.Duration(n)*time.Millisecond))
+		}
+		return all
+	}
+	if n := within(after(-30, -1, 0, 4, 5, 6, 900), died, died.Add(5*time.Millisecond)); n != 3 {
+		t.Errorf("%d, want those after 0, 4 and 5 ms", n)
+	}
+}

@@ -81,7 +81,9 @@ func killUpstream(ctx context.Context, p *play) error {
 	if err != nil {
 		return err
 	}
+	killed := time.Now()
 	p.upstreams.processes[i].Kill()
+	gone := time.Now()
 	if err := p.timed(ctx, "out of rotation", 0, inRotation(servers-1)); err != nil {
 		return err
 	}
@@ -96,6 +98,7 @@ func killUpstream(ctx context.Context, p *play) error {
 	if p.allowed, err = mostAtOnce(stats, slot); err != nil {
 		return err
 	}
+	p.allowed += within(report.Failed, killed.Add(-travel), gone)
 	executed, err := p.upstreams.executions()
 	if err != nil {
 		return err
@@ -133,6 +136,20 @@ func (p *play) slotOf(ctx context.Context, instance string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s sits in no slot", instance)
+}
+
+// travel is how long a request may take to a server, on a busy machine.
+const travel = 2 * time.Millisecond
+
+// within is how many requests were begun while a server died: it takes the kernel some milliseconds to close its connections,
+// one by one, and a request that comes to one of the last is in flight there too, after others have failed.
+func within(begun []time.Time, from, to time.Time) (n int) {
+	for _, at := range begun {
+		if !at.Before(from) && !at.After(to) {
+			n++
+		}
+	}
+	return n
 }
 
 // mostAtOnce is how many requests a server has had in flight at once at most, by HAProxy's own count.

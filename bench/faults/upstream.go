@@ -72,12 +72,24 @@ func newUpstreams(ctx context.Context, c *cluster.Cluster, command, addresses []
 		if err := u.start(i); err != nil {
 			return u, err
 		}
+		if err := u.processes[i].Await(ctx, func(ctx context.Context) error { return accepts(ctx, address) }); err != nil {
+			return u, err // a server is registered when it listens, and not before
+		}
 		id := fmt.Sprintf("upstream-%d", i+1)
 		if err := c.Register(ctx, cluster.Registration{ID: id, Service: service, Address: address}); err != nil {
 			return u, err
 		}
 	}
 	return u, nil
+}
+
+// accepts says whether somebody listens at an address.
+func accepts(ctx context.Context, address string) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 func (u *upstreams) start(i int) (err error) {

@@ -40,6 +40,7 @@ type outcome struct {
 	notConnected bool // the failure was in dialling
 
 	reconnected bool
+	begun       time.Time
 }
 
 // client owns one connection at a time. It is not safe for concurrent use.
@@ -71,15 +72,16 @@ func (c *client) close() {
 // request sends one request and reads its answer, dialling first where there is no connection. After a failure or an
 // announced close there is none.
 func (c *client) request(ctx context.Context, request rendered) outcome {
-	deadline := time.Now().Add(c.options.Timeout)
+	begun := time.Now()
+	deadline := begun.Add(c.options.Timeout)
 	reconnected := c.conn == nil && c.reader != nil
 	if c.conn == nil {
 		if err := c.dial(deadline); err != nil {
-			return outcome{failure: failureOf(err), cause: err, notConnected: true}
+			return outcome{failure: failureOf(err), cause: err, notConnected: true, begun: begun}
 		}
 	}
 	out := c.exchange(ctx, request, deadline)
-	out.reconnected = reconnected
+	out.reconnected, out.begun = reconnected, begun
 	c.reused = true
 	if out.failure != "" || out.announcedClose {
 		c.close()

@@ -26,6 +26,7 @@ type Report struct {
 	ErrorsPerSecond []int          // by when the outcome came; ends with the last second that had an error
 	FirstError      string         // when and what, for the reader
 	MostErrors      int            // of the client that had the most
+	Failed          []time.Time    // when each request that failed was begun
 
 	latencies *histogram // for Sum
 }
@@ -124,13 +125,13 @@ func (r *recorder) record(out outcome, due time.Time, failed int) {
 	}
 	if out.failure != "" {
 		r.sums.Failures[out.failure]++
-		r.failed(now, fmt.Sprintf("%s: %v", out.failure, out.cause))
+		r.failed(now, out, fmt.Sprintf("%s: %v", out.failure, out.cause))
 		return
 	}
 	r.sums.Statuses[out.status]++
 	r.latencies.add(now.Sub(due))
 	if !success(out.status) {
-		r.failed(now, fmt.Sprintf("status %d", out.status))
+		r.failed(now, out, fmt.Sprintf("status %d", out.status))
 	}
 	if out.announcedClose {
 		r.sums.AnnouncedCloses++
@@ -140,7 +141,8 @@ func (r *recorder) record(out outcome, due time.Time, failed int) {
 	}
 }
 
-func (r *recorder) failed(at time.Time, what string) {
+func (r *recorder) failed(at time.Time, out outcome, what string) {
+	r.sums.Failed = append(r.sums.Failed, out.begun)
 	if r.sums.FirstError == "" {
 		r.sums.FirstError = fmt.Sprintf("after %v: %s", readable(at.Sub(r.start)), what)
 	}
@@ -172,6 +174,7 @@ func (r *recorder) report() Report {
 	report.Failures = maps.Clone(report.Failures)
 	report.Instances = maps.Clone(report.Instances)
 	report.ErrorsPerSecond = slices.Clone(report.ErrorsPerSecond)
+	report.Failed = slices.Clone(report.Failed)
 	return report
 }
 

@@ -11,6 +11,7 @@ func Sum(reports []Report) Report {
 		sum.MostErrors = max(sum.MostErrors, r.MostErrors)
 		sum.AnnouncedCloses += r.AnnouncedCloses
 		sum.Reconnects += r.Reconnects
+		sum.Failed = append(sum.Failed, r.Failed...)
 		add(sum.Statuses, r.Statuses)
 		add(sum.Failures, r.Failures)
 		add(sum.Instances, r.Instances)
