@@ -177,7 +177,7 @@ func answer(w http.ResponseWriter, status int, value any) {
 // serveHTTP answers until ctx ends.
 func serveHTTP(ctx context.Context, listener net.Listener, h *host) error {
 	server := &http.Server{
-		Handler: h.handler(), ReadTimeout: requestTimeout, WriteTimeout: receiveTime + sendTime + requestTimeout, IdleTimeout: time.Minute,
+		Handler: h.handler(), ReadTimeout: requestTimeout, WriteTimeout: 2 * requestTimeout, IdleTimeout: time.Minute,
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()

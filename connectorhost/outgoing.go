@@ -71,9 +71,11 @@ type message struct {
 }
 
 func (o *outgoing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
 	if r.ContentLength < 0 || r.ContentLength > briefBody {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(receiveTime))
+		_ = control.SetReadDeadline(time.Now().Add(receiveTime))
 	}
+	_ = control.SetWriteDeadline(time.Now().Add(receiveTime + sendTime + requestTimeout))
 	name := r.PathValue("name")
 	if bad := o.admit(r); bad != nil {
 		o.done("unknown", r, *bad, "refused")

@@ -109,10 +109,7 @@ func (l *link) guard(ctx context.Context, bound time.Duration, what string, call
 	go func() { done <- call() }()
 	select {
 	case err := <-done:
-		if err != nil {
-			return fmt.Errorf("%s: %w", what, classify(err))
-		}
-		return nil
+		return told(what, err)
 	case <-ctx.Done():
 	}
 	l.fail(fmt.Errorf("%s: %w: no answer from the broker: %w", what, connector.ErrNotConnected, ctx.Err()))
@@ -126,8 +123,8 @@ func (l *link) guard(ctx context.Context, bound time.Duration, what string, call
 	return fmt.Errorf("%s: %w: no answer from the broker: %w", what, connector.ErrNotConnected, ctx.Err())
 }
 
-// told is the error of a method without an answer. It needs no guard: its bytes are only left to the socket's writer, which
-// ends the connection when the broker reads nothing.
+// told is the error of a call into the library. A method without an answer needs no guard: its bytes are only left to the
+// socket's writer, which ends the connection when the broker reads nothing.
 func told(what string, err error) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, classify(err))
