@@ -44,7 +44,7 @@ func reconnecting(ctx context.Context, status *tracker, log *slog.Logger, serve 
 	}
 }
 
-// ending reports the counts as they change until what it returns is called.
+// ending follows the status until what it returns is called.
 func (t *tracker) ending() (end func()) {
 	done, over := make(chan struct{}), make(chan struct{})
 	go func() {

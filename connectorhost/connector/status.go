@@ -20,7 +20,7 @@ type tracker struct {
 	shownReason string
 	broker      string // why the broker takes nothing; "" if it does
 	service     string // why the service is not reached
-	reported    Counts
+	reported    Status
 }
 
 // counters are the Counts while they are counted.
@@ -101,13 +101,12 @@ func (t *tracker) show() {
 		t.status.Since = time.Now()
 	}
 	t.shown, t.shownReason = state, reason
-	t.tell()
+	t.tell(t.snapshot())
 }
 
 // tell reports the status as it is.
-func (t *tracker) tell() {
-	s := t.snapshot()
-	t.reported = s.Counts
+func (t *tracker) tell(s Status) {
+	t.reported = s
 	t.report(s)
 }
 
@@ -124,7 +123,7 @@ func (t *tracker) snapshot() Status {
 // reportEvery is how often counts are reported while the state stays.
 const reportEvery = 250 * time.Millisecond
 
-// follow reports the counts as they change, until done is closed.
+// follow reports the counts and what is in flight as they change, until done is closed.
 func (t *tracker) follow(done <-chan struct{}) {
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
@@ -134,8 +133,8 @@ func (t *tracker) follow(done <-chan struct{}) {
 			return
 		case <-tick.C:
 			t.mu.Lock()
-			if t.counts.read() != t.reported {
-				t.tell()
+			if s := t.snapshot(); s != t.reported {
+				t.tell(s)
 			}
 			t.mu.Unlock()
 		}
