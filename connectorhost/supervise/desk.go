@@ -9,9 +9,9 @@ import (
 
 // Policy is how patient the desk is.
 type Policy struct {
-	FirstDelay time.Duration // between the end of a child and its next start; doubles each time
+	FirstDelay time.Duration // between the end of a child and its next start; doubles with each failure in a row
 	MaxDelay   time.Duration
-	Stable     time.Duration // a child that received for so long has succeeded: the next delay is the first one
+	Stable     time.Duration // a child that received for so long has succeeded: its end is the first failure in a row
 	Drain      time.Duration // longest time from the order to drain to the end
 }
 
@@ -169,7 +169,8 @@ func (d *Desk) Ended(now time.Time, id int, how string) []Action {
 	return d.Look(now)
 }
 
-// blame makes the next start wait, the longer the more often it was in vain.
+// blame makes the next start wait, the longer the more often it was in vain. What had received is started again at once when
+// that is its first failure: mostly it goes on as if nothing had been.
 func (d *Desk) blame(now time.Time, c *connector, child *child, how string) {
 	if child.phase == going && now.Sub(child.went) >= d.policy.Stable {
 		c.failures = 0
@@ -180,7 +181,11 @@ func (d *Desk) blame(now time.Time, c *connector, child *child, how string) {
 		c.why = child.said.Why
 	}
 	delay := d.policy.MaxDelay
-	if !c.failed && c.failures < 30 {
+	switch {
+	case c.failed:
+	case c.failures == 0 && child.phase == going:
+		delay = 0
+	case c.failures < 30:
 		delay = min(delay, d.policy.FirstDelay<<c.failures)
 	}
 	c.failures++

@@ -5,9 +5,10 @@
 // "invoices". [Desk], which decides and does nothing, says to start both. For each the program is executed anew, in a
 // process group of its own; its standard input brings the definition, the epoch and, every quarter of a second, until
 // when the lease holds. [ServeChild] reads them there. "orders" connects to its broker, reports that it is prepared,
-// and is told to go. It crashes: the desk waits a little longer after each crash, and starts it again. Its definition
-// changes: another process is started beside it and prepared; only then is the first one told to drain, which finishes
-// what it has in hand and ends; only then is the second one told to go. "invoices" has noticed nothing.
+// and is told to go. It crashes: the desk starts it again, at once the first time, and after a longer wait each time that
+// it crashes soon. Its definition changes: another process is started beside it and prepared; only then is the first one
+// told to drain, which finishes what it has in hand and ends; only then is the second one told to go. "invoices" has
+// noticed nothing.
 //
 // A server tells "orders" of a later epoch than its own: it ends at once, and is not started again, because whatever it
 // would take from its broker it could not bring to a service. Either the lease is lost, which this host is about to

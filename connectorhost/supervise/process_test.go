@@ -100,18 +100,28 @@ func TestACrashedChildIsBackSoonAndOthersAreNotTouched(t *testing.T) {
 	s.definitions <- []Definition{definition("a", "1", "", false, ""), definition("b", "1", "", false, "")}
 	other := s.await("b", running("1"))
 	pid := s.await("a", running("1")).PID
+	kill := func(pid int) {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
 	begun := time.Now()
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	off := s.await("a", func(s Status) bool { return s.State == BackingOff })
-	if !strings.Contains(off.Why, "killed") || off.Until.IsZero() || off.PID != 0 {
-		t.Errorf("%+v", off)
-	}
+	kill(pid)
 	back := s.await("a", func(s Status) bool { return s.State == Running && s.PID != pid })
 	t.Logf("back after %v", time.Since(begun))
 	if back.Restarts != 1 {
 		t.Errorf("%+v", back)
+	}
+	begun = time.Now()
+	kill(back.PID)
+	off := s.await("a", func(s Status) bool { return s.State == BackingOff })
+	if !strings.Contains(off.Why, "killed") || off.Until.IsZero() || off.PID != 0 {
+		t.Errorf("%+v", off)
+	}
+	again := s.await("a", func(s Status) bool { return s.State == Running && s.PID != back.PID })
+	t.Logf("back after %v", time.Since(begun))
+	if again.Restarts != 2 {
+		t.Errorf("%+v", again)
 	}
 	if now := s.await("b", running("1")); now.PID != other.PID {
 		t.Errorf("b is %d now, was %d", now.PID, other.PID)
