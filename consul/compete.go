@@ -11,6 +11,7 @@ import (
 type taken struct {
 	Holder               // what its key says then
 	rest   time.Duration // for which somebody else may still be at work
+	begun  time.Time     // when it was asked for, which counts as a beat; zero if that is not known
 }
 
 // win waits until the lock is taken, and returns nil when ctx has ended before that. While somebody else holds the lock it
@@ -28,7 +29,7 @@ func (c *competitor) win(ctx context.Context) *taken {
 		switch {
 		case !known:
 		case mine && state.holder.Check == c.Check:
-			return &taken{state.holder, c.settle} // by a call whose answer was lost
+			return &taken{Holder: state.holder, rest: c.settle} // by a call whose answer was lost
 		case mine: // and somebody has overwritten the value
 			c.drop(nil)
 			wait = retry.next()
@@ -120,13 +121,14 @@ func (c *competitor) acquire(ctx context.Context, over lock) (*taken, error) {
 
 // take takes the lock over what it was, if the trace that is given is the newest one.
 func (c *competitor) take(ctx context.Context, over lock, seen *trace) (*taken, error) {
-	rest := c.rest(over.holder, seen)
+	rest, now := c.rest(over.holder, seen), time.Now()
 	won := &taken{Holder{
 		Epoch: c.nextEpoch(over), Host: c.Host, Address: c.Address, Traces: true,
-		Since: time.Now().UTC().Truncate(time.Millisecond), Check: c.Check, Settled: rest == 0,
-	}, rest}
+		Since: now.UTC().Truncate(time.Millisecond), Check: c.Check, Settled: rest == 0,
+	}, rest, now}
 	return won, c.call(ctx, func(ctx context.Context) error {
-		return c.api.acquire(ctx, c.Key, c.session, encode(won.Holder), over, seen)
+		text := encode(beatTrace{Epoch: won.Epoch, Host: c.Host, At: now.UTC()})
+		return c.api.acquire(ctx, c.Key, c.session, encode(won.Holder), text, over, seen)
 	})
 }
 

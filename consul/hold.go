@@ -29,9 +29,9 @@ func (c *competitor) serve(ctx context.Context, taken taken) {
 // establish returns true when this host holds the lease and everybody who held it before has stopped.
 func (c *competitor) establish(ctx context.Context, tenure *Tenure, taken *taken) bool {
 	settled := time.Now().Add(taken.rest)
-	// Only a beat begun under the lock counts: the last one before may be older than the check allows.
+	tenure.confirmed(taken.begun)
 	c.current.Store(tenure)
-	c.beatNow()
+	c.beatNow() // the check may have been passed last quite a while ago
 	if !c.waits(ctx, tenure, c.fence, tenure.first) {
 		return false
 	}

@@ -86,9 +86,9 @@ type leaseAPI interface {
 	destroy(ctx context.Context, session string) error
 	// read returns the key's state, never a stale one: at once if index is 0, else when the state has passed the index.
 	read(ctx context.Context, key string, index uint64) (lock, uint64, error)
-	// acquire locks the key if it still is as it was read, and writes its value. With a trace, that must still be the newest
-	// one, or the error is errTraced.
-	acquire(ctx context.Context, key, session string, value []byte, read lock, seen *trace) error
+	// acquire locks the key if it still is as it was read, writes its value, and leaves a first trace beside it. With a trace
+	// that was seen, that must still be the newest one, or the error is errTraced.
+	acquire(ctx context.Context, key, session string, value, text []byte, read lock, seen *trace) error
 	// rewrite changes the value of the key if the session holds it.
 	rewrite(ctx context.Context, key, session string, value []byte) error
 	// release unlocks the key and writes its value, if the session holds it; otherwise the error is errNoSession.

@@ -403,8 +403,8 @@ func (g gullible) beat(ctx context.Context, key, session string, text []byte) er
 // careless does not ask whether there was another beat.
 type careless struct{ leaseAPI }
 
-func (c careless) acquire(ctx context.Context, key, session string, value []byte, read lock, _ *trace) error {
-	return c.leaseAPI.acquire(ctx, key, session, value, read, nil)
+func (c careless) acquire(ctx context.Context, key, session string, value, text []byte, read lock, _ *trace) error {
+	return c.leaseAPI.acquire(ctx, key, session, value, text, read, nil)
 }
 
 // traceless is a host of before there were traces, or one that lies about it.
@@ -413,13 +413,13 @@ type traceless struct {
 	lies bool
 }
 
-func (l traceless) acquire(ctx context.Context, key, session string, value []byte, read lock, seen *trace) error {
+func (l traceless) acquire(ctx context.Context, key, session string, value, _ []byte, read lock, seen *trace) error {
 	var holder Holder
 	if err := json.Unmarshal(value, &holder); err != nil {
 		return err
 	}
 	holder.Traces = l.lies
-	return l.leaseAPI.acquire(ctx, key, session, encode(holder), read, seen)
+	return l.leaseAPI.acquire(ctx, key, session, encode(holder), nil, read, seen)
 }
 
 func (l traceless) rewrite(ctx context.Context, key, session string, value []byte) error {

@@ -66,12 +66,12 @@ func (l leaseCalls) read(ctx context.Context, key string, index uint64) (lock, u
 	return newLock(pair), meta.LastIndex, nil
 }
 
-func (l leaseCalls) acquire(ctx context.Context, key, session string, value []byte, read lock, seen *trace) error {
-	conditions := []*api.KVTxnOp{unchanged(key, read.index, read.found)}
+func (l leaseCalls) acquire(ctx context.Context, key, session string, value, text []byte, read lock, seen *trace) error {
+	operations := []*api.KVTxnOp{unchanged(key, read.index, read.found)}
 	if seen != nil {
-		conditions = append(conditions, unchanged(TraceKey(key), seen.index, seen.index != 0))
+		operations = append(operations, unchanged(TraceKey(key), seen.index, seen.index != 0))
 	}
-	err := l.transact(ctx, append(conditions, locking(key, session, value)))
+	err := l.transact(ctx, append(operations, locking(key, session, value), tracing(key, text)))
 	if failed, ok := errors.AsType[refused](err); ok && seen != nil && failed.only(1) {
 		err = errTraced
 	}
@@ -84,7 +84,7 @@ func (l leaseCalls) rewrite(ctx context.Context, key, session string, value []by
 }
 
 func (l leaseCalls) beat(ctx context.Context, key, session string, text []byte) error {
-	err := l.transact(ctx, []*api.KVTxnOp{heldBy(key, session), {Verb: api.KVSet, Key: TraceKey(key), Value: text}})
+	err := l.transact(ctx, []*api.KVTxnOp{heldBy(key, session), tracing(key, text)})
 	return l.explain(fmt.Sprintf("leave a beat of lease %q", key), err)
 }
 
@@ -121,6 +121,11 @@ func heldBy(key, session string) *api.KVTxnOp {
 // locking sets the value and the session of a key.
 func locking(key, session string, value []byte) *api.KVTxnOp {
 	return &api.KVTxnOp{Verb: api.KVLock, Key: key, Session: session, Value: value}
+}
+
+// tracing leaves a trace beside a key.
+func tracing(key string, text []byte) *api.KVTxnOp {
+	return &api.KVTxnOp{Verb: api.KVSet, Key: TraceKey(key), Value: text}
 }
 
 // transact does all of the operations, or none if a condition among them does not hold.

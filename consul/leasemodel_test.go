@@ -351,7 +351,7 @@ func (l link) set(ctx context.Context, session string, value []byte, allowed fun
 	return err
 }
 
-func (l link) acquire(ctx context.Context, _, session string, value []byte, read lock, seen *trace) error {
+func (l link) acquire(ctx context.Context, _, session string, value, text []byte, read lock, seen *trace) error {
 	return l.set(ctx, session, value, func() error {
 		switch {
 		case seen != nil && l.traces != seen.index:
@@ -362,6 +362,9 @@ func (l link) acquire(ctx context.Context, _, session string, value []byte, read
 			return errNoSession
 		case time.Now().Before(l.delayed):
 			return errLockDelay
+		}
+		if text != nil {
+			l.leaveTrace()
 		}
 		return nil
 	})
@@ -389,13 +392,17 @@ func (l link) beat(ctx context.Context, _, session string, _ []byte) error {
 		if l.lock.session != session {
 			return done{}, errOvertaken
 		}
-		l.index++
-		l.traces = l.index
-		close(l.traced)
-		l.traced = make(chan struct{})
+		l.leaveTrace()
 		return done{}, nil
 	})
 	return err
+}
+
+func (l link) leaveTrace() {
+	l.index++
+	l.traces = l.index
+	close(l.traced)
+	l.traced = make(chan struct{})
 }
 
 func (l link) trace(ctx context.Context, _ string, index uint64) (newest, newIndex uint64, err error) {

@@ -3,6 +3,7 @@ package consul
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -118,6 +119,42 @@ func TestALeaseHandedToNobodyIsTakenByOthers(t *testing.T) {
 		}
 		w.end()
 	})
+}
+
+// Taking the lock counts as a beat, because it leaves a trace as a beat does. The case is too rare to be drawn: a holder dies,
+// the next one is cut off in the very moment in which it begins to act, and its session is destroyed.
+func TestWhoIsCutOffAsItTakesTheLeaseHasStoppedBeforeTheNext(t *testing.T) {
+	for _, mute := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newTown(1, func(c *competitor) {
+				if mute {
+					c.api = quiet{c.api}
+				}
+			})
+			for _, host := range w.hosts {
+				w.start(host)
+			}
+			time.Sleep(5*time.Second + 130*time.Millisecond)
+			w.suffer(fault{kind: "kill", host: slices.Index(w.hosts, w.history.holder())})
+			for synctest.Wait(); w.history.holder() == ""; synctest.Wait() {
+				time.Sleep(time.Millisecond / 10)
+			}
+			w.suffer(fault{kind: "cut off the process", host: slices.Index(w.hosts, w.history.holder()), last: 5 * time.Second})
+			w.suffer(fault{kind: "destroy the session"})
+			time.Sleep(10 * time.Second)
+			w.end()
+			if overlaps := len(w.history.faults) > 0; overlaps != mute {
+				t.Errorf("without a trace %t: %q, history %v", mute, w.history.faults, w.history.records)
+			}
+		})
+	}
+}
+
+// quiet leaves no trace when it takes the lock.
+type quiet struct{ leaseAPI }
+
+func (q quiet) acquire(ctx context.Context, key, session string, value, _ []byte, read lock, seen *trace) error {
+	return q.leaseAPI.acquire(ctx, key, session, value, nil, read, seen)
 }
 
 // counting counts the calls to read.
