@@ -11,7 +11,7 @@ import (
 type taken struct {
 	Holder               // what its key says then
 	rest   time.Duration // for which somebody else may still be at work
-	begun  time.Time     // when it was asked for, which counts as a beat; zero if that is not known
+	begun  time.Time     // when it was asked for; zero if that is not known
 }
 
 // win waits until the lock is taken, and returns nil when ctx has ended before that. While somebody else holds the lock it

@@ -29,7 +29,9 @@ func (c *competitor) serve(ctx context.Context, taken taken) {
 // establish returns true when this host holds the lease and everybody who held it before has stopped.
 func (c *competitor) establish(ctx context.Context, tenure *Tenure, taken *taken) bool {
 	settled := time.Now().Add(taken.rest)
-	tenure.confirmed(taken.begun)
+	if time.Since(taken.begun) < c.Beat { // where Consul is slower than that, a beat is to show first that the lease can be kept
+		tenure.confirmed(taken.begun)
+	}
 	c.current.Store(tenure)
 	c.beatNow() // the check may have been passed last quite a while ago
 	if !c.waits(ctx, tenure, c.fence, tenure.first) {

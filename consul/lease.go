@@ -23,7 +23,7 @@ import (
 //     one that it has itself seen a whole TTL ago: nobody's beat has succeeded since. Seen more lately, it holds the lock for
 //     the rest of the TTL before it acts, and for a whole one where it knows nothing (it has just started, a key was deleted).
 //   - The lock is taken by a transaction on the very state, and the very trace, that was judged so. The epoch is written with
-//     it, and a first trace: it counts as a beat.
+//     it, and a first trace: it counts as a beat, if it was quick.
 //
 // No clock of another machine takes part in this, only how fast they run; nor what Consul makes of a check or of a node.
 type Lease struct {
