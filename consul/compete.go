@@ -20,6 +20,9 @@ func (c *competitor) win(ctx context.Context) *taken {
 	var retry quickRetry
 	var yielding yielding
 	for ctx.Err() == nil {
+		if c.calm.rest() == 0 {
+			c.told.failing("rest", nil)
+		}
 		state, known, changed := c.seen.get()
 		c.highest = max(c.highest, state.holder.Epoch)
 		ready := c.prepare(ctx)
@@ -40,6 +43,8 @@ func (c *competitor) win(ctx context.Context) *taken {
 		case !c.beating():
 			c.beatNow()
 			wait = retry.next()
+		case c.calm.rest() > 0:
+			wait = c.calm.rest()
 		default:
 			if wait = yielding.rest(state, c.Host, c.patience); wait > 0 {
 				break

@@ -9,19 +9,21 @@ import (
 
 // serve lives one tenure, from the lock taken to the lock given up. It returns when nothing acts any more.
 func (c *competitor) serve(ctx context.Context, taken taken) {
-	tenure := newTenure(taken.Epoch, c.session, c.fence)
+	begun, tenure := time.Now(), newTenure(taken.Epoch, c.session, c.fence)
 	c.highest = max(c.highest, tenure.Epoch)
 	c.told.role(TakingOver)
 	if c.establish(ctx, tenure, &taken) {
 		c.told.role(Active)
 		c.act(ctx, tenure)
+	} else if ctx.Err() == nil {
+		tenure.end(ErrFenced)
 	}
 	c.current.Store(nil)
-	if tenure.ctx.Err() != nil {
-		c.told.failing("tenure", context.Cause(tenure.ctx))
-	}
+	cause := context.Cause(tenure.ctx)
+	c.told.failing("tenure", cause)
 	tenure.close()
 	c.told.role(Standby)
+	c.told.failing("rest", c.calm.ended(cause, time.Since(begun)))
 	c.told.failing("tenure", nil)
 	c.giveUp(ctx, taken.Holder, tenure.successor)
 }

@@ -25,6 +25,9 @@ import (
 //   - The lock is taken by a transaction on the very state, and the very trace, that was judged so. The epoch is written with
 //     it, and a first trace: it counts as a beat, if it was quick.
 //
+// A host that was fenced more than once in a row leaves the lease to others for a while before it takes it again: for one TTL,
+// then for two, for eight at most.
+//
 // No clock of another machine takes part in this, only how fast they run; nor what Consul makes of a check or of a node.
 type Lease struct {
 	Key     string
@@ -116,14 +119,15 @@ type competitor struct {
 	session  string             // open, and never used for a tenure that has ended; or ""
 	spent    map[string]*Holder // sessions that may still be there, with what to write when their lock is released, or nil
 	refusals int                // of a session, in a row
-	highest  uint64             // epoch that was ever seen
+	calm     calm
+	highest  uint64 // epoch that was ever seen
 }
 
 func newCompetitor(lease Lease, api leaseAPI) *competitor {
 	return &competitor{
 		Lease: lease, api: api, fence: lease.TTL * 8 / 10, settle: lease.TTL, timeout: max(lease.TTL, time.Second),
 		patience: 2 * lease.TTL, seen: newLatest[lock](), trace: newLatest[trace](), told: teller{observe: lease.Observe, last: LeaseState{Role: Standby}},
-		spent: map[string]*Holder{}, hurry: make(chan struct{}, 1), began: time.Now(),
+		spent: map[string]*Holder{}, hurry: make(chan struct{}, 1), began: time.Now(), calm: calm{ttl: lease.TTL},
 	}
 }
 
