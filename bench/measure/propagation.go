@@ -25,8 +25,10 @@ func Propagation(ctx context.Context, o Options) (Outcome, error) {
 	page.Paragraph(fmt.Sprintf("One instance is registered (without a check, which counts as passing) and deregistered again, under "+
 		"a load of %d requests a second over 8 connections. Times begin when the change is sent to Consul, so Consul's own "+
 		"write is in them; the rows \"since Consul has answered\" are without it. They end when the instance has answered its "+
-		"first, or last, request that came through the front. \"Shown by HAProxy\" is when its runtime socket tells of the "+
-		"change, without load. The servers are stand-ins that cost next to nothing.", propagationLoad))
+		"first, or last, request that came through the front. \"Answered to a bare blocking query\" is when Consul, under the same "+
+		"load, has told a client of the change that does nothing but ask: nobody who reads Consul can be sooner. \"Shown by "+
+		"HAProxy\" is when its runtime socket tells of the change, without load. The servers are stand-ins that cost next to "+
+		"nothing.", propagationLoad))
 	var all []target
 	chart := report.Chart{Title: "Since the change was sent to Consul", X: report.Axis{Label: "ms", Log: true}, Y: report.Axis{Label: "share of changes"}}
 	for _, servers := range []int{3, 100} {
@@ -38,14 +40,17 @@ func Propagation(ctx context.Context, o Options) (Outcome, error) {
 		all = append(
 			all, target{name("registration → first response"), times.up, 4, 20},
 			target{name("the same since Consul has answered"), times.upAnswered, 0, 0},
+			target{name("registration → answered to a bare blocking query"), times.bareUp, 0, 0},
 			target{name("registration → shown by HAProxy"), times.shownUp, 0, 0},
 			target{name("deregistration → last response"), times.down, 3, 9},
 			target{name("the same since Consul has answered"), times.downAnswered, 0, 0},
+			target{name("deregistration → answered to a bare blocking query"), times.bareDown, 0, 0},
 			target{name("deregistration → shown by HAProxy"), times.shownDown, 0, 0},
 		)
 		chart.Series = append(chart.Series, cumulative(name("up"), times.up), cumulative(name("down"), times.down))
 		fmt.Fprintf(o.Progress, "%d servers: registration → first response: %s\n", servers, times.up)
 		fmt.Fprintf(o.Progress, "%d servers: deregistration → last response: %s\n", servers, times.down)
+		fmt.Fprintf(o.Progress, "%d servers: answered to a bare blocking query: up %s; down %s\n", servers, times.bareUp, times.bareDown)
 		fmt.Fprintf(o.Progress, "%d servers: shown by HAProxy: up %s; down %s\n", servers, times.shownUp, times.shownDown)
 	}
 	passed, summary := targets(page, all)
@@ -61,7 +66,9 @@ func cumulative(name string, s Sample) report.Series {
 }
 
 // propagationTimes are those of one size.
-type propagationTimes struct{ up, upAnswered, down, downAnswered, shownUp, shownDown Sample }
+type propagationTimes struct {
+	up, upAnswered, down, downAnswered, bareUp, bareDown, shownUp, shownDown Sample
+}
 
 func (o Options) propagation(ctx context.Context, servers int) (times propagationTimes, err error) {
 	l, err := o.lab(ctx, 0, fmt.Sprintf("--slots=%d", servers+5))
@@ -103,8 +110,11 @@ func (o Options) propagation(ctx context.Context, servers int) (times propagatio
 			return times, err
 		}
 	}
+	if err := subject.bare(ctx, l, o.Trials, &times); err != nil {
+		return times, err
+	}
 	if report := running.Stop(); report.Errors() > 0 {
-		fmt.Fprintf(o.Progress, "under %d changes: %s\n", 2*o.Trials, report)
+		fmt.Fprintf(o.Progress, "under %d changes: %s\n", 4*o.Trials, report)
 	}
 	for range o.Trials {
 		if err := subject.show(ctx, l, &times); err != nil {
