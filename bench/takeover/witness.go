@@ -135,13 +135,13 @@ func (w *witness) await(ctx context.Context, key childKey) {
 	w.children[key].end(now)
 }
 
-// runs are the history so far, in order.
+// runs are the history so far, in order. A child that had ended when it was told to go has not acted.
 func (w *witness) runs() ([]history.Run, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var all []history.Run
 	for key, c := range w.children {
-		if !c.went.IsZero() {
+		if !c.went.IsZero() && (c.died.IsZero() || !c.died.Before(c.went)) {
 			all = append(all, history.Run{Host: key.host, Connector: c.connector, Epoch: c.epoch, PID: key.pid, Start: c.went, Stop: c.died})
 		}
 	}

@@ -34,7 +34,7 @@ func (s *stage) startMail(ctx context.Context, binary string) error {
 	}
 	publishing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.mail = &mail{
-		Publisher: &broker.Publisher{Broker: b, Queue: queue, Messages: math.MaxInt, Batch: 1, Every: publishEvery},
+		Publisher: &broker.Publisher{Broker: b, Queue: queue, Messages: math.MaxInt, Batch: 1, Every: publishEvery * time.Duration(s.lightness)},
 		stop:      stop, ended: make(chan error, 1),
 	}
 	go func() { s.mail.ended <- s.mail.Run(publishing) }()

@@ -43,7 +43,7 @@ func (s *stage) connect(ctx context.Context) (err error) {
 		s.connectors, targets = append(s.connectors, target.Connector), append(targets, target)
 	}
 	s.feed, err = feed.Start(context.WithoutCancel(ctx), feed.Options{
-		Targets: targets, Rate: rate, Patience: patience, Open: s.Client.Do, Taken: s.taken.note,
+		Targets: targets, Rate: rate / s.lightness, Patience: patience, Open: s.Client.Do, Taken: s.taken.note,
 	})
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func (s *stage) runs() (all []history.Run, err error) {
 	return all, nil
 }
 
-// readRuns reads a log in its order. A child acts from when it is told to go until it has ended.
+// readRuns reads a log in its order. A child acts from when it is told to go until it has ended, which it may have before.
 func readRuns(host, log string) (runs []history.Run) {
 	type child struct {
 		connector string
@@ -149,7 +149,7 @@ func readRuns(host, log string) (runs []history.Run) {
 			newest[child{said.Connector, said.Child}], byPID[said.PID] = len(runs), len(runs)
 			runs = append(runs, history.Run{Host: host, Connector: said.Connector, Epoch: said.Epoch, PID: said.PID})
 		case said.Went():
-			if i, ok := newest[child{said.Connector, said.Child}]; ok && runs[i].Start.IsZero() {
+			if i, ok := newest[child{said.Connector, said.Child}]; ok && runs[i].Start.IsZero() && runs[i].Stop.IsZero() {
 				runs[i].Start = said.Time
 			}
 		case said.Ended():

@@ -24,6 +24,10 @@ type options struct {
 	experiment.Options
 }
 
+// lightness is how many times as light loads are: as times may be longer. A machine that is too slow for the hosts that it is
+// to be, with the load on them, has none that notices in time that another is gone.
+func (o options) lightness() int { return max(o.Slack, 1) }
+
 // scenario is one kind of fault.
 type scenario struct {
 	name, does string
@@ -68,6 +72,9 @@ func scenarios(o options) (all []experiment.Scenario[scenery, *stage]) {
 		if o.Short {
 			s.trials = 1
 		}
+		if n := o.lightness(); n > 1 {
+			s.passLine += fmt.Sprintf(", loads a %dth", n)
+		}
 		all = append(all, experiment.Scenario[scenery, *stage]{
 			Name: s.name, PassLine: s.passLine, Stage: s.on,
 			Turn: experiment.Turn[*stage]{Does: s.does, Trials: s.trials, Play: s.play(o)},
@@ -81,7 +88,7 @@ func play(ctx context.Context, o options) (experiment.Outcome, error) {
 	theatre := experiment.Theatre[scenery, *stage]{
 		Options: o.Options,
 		Build: func(ctx context.Context, set scenery, dir string) (*stage, error) {
-			s := &stage{dir: dir}
+			s := &stage{dir: dir, lightness: o.lightness()}
 			return s, s.build(ctx, o, set)
 		},
 	}
@@ -91,7 +98,8 @@ func play(ctx context.Context, o options) (experiment.Outcome, error) {
 // stage is a fleet, with the messages that connectors get on it.
 type stage struct {
 	*fleet.Fleet
-	dir string
+	dir       string
+	lightness int // loads are that many times as light
 
 	connectors []string   // by ZeroMQ; none without messages
 	feed       *feed.Feed // nil without messages
@@ -198,11 +206,15 @@ var (
 	post = load.Post("/zato/ping", []byte(`{"what": "a request that may be executed but once"}`))
 )
 
-const clients = 16 // of each load
+// What each load has.
+const (
+	clients = 16
+	rps     = 300 // requests a second
+)
 
 // ask begins to send requests from the client's host to an address, and lets that run for a moment.
 func (p *playing) ask(ctx context.Context, address string, templates ...load.Template) (*load.Running, error) {
-	running, err := load.Start(ctx, load.Options{Addr: address, Connections: clients, Rate: 300, Templates: templates, Dial: p.Client.Dial})
+	running, err := load.Start(ctx, load.Options{Addr: address, Connections: clients, Rate: rps / float64(p.lightness), Templates: templates, Dial: p.Client.Dial})
 	if err != nil {
 		return nil, err
 	}

@@ -54,6 +54,9 @@ not JSON
 {"time":"2026-01-02T03:04:06.000Z","message":"a child has ended","connector":"c-1","child":1,"pid":7}
 {"time":"2026-01-02T03:04:07.000Z","message":"a child has started","connector":"c-1","child":1,"pid":7,"epoch":5}
 {"time":"2026-01-02T03:04:07.200Z","message":"supervising","connector":"c-1","child":1,"action":"go"}
+{"time":"2026-01-02T03:04:08.000Z","message":"a child has started","connector":"c-3","child":1,"pid":9,"epoch":5}
+{"time":"2026-01-02T03:04:08.100Z","message":"a child has ended","connector":"c-3","child":1,"pid":9}
+{"time":"2026-01-02T03:04:08.101Z","message":"supervising","connector":"c-3","child":1,"action":"go"}
 `
 	second := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	want := []history.Run{
