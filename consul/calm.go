@@ -17,7 +17,7 @@ type calm struct {
 // What counts as in a row, and how long the rest is at most, in TTLs.
 const (
 	steady   = 30 // a tenure of so long was a good one
-	mostRest = 8
+	mostRest = 4
 )
 
 // errRestless says that this host rests.

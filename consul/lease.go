@@ -26,7 +26,7 @@ import (
 //     it, and a first trace: it counts as a beat, if it was quick.
 //
 // A host that was fenced more than once in a row leaves the lease to others for a while before it takes it again: for one TTL,
-// then for two, for eight at most.
+// then for two, for four at most.
 //
 // No clock of another machine takes part in this, only how fast they run; nor what Consul makes of a check or of a node.
 type Lease struct {
