@@ -50,7 +50,17 @@ func (l late) beat(ctx context.Context, key, session string, text []byte) error 
 func TestTakeoversDoNotKeepABusyConsulBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var busy atomic.Bool
-		w := newTown(1, func(c *competitor) { c.api = late{c.api, &busy} })
+		rests, rested := map[string]bool{}, false // which hosts say so now, and whether any ever did
+		w := newTown(1, nil)
+		w.adjust = func(c *competitor) {
+			c.api = late{c.api, &busy}
+			c.told.observe = func(s LeaseState) {
+				w.do(func() {
+					rests[c.Host] = errors.Is(s.Err, errRestless)
+					rested = rested || rests[c.Host]
+				})
+			}
+		}
 		for _, host := range w.hosts {
 			w.start(host)
 		}
@@ -69,6 +79,16 @@ func TestTakeoversDoNotKeepABusyConsulBusy(t *testing.T) {
 		if w.history.holder() == "" {
 			t.Error("nobody has taken the lease since")
 		}
+		w.do(func() {
+			for host, still := range rests {
+				if still {
+					t.Errorf("%s still says that it rests", host)
+				}
+			}
+			if !rested {
+				t.Error("nobody said that it rested")
+			}
+		})
 		w.end()
 	})
 }

@@ -20,7 +20,8 @@ func (c *competitor) win(ctx context.Context) *taken {
 	var retry quickRetry
 	var yielding yielding
 	for ctx.Err() == nil {
-		if c.calm.rest() == 0 {
+		rest := c.calm.rest()
+		if rest == 0 {
 			c.told.failing("rest", nil)
 		}
 		state, known, changed := c.seen.get()
@@ -39,12 +40,13 @@ func (c *competitor) win(ctx context.Context) *taken {
 		case spent:
 			wait = retry.next()
 		case !state.free():
+			wait = rest
 		case !ready:
 		case !c.beating():
 			c.beatNow()
 			wait = retry.next()
-		case c.calm.rest() > 0:
-			wait = c.calm.rest()
+		case rest > 0:
+			wait = rest
 		default:
 			if wait = yielding.rest(state, c.Host, c.patience); wait > 0 {
 				break
