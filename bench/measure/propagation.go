@@ -26,9 +26,9 @@ func Propagation(ctx context.Context, o Options) (Outcome, error) {
 		"a load of %d requests a second over 8 connections. Times begin when the change is sent to Consul, so Consul's own "+
 		"write is in them; the rows \"since Consul has answered\" are without it. They end when the instance has answered its "+
 		"first, or last, request that came through the front. \"Answered to a bare blocking query\" is when Consul, under the same "+
-		"load, has told a client of the change that does nothing but ask: nobody who reads Consul can be sooner. \"Shown by "+
-		"HAProxy\" is when its runtime socket tells of the change, without load. The servers are stand-ins that cost next to "+
-		"nothing.", propagationLoad))
+		"load, has told a client of the change that does nothing but ask, beside the controller, which asks too: it shows what "+
+		"of a time is Consul's and the machine's. \"Shown by HAProxy\" is when its runtime socket tells of the change, without "+
+		"load. The servers are stand-ins that cost next to nothing.", propagationLoad))
 	var all []target
 	chart := report.Chart{Title: "Since the change was sent to Consul", X: report.Axis{Label: "ms", Log: true}, Y: report.Axis{Label: "share of changes"}}
 	for _, servers := range []int{3, 100} {
