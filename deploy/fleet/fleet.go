@@ -60,6 +60,7 @@ type Config struct {
 	Recorder   bool          // servers are the recorder, which notes each message
 	Advert     time.Duration // of keepalived; 0: as it is shipped
 	FastGossip bool          // Consul's gossip is the fast one that is shipped, and not its own
+	LeaseTTL   time.Duration // of the connector hosts, which beat four times in it; 0: as by default
 }
 
 // The ports of each host.

@@ -102,10 +102,13 @@ func (n *Node) StartConnectors() error {
 	if n.Balances {
 		front = fmt.Sprintf("127.0.0.1:%d", FrontPort)
 	}
-	return n.launch(
-		&n.Connector, "connectorhost", n.ours("connectorhost"), "--id="+n.Role.Name, "--listen="+n.at(ConnectorPort),
-		"--invoke-url=http://"+front, "--invoke-token="+n.fleet.Token,
-	)
+	args := []string{
+		"--id=" + n.Role.Name, "--listen=" + n.at(ConnectorPort), "--invoke-url=http://" + front, "--invoke-token=" + n.fleet.Token,
+	}
+	if ttl := n.fleet.LeaseTTL; ttl > 0 {
+		args = append(args, "--lease-ttl="+ttl.String(), "--lease-beat="+(ttl/4).String())
+	}
+	return n.launch(&n.Connector, "connectorhost", n.ours("connectorhost"), args...)
 }
 
 // StartKeepalived writes a node's keepalived.conf, as the program deploy/keepalived does, and starts it.

@@ -50,7 +50,7 @@ type runCommand struct {
 	Trials    int             `short:"n" help:"Trials of each scenario; 0 for each scenario's own number."`
 	Short     bool            `help:"One trial each of the most telling ones, and shorter faults: a minute."`
 	Only      experiment.Only `placeholder:"NAME" help:"Only the scenarios of these names, parted by commas; a wrong one lists them."`
-	Slack     int             `default:"1" help:"Let times be that many times as long, and loads as light, on a machine that is slow or does something else beside."`
+	Slack     int             `default:"1" help:"Let times be that many times as long, the TTL of the lease too, and loads as light, on a machine that is slow or does something else beside."`
 	Partition time.Duration   `default:"60s" help:"How long a host is cut off."`
 	Outage    time.Duration   `default:"60s" help:"How long Consul has no quorum."`
 	Advert    time.Duration   `default:"200ms" help:"Keepalived's time between two signs of life."`

@@ -28,6 +28,15 @@ type options struct {
 // to be, with the load on them, has none that notices in time that another is gone.
 func (o options) lightness() int { return max(o.Slack, 1) }
 
+// leaseTTL is as many times as long, too: no host keeps a lease on a machine that lets it wait for longer than that. It is 0,
+// for the default, without slack.
+func (o options) leaseTTL() time.Duration {
+	if o.Slack <= 1 {
+		return 0
+	}
+	return time.Duration(o.Slack) * time.Second
+}
+
 // scenario is one kind of fault.
 type scenario struct {
 	name, does string
@@ -73,7 +82,7 @@ func scenarios(o options) (all []experiment.Scenario[scenery, *stage]) {
 			s.trials = 1
 		}
 		if n := o.lightness(); n > 1 {
-			s.passLine += fmt.Sprintf(", loads a %dth", n)
+			s.passLine += fmt.Sprintf(", loads 1/%d, the lease's TTL %v", n, o.leaseTTL())
 		}
 		all = append(all, experiment.Scenario[scenery, *stage]{
 			Name: s.name, PassLine: s.passLine, Stage: s.on,
@@ -113,7 +122,7 @@ func (s *stage) build(ctx context.Context, o options, set scenery) (err error) {
 	defer cancel()
 	s.Fleet, err = fleet.Start(ctx, fleet.Config{
 		Bin: o.Bin, Consul: o.Consul, HAProxy: o.HAProxy, Keepalived: o.Keepalived, Dir: s.dir,
-		Roles: set.roles, Recorder: set.messages, Advert: o.Advert, FastGossip: set.fastGossip,
+		Roles: set.roles, Recorder: set.messages, Advert: o.Advert, FastGossip: set.fastGossip, LeaseTTL: o.leaseTTL(),
 	})
 	if err != nil {
 		return fmt.Errorf("starting the hosts: %w", err)
