@@ -206,12 +206,7 @@ func TestBehindADataPlaneAPIMembersComeAndGoWithoutAReload(t *testing.T) {
 	if after := f.worker(t); after == before || status(t, c).Sync.Reloads["grow"] == 0 {
 		t.Error("the backend grew without a reload")
 	}
-	pass(t, settling)
-	report := running.Stop()
-	t.Log(report)
-	if most := f.brokenOff(t); report.Errors() > most || report.Requests == 0 {
-		t.Errorf("%d of %d requests failed, at most %d may", report.Errors(), report.Requests, most)
-	}
+	errorsAtMost(t, running, f.brokenOff(t))
 	if text := f.file(t); !strings.Contains(text, "# somebody else's") || strings.Count(text, "\n  server ")+strings.Count(text, "\n    server ") < 5 {
 		t.Errorf("haproxy.cfg is\n%s", text)
 	}
