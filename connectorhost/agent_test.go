@@ -177,6 +177,33 @@ func TestAKilledHostIsFollowedByAnotherAndLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+func TestEachHostKeepsProcessesReadyAndAConnectorsProcessHasItsName(t *testing.T) {
+	w := newTrio(t, patient...)
+	w.define("orders", "")
+	w.define("invoices", "")
+	active, r := w.active(0, 2)
+	for _, host := range w.hosts {
+		want := 3
+		if host == active {
+			want = 1
+		}
+		var text string
+		eventually(t, "processes are ready on "+host.id, func() bool {
+			text = metrics(t, host.address)
+			return strings.Contains(text, fmt.Sprintf("\nzatoha_connectorhost_spare_processes %d\n", want))
+		}, func() string { return fmt.Sprintf("want %d: %s", want, text) })
+	}
+	for _, c := range r.Connectors {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.PID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if words := strings.FieldsFunc(string(line), func(r rune) bool { return r == 0 }); words[len(words)-1] != c.Name {
+			t.Errorf("the process of %s is shown as %q", c.Name, words)
+		}
+	}
+}
+
 func TestAHostThatIsStoppedAndGoesOnHasNoConnectors(t *testing.T) {
 	w := newTrio(t)
 	w.define("orders", "")
@@ -313,17 +340,12 @@ func TestWhatAHostSaysOfItsConnectors(t *testing.T) {
 			t.Errorf("status: %v: no %q in\n%s", err, want, said)
 		}
 	}
-	response, err := http.Get("http://" + active.address + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var text strings.Builder
-	_, err = fmt.Fprint(&text, readAll(t, response))
+	text := metrics(t, active.address)
 	for _, want := range []string{
 		"zatoha_connectorhost_active 1", `zatoha_connectorhost_lease_beat_seconds_count{outcome="ok"}`, "zatoha_connectorhost_definitions_refused 2", "zatoha_connectorhost_tenures_total 1",
 		`connector_state{connector="orders",kind="test",state="running"} 1`, `connector_counter{connector="orders",counter="received"} 3`,
 	} {
-		if err != nil || !strings.Contains(text.String(), want) {
+		if !strings.Contains(text, want) {
 			t.Errorf("metrics lack %q", want)
 		}
 	}

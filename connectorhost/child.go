@@ -9,22 +9,33 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"github.com/rs/zerolog"
 
+	"zatoha/connectorhost/connector"
 	"zatoha/connectorhost/supervise"
 	"zatoha/deploy/program"
 )
 
 // childCommand runs one connector. Its parent tells it which, by its input, and when to end.
 type childCommand struct {
-	Connector string `arg:"" help:"Its name, for whoever lists the processes."`
+	Title string `arg:"" help:"Room for its name; see entitle."`
 }
 
 // childCommandLine is how a connector host executes itself as a child. The very program that runs is meant, even if its
 // file has been replaced meanwhile: the two have to speak the same language.
 func childCommandLine(common *program.Common) []string {
-	return []string{"/proc/self/exe", "child", "--log-level", common.LogLevel, "--log-format", common.LogFormat, "--"}
+	room := fmt.Sprintf("%-*s", connector.MaxName, "(ready)")
+	return []string{"/proc/self/exe", "child", "--log-level", common.LogLevel, "--log-format", common.LogFormat, "--", room}
+}
+
+// entitle writes a connector's name over the last argument of this process, for whoever lists the processes: it was not
+// known when the process was started. The kernel shows the very bytes that os.Args has on Linux; elsewhere nobody sees it.
+func entitle(name string) {
+	last := os.Args[len(os.Args)-1]
+	room := unsafe.Slice(unsafe.StringData(last), len(last))
+	clear(room[copy(room, name):])
 }
 
 // procs is how many processors a Go program uses at once.
@@ -45,6 +56,8 @@ func childEnv() []string {
 func (c *childCommand) Run(ctx context.Context, log zerolog.Logger) error {
 	// A service manager stops all of a service's processes at once; this one is to finish what it has in hand first.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM)
-	log = log.With().Str("connector", c.Connector).Logger()
-	return supervise.ServeChild(ctx, func(ctx context.Context, job *supervise.Job) error { return serve(ctx, job, log) })
+	return supervise.ServeChild(ctx, func(ctx context.Context, job *supervise.Job) error {
+		entitle(job.Definition.Name)
+		return serve(ctx, job, log.With().Str("connector", job.Definition.Name).Logger())
+	})
 }

@@ -26,6 +26,7 @@ type host struct {
 	sends   *outgoing
 	beat    atomic.Int64 // when the last beat of the lease ended, in nanoseconds since began
 	beats   *prometheus.HistogramVec
+	spare   func() int // processes that wait for a connector
 
 	mu         sync.Mutex
 	lease      consul.LeaseState
@@ -41,6 +42,7 @@ type host struct {
 func newHost(s settings, address string, log zerolog.Logger) *host {
 	h := &host{
 		settings: s, address: address, log: log, began: time.Now(), beats: newBeats(), changed: make(chan struct{}), links: map[int]*relay.Caller{},
+		spare: func() int { return 0 },
 		lease: consul.LeaseState{Role: consul.Standby}, catalog: catalog{good: map[string]parsed{}},
 	}
 	h.sends = newOutgoing(h)

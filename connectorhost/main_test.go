@@ -187,6 +187,16 @@ func eventually(t *testing.T, what string, holds func() bool, last func() string
 	}
 }
 
+// metrics are those of the host at an address.
+func metrics(t *testing.T, address string) string {
+	t.Helper()
+	response, err := http.Get("http://" + address + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return readAll(t, response)
+}
+
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -219,6 +229,7 @@ func TestBadConfigurationIsOneLineAndStatus2(t *testing.T) {
 		{[]string{"--service", "a b"}, `--service: "a b": must be of letters`},
 		{[]string{"--lease-ttl", "100ms"}, "--lease-ttl: 100ms: must be 200ms..10m; --lease-beat"},
 		{[]string{"--lease-beat", "300ms"}, "--lease-beat: 300ms: must be at least 10ms and at most a quarter of --lease-ttl, which is 1s"},
+		{[]string{"--spare-processes=-1"}, "--spare-processes: -1: must be 0 to 100"},
 		{[]string{"--drain-timeout", "0s"}, "--drain-timeout: 0s: must be positive"},
 		{[]string{"--deregister-after", "10s"}, "--deregister-after: 10s: must be 0 or at least 1m"},
 		{[]string{"--advertise", "0.0.0.0:80"}, "--advertise: \"0.0.0.0:80\": must name a host"},

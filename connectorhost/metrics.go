@@ -24,10 +24,11 @@ var (
 	stateDesc    = prometheus.NewDesc(space+"connector_state", "1 for the state that the connector is in.", []string{"connector", "kind", "state"}, nil)
 	restartsDesc = prometheus.NewDesc(space+"connector_restarts_total", "Times that the connector ended by itself.", []string{"connector"}, nil)
 	countersDesc = prometheus.NewDesc(space+"connector_counter", "What the connector counts, since its start.", []string{"connector", "counter"}, nil)
+	spareDesc    = prometheus.NewDesc(space+"spare_processes", "Processes that wait for a connector to be started.", nil, nil)
 	rememberDesc = prometheus.NewDesc(space+"outgoing_remembered", "Messages of services that are known to be sent, or on their way.", nil, nil)
 	descriptions = []*prometheus.Desc{
 		activeDesc, epochDesc, heldDesc, failingDesc, restDesc, tenuresDesc, refusedDesc, definedDesc, stateDesc, restartsDesc, countersDesc,
-		rememberDesc,
+		spareDesc, rememberDesc,
 	}
 )
 
@@ -76,6 +77,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	gauge(failingDesc, one(r.Error != ""))
 	gauge(refusedDesc, float64(len(r.Refused)))
 	gauge(definedDesc, float64(defined))
+	gauge(spareDesc, float64(c.host.spare()))
 	gauge(rememberDesc, float64(c.host.sends.window.len()))
 	count(tenuresDesc, float64(tenures))
 	if !until.IsZero() {

@@ -156,11 +156,7 @@ func TestServicesSendByTheActiveHost(t *testing.T) {
 		return err == nil && strings.HasPrefix(got, "200")
 	}, func() string { return "" })
 
-	response, err := http.Get("http://" + to + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := readAll(t, response)
+	text := metrics(t, to)
 	for _, want := range []string{
 		`outgoing_messages_total{connector="orders",result="sent"} 3`, `outgoing_messages_total{connector="orders",result="duplicate"} 1`,
 		`outgoing_messages_total{connector="orders",result="unconfirmed"} 2`, `outgoing_duration_seconds_count{connector="orders"} 3`,

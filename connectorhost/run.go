@@ -51,6 +51,8 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	defer supervisor.Close()
+	h.spare = supervisor.Ready
 	h.log.Info().Stringer("listen", listener.Addr()).Str("version", program.Version()).Str("kinds", kindNames()).Msg("listening")
 	member := newMembership(agent, h)
 	alone := make(chan struct{}) // closed when it is known that no other host has the ID
@@ -78,6 +80,7 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 		return nil
 	})
 	parts.Go(func() error { h.follow(staying, agent, member); return nil })
+	parts.Go(func() error { h.keepSpare(staying, supervisor); return nil })
 	err = parts.Wait()
 	select {
 	case <-alone:
@@ -101,6 +104,30 @@ func (h *host) supervisor(command []string) (*supervise.Supervisor, error) {
 	return supervise.New(supervise.Options{
 		Command: command, Env: childEnv(), Shared: common, Policy: h.policy(), Linked: h.linked, Observe: h.supervised, Log: h.log,
 	}), nil
+}
+
+// keepSpare has as many processes wait for a connector as may be needed soon, until ctx ends: one for each connector that is not
+// here, and one more for the first that crashes or is changed.
+func (h *host) keepSpare(ctx context.Context, supervisor *supervise.Supervisor) {
+	for {
+		var connectors, absent int
+		changed := h.view(func() {
+			connectors = len(h.catalog.active())
+			if absent = connectors; h.tenure != nil {
+				absent = 0
+			}
+		})
+		spare := 0
+		if connectors > 0 {
+			spare = min(absent+1, h.SpareProcesses)
+		}
+		supervisor.Reserve(spare)
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // follow keeps what the host knows of Consul up to date, and its own checks there, until ctx ends.

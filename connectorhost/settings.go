@@ -22,9 +22,10 @@ type settings struct {
 	ID      string `placeholder:"ID" help:"Consul service ID, unique and stable across restarts. Default: <service>-<host name>-<port>."`
 
 	consul.Settings
-	LeaseTTL     time.Duration `name:"lease-ttl" default:"1s" help:"How long the lease outlives its holder; the connectors stop at 80 % of it without a word from Consul."`
-	LeaseBeat    time.Duration `default:"250ms" help:"How often the lease is confirmed; at most a quarter of its TTL."`
-	DrainTimeout time.Duration `default:"10s" help:"Longest time that a connector which is to stop may take to finish what it has in hand."`
+	LeaseTTL       time.Duration `name:"lease-ttl" default:"1s" help:"How long the lease outlives its holder; the connectors stop at 80 % of it without a word from Consul."`
+	LeaseBeat      time.Duration `default:"250ms" help:"How often the lease is confirmed; at most a quarter of its TTL."`
+	DrainTimeout   time.Duration `default:"10s" help:"Longest time that a connector which is to stop may take to finish what it has in hand."`
+	SpareProcesses int           `default:"8" help:"Most processes that wait for a connector to be started, so that it need not wait for one: there are as many as connectors that run on another host, and one. Each takes 2 MB of its own."`
 
 	InvokeURL       string `name:"invoke-url" default:"http://127.0.0.1:11223" help:"Address at which channels call services: the load balancer's front."`
 	InvokeTokenFile string `placeholder:"FILE" help:"File with the token that channels show to servers, and that servers have to show when they send: the same as the servers' --invoke-token-file."`
@@ -37,6 +38,8 @@ type settings struct {
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 const nameRule = "must be of letters, digits and . _ - and begin with one of the first two"
+
+const maxSpare = 100
 
 // Validate is kong's hook. It reports every fault.
 func (s *settings) Validate() error {
@@ -53,6 +56,7 @@ func (s *settings) Validate() error {
 	refuse(s.LeaseBeat < 10*time.Millisecond || s.LeaseBeat > s.LeaseTTL/4,
 		"--lease-beat: %v: must be at least 10ms and at most a quarter of --lease-ttl, which is %v", s.LeaseBeat, s.LeaseTTL)
 	refuse(s.DrainTimeout <= 0, "--drain-timeout: %v: must be positive", s.DrainTimeout)
+	refuse(s.SpareProcesses < 0 || s.SpareProcesses > maxSpare, "--spare-processes: %d: must be 0 to %d", s.SpareProcesses, maxSpare)
 	refuse(s.DeregisterAfter != 0 && s.DeregisterAfter < time.Minute, "--deregister-after: %v: must be 0 or at least 1m, Consul is no faster", s.DeregisterAfter)
 	refuse(s.Advertise != "" && program.Unspecified(s.Advertise.Host()), "--advertise: %q: must name a host that others can reach", s.Advertise)
 	refuse(s.MaxMessageBytes < 1 || s.MaxMessageBytes > 1<<30, "--max-message-bytes: %d: must be 1 to 1073741824", s.MaxMessageBytes)

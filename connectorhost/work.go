@@ -41,7 +41,9 @@ func workConnector(ctx context.Context, job *supervise.Job, log zerolog.Logger) 
 	}
 	ctx, stop := context.WithCancel(ctx)
 	var listening sync.WaitGroup
-	listening.Go(func() { told.await(ctx) })
+	if d.Role == connector.Outgoing {
+		listening.Go(func() { told.await(ctx) })
+	}
 	listening.Go(func() {
 		select {
 		case <-job.Draining():
@@ -113,7 +115,7 @@ func (r *reporter) status(s connector.Status) {
 	r.tell()
 }
 
-// await tells the parent once more when the connector has been told to go.
+// await tells the parent once more when the connector has been told to go: what sends does nothing else then.
 func (r *reporter) await(ctx context.Context) {
 	select {
 	case <-r.job.Going():

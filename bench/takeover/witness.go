@@ -14,7 +14,7 @@ import (
 // witness writes the history of who ran what when, from what the hosts say in their logs of their children, and from
 // watching those die: a host that was killed or stopped says nothing of that.
 //
-// A child acts from when it was told to go until it has ended. A host's log has the time to the millisecond, which is
+// A child acts from when it was told to go until it has finished, or has ended. A host's log has the time to the millisecond, which is
 // how exact the history is.
 type witness struct {
 	tails []*tail

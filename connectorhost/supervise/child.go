@@ -133,7 +133,7 @@ func serveChild(ctx context.Context, in io.Reader, out io.Writer, work Work, die
 	go job.fence(ctx, die)
 	err := work(ctx, job)
 	if err == nil {
-		return nil
+		return job.finish()
 	}
 	report := Report{State: Connecting, Why: err.Error()}
 	if _, lasts := errors.AsType[permanent](err); lasts {
@@ -144,6 +144,16 @@ func serveChild(ctx context.Context, in io.Reader, out io.Writer, work Work, die
 		return job.Report(report) // no failure of this process: the parent says it
 	}
 	return errors.Join(err, job.Report(report))
+}
+
+// finish tells the parent, if it has told the work to drain, that nothing is left of it. The end of the process takes longer.
+func (j *Job) finish() error {
+	select {
+	case <-j.draining:
+		return j.Report(Report{State: Finished})
+	default:
+		return nil
+	}
 }
 
 // obey reads orders until the input ends. begun is closed when the first one has been read.

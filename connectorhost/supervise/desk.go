@@ -118,7 +118,7 @@ func (d *Desk) Stop(now time.Time) []Action {
 	return d.Look(now)
 }
 
-// Idle says whether there is no child.
+// Idle says whether there is no child that has not finished.
 func (d *Desk) Idle() bool {
 	for _, c := range d.connectors {
 		if c.now != nil || c.next != nil {
@@ -135,11 +135,17 @@ func (d *Desk) Started(id, pid int) {
 	}
 }
 
-// Said passes on what a child reports.
+// Said passes on what a child reports. One that has finished what it had to is not spoken of any more.
 func (d *Desk) Said(now time.Time, id int, report Report) []Action {
 	_, child := d.find(id)
 	if child == nil {
 		return nil
+	}
+	if report.State == Finished {
+		if child.phase < draining { // nobody has told it to
+			return nil
+		}
+		return d.Ended(now, id, "") // as far as others are concerned
 	}
 	child.said = report
 	if report.State == Prepared && child.phase == preparing {

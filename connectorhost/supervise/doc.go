@@ -7,8 +7,11 @@
 // when the lease holds. [ServeChild] reads them there. "orders" connects to its broker, reports that it is prepared,
 // and is told to go. It crashes: the desk starts it again, at once the first time, and after a longer wait each time that
 // it crashes soon. Its definition changes: another process is started beside it and prepared; only then is the first one
-// told to drain, which finishes what it has in hand and ends; only then is the second one told to go. "invoices" has
-// noticed nothing.
+// told to drain, which finishes what it has in hand, closes its connections and says that it has finished; only then is the
+// second one told to go, be it that the first one's process takes a while to end. "invoices" has noticed nothing.
+//
+// To start a process takes tens of milliseconds. Some are kept ready, if [Supervisor.Reserve] says so: started, and waiting at
+// their input to be told which connector they are.
 //
 // A server tells "orders" of a later epoch than its own: it ends at once, and is not started again, because whatever it
 // would take from its broker it could not bring to a service. Either the lease is lost, which this host is about to
@@ -38,13 +41,14 @@ type Definition struct {
 // State is what a connector does just now.
 type State string
 
-// The states. A child reports all but Starting, BackingOff and Draining.
+// The states. A child reports all but Starting, BackingOff and Draining, and Finished, which nobody is shown.
 const (
 	Starting   State = "starting"
 	Connecting State = "connecting"
 	Prepared   State = "prepared" // connected; receives nothing until it is told to go
 	Running    State = "running"
 	Draining   State = "draining"    // receives nothing more, finishes what it has in hand
+	Finished   State = "finished"    // has done so, and has closed what it had open: nothing is left but the end of its process
 	BackingOff State = "backing off" // it ended, and will be started again
 	Failed     State = "failed"      // as BackingOff, but it said itself that trying again soon is of no use
 	Fenced     State = "fenced"      // it ended, because a server knows of a later epoch; not started again under this one

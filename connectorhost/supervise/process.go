@@ -44,9 +44,8 @@ func (s *spawner) close() {
 	<-s.done
 }
 
-// process is one child, from its start to its end.
+// process is one child, from its start to its end. It does nothing before its first order.
 type process struct {
-	id      int
 	cmd     *exec.Cmd
 	input   *os.File
 	reports *os.File
@@ -57,7 +56,7 @@ type process struct {
 }
 
 // launch starts a child, which reads its definition from its input.
-func launch(s *spawner, id int, command, env []string) (*process, error) {
+func launch(s *spawner, command, env []string) (*process, error) {
 	childIn, input, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -74,7 +73,7 @@ func launch(s *spawner, id int, command, env []string) (*process, error) {
 	}
 	defer childLink.Close()
 	p := &process{
-		id: id, cmd: exec.Command(command[0], command[1:]...), input: input, reports: output, link: link,
+		cmd: exec.Command(command[0], command[1:]...), input: input, reports: output, link: link,
 		orders: make(chan Order, 4), renewed: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = childIn, os.Stderr, os.Stderr
@@ -84,11 +83,43 @@ func launch(s *spawner, id int, command, env []string) (*process, error) {
 	if err := s.start(p.cmd); err != nil {
 		return nil, errors.Join(err, input.Close(), output.Close(), link.Close())
 	}
+	go p.reap()
 	return p, nil
 }
 
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// reap waits until the child has ended.
+func (p *process) reap() {
+	_ = p.cmd.Wait() // the state tells
+	p.kill()         // what it has started goes with it
+	_ = p.input.SetWriteDeadline(time.Unix(1, 0))
+	_ = p.reports.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // what it said last is in the pipe
+	close(p.ended)
+}
+
+// over says whether the child has ended.
+func (p *process) over() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// how is how the child has ended.
+func (p *process) how() string { return p.cmd.ProcessState.String() }
+
+// close frees what belonged to a child that has ended.
+func (p *process) close() {
+	for _, end := range []io.Closer{p.input, p.reports, p.link} {
+		_ = end.Close()
+	}
+}
+
 // kill ends the child and what it has started.
-func (p *process) kill() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
+func (p *process) kill() { _ = syscall.Kill(-p.pid(), syscall.SIGKILL) }
 
 // order tells the child something. The channel has room for every command that a child ever gets.
 func (p *process) order(o Order) {
@@ -116,7 +147,6 @@ func (p *process) write(first Order, until func() int64) {
 		_, err = p.input.Write(line)
 		return err == nil
 	}
-	defer p.input.Close()
 	if !write(first) {
 		return
 	}
@@ -134,6 +164,20 @@ func (p *process) write(first Order, until func() int64) {
 	}
 }
 
+// expire sees to it that a child which has finished ends.
+func (p *process) expire() {
+	timer := time.NewTimer(exitTime)
+	defer timer.Stop()
+	select {
+	case <-p.ended:
+	case <-timer.C:
+		p.kill()
+	}
+}
+
+// exitTime is how long a child may take from its last word to its end.
+const exitTime = 2 * time.Second
+
 // live waits until the child has ended, and returns how. Each of its reports is passed on before.
 func (p *process) live(said func(Report)) (how string) {
 	var reading sync.WaitGroup
@@ -141,6 +185,9 @@ func (p *process) live(said func(Report)) (how string) {
 		err := readLines(p.reports, maxReport, func(r Report) error {
 			if err := r.Validate(); err != nil {
 				return err
+			}
+			if r.State == Finished {
+				reading.Go(p.expire)
 			}
 			said(r)
 			return nil
@@ -151,13 +198,8 @@ func (p *process) live(said func(Report)) (how string) {
 		}
 		_, _ = io.Copy(io.Discard, p.reports)
 	})
-	_ = p.cmd.Wait() // the state tells
-	p.kill()         // what it has started goes with it
-	close(p.ended)
-	_ = p.input.SetWriteDeadline(time.Unix(1, 0))
-	_ = p.reports.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // what it said last is in the pipe
+	<-p.ended
 	reading.Wait()
-	_ = p.reports.Close()
-	_ = p.link.Close()
-	return p.cmd.ProcessState.String()
+	p.close()
+	return p.how()
 }

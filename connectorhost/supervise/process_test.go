@@ -222,8 +222,9 @@ func TestAProgramThatCannotBeStartedIsSaid(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		New(Options{Command: []string{"/nonexistent/program"}, Policy: DefaultPolicy(), Observe: func(all []Status) { statuses <- all }}).
-			Run(tenure, 1, definitions)
+		supervisor := New(Options{Command: []string{"/nonexistent/program"}, Policy: DefaultPolicy(), Observe: func(all []Status) { statuses <- all }})
+		defer supervisor.Close()
+		supervisor.Run(tenure, 1, definitions)
 	}()
 	for all := range statuses {
 		if len(all) == 1 && all[0].State == BackingOff {

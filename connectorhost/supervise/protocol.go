@@ -59,7 +59,7 @@ func (o Order) Validate(first bool) error {
 // Validate says what is wrong with a report.
 func (r Report) Validate() error {
 	switch r.State {
-	case Connecting, Prepared, Running, Failed, Fenced:
+	case Connecting, Prepared, Running, Failed, Fenced, Finished:
 		return nil
 	}
 	return fmt.Errorf("a child does not report the state %q", r.State)

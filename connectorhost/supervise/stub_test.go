@@ -174,6 +174,7 @@ func (t *stubTenure) Until() time.Time {
 // stage is a supervisor under test.
 type stage struct {
 	t           *testing.T
+	supervisor  *Supervisor
 	tenure      *stubTenure
 	definitions chan []Definition
 	statuses    chan []Status
@@ -193,6 +194,7 @@ func newStage(t *testing.T) *stage {
 		Command: []string{os.Args[0], "play-child"}, Policy: policy, Log: zerolog.Nop(),
 		Observe: func(all []Status) { s.statuses <- all }, Linked: func(_ int, link net.Conn) { s.links <- link },
 	})
+	s.supervisor = supervisor
 	go func() {
 		defer close(s.done)
 		supervisor.Run(s.tenure, 7, s.definitions)
@@ -200,6 +202,7 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(func() {
 		s.tenure.stop()
 		<-s.done
+		supervisor.Close()
 	})
 	return s
 }
@@ -267,7 +270,7 @@ func playParent() {
 	definitions := make(chan []Definition, 1)
 	definitions <- []Definition{definition("a", "1", "deaf", false, ""), definition("b", "1", "", false, "")}
 	told := map[int]bool{}
-	New(Options{
+	supervisor := New(Options{
 		Command: []string{os.Args[0], "play-child"}, Policy: DefaultPolicy(), Log: zerolog.Nop(),
 		Observe: func(all []Status) {
 			for _, s := range all {
@@ -277,7 +280,9 @@ func playParent() {
 				}
 			}
 		},
-	}).Run(tenure, 1, definitions)
+	})
+	defer supervisor.Close()
+	supervisor.Run(tenure, 1, definitions)
 }
 
 // startParent starts one, and returns it and its two children.

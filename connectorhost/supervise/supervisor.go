@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +15,7 @@ import (
 
 // Options are what a supervisor needs.
 type Options struct {
-	Command []string        // that runs a child, less its last argument, the name: a program that calls [ServeChild]
+	Command []string        // that runs a child: a program that calls [ServeChild]
 	Env     []string        // of a child, as os.Environ returns it; nil is this process's own
 	Shared  json.RawMessage // what every child needs to know besides its definition; may hold secrets
 	Policy  Policy
@@ -38,10 +37,23 @@ type Tenure interface {
 // Supervisor runs connectors. It may be used for one tenure after the other.
 type Supervisor struct {
 	options Options
+	reserve *reserve
 }
 
-// New makes a supervisor that runs nothing yet.
-func New(options Options) *Supervisor { return &Supervisor{options: options} }
+// New makes a supervisor that runs nothing yet. It is to be closed.
+func New(options Options) *Supervisor {
+	return &Supervisor{options: options, reserve: newReserve(options.Command, options.Env, options.Log)}
+}
+
+// Reserve says how many processes are to be kept ready, for connectors that are still to be started: started, and waiting to
+// be told which connector they are. At first it is none. It may be called at any time, from any goroutine.
+func (s *Supervisor) Reserve(n int) { s.reserve.resize(n) }
+
+// Ready is how many processes wait for a connector.
+func (s *Supervisor) Ready() int { return s.reserve.count() }
+
+// Close ends the processes that wait for a connector. Nothing may run.
+func (s *Supervisor) Close() { s.reserve.close() }
 
 // run is one tenure of a supervisor. Only its loop uses the desk.
 type run struct {
@@ -49,7 +61,7 @@ type run struct {
 	tenure  Tenure
 	epoch   uint64
 	desk    *Desk
-	spawner *spawner
+	reserve *reserve
 	events  chan func() []Action
 	done    chan struct{} // closed when nobody takes events any more
 	until   atomic.Int64  // of the lease, by bootClock
@@ -64,7 +76,7 @@ type run struct {
 // returns, no child is alive: killed at once in the first case, drained in the second.
 func (s *Supervisor) Run(tenure Tenure, epoch uint64, definitions <-chan []Definition) {
 	r := &run{
-		Options: s.options, tenure: tenure, epoch: epoch, desk: NewDesk(s.options.Policy, rand.Float64), spawner: newSpawner(),
+		Options: s.options, tenure: tenure, epoch: epoch, desk: NewDesk(s.options.Policy, rand.Float64), reserve: s.reserve,
 		events: make(chan func() []Action), done: make(chan struct{}), children: map[int]*process{},
 	}
 	r.renewed()
@@ -73,9 +85,10 @@ func (s *Supervisor) Run(tenure Tenure, epoch uint64, definitions <-chan []Defin
 	defer stop()
 	r.loop(definitions)
 	close(r.done)
-	r.killAll()
+	if tenure.Context().Err() != nil { // else all have finished
+		r.killAll()
+	}
 	r.lives.Wait()
-	r.spawner.close()
 	r.Observe(nil)
 }
 
@@ -161,28 +174,31 @@ func (r *run) start(action Action) {
 		return
 	}
 	id, definition := action.Child, action.Definition
-	p, err := launch(r.spawner, id, append(slices.Clone(r.Command), definition.Name), r.Env)
+	p, err := r.reserve.take()
 	if err != nil {
 		how := fmt.Sprintf("start %s: %v", r.Command[0], err)
 		r.lives.Go(func() { r.tell(func() []Action { return r.desk.Ended(time.Now(), id, how) }) })
 		return
 	}
 	r.children[id] = p
-	r.desk.Started(id, p.cmd.Process.Pid)
-	r.Log.Info().Str("connector", definition.Name).Int("child", id).Int("pid", p.cmd.Process.Pid).Uint64("epoch", r.epoch).Msg("a child has started")
+	r.desk.Started(id, p.pid())
+	r.Log.Info().Str("connector", definition.Name).Int("child", id).Int("pid", p.pid()).Uint64("epoch", r.epoch).Msg("a child has started")
 	if r.Linked != nil {
-		r.Linked(p.cmd.Process.Pid, p.link)
+		r.Linked(p.pid(), p.link)
 	}
 	first := Order{Definition: &definition, Shared: r.Shared, Epoch: r.epoch, ValidUntil: r.until.Load()}
 	r.lives.Go(func() { p.write(first, r.until.Load) })
 	r.lives.Go(func() {
 		how := p.live(func(said Report) {
+			if said.State == Finished {
+				r.Log.Info().Str("connector", definition.Name).Int("child", id).Int("pid", p.pid()).Msg("a child has finished")
+			}
 			r.tell(func() []Action { return r.desk.Said(time.Now(), id, said) })
 		})
 		r.mu.Lock()
 		delete(r.children, id)
 		r.mu.Unlock()
-		r.Log.Info().Str("connector", definition.Name).Int("child", id).Int("pid", p.cmd.Process.Pid).Str("how", how).Msg("a child has ended")
+		r.Log.Info().Str("connector", definition.Name).Int("child", id).Int("pid", p.pid()).Str("how", how).Msg("a child has ended")
 		r.tell(func() []Action { return r.desk.Ended(time.Now(), id, how) })
 	})
 }

@@ -1,0 +1,165 @@
+package supervise
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// reserve keeps processes that have been started and wait to be told which connector they are. To start one takes tens of
+// milliseconds, and a connector that is to go on should not have to wait for that.
+//
+// Who takes one that is not there gets a new one. The reserve is filled up one by one, when none was taken for a while: not
+// while connectors start.
+type reserve struct {
+	command, env []string
+	log          zerolog.Logger
+	spawner      *spawner
+	wake         chan struct{}
+	ending       chan struct{}
+	ended        chan struct{}
+	watching     sync.WaitGroup // of each process that was added, until it ends
+
+	mu      sync.Mutex
+	size    int
+	waiting []*process // each may have ended by itself
+	quiet   time.Time  // from when it is filled up
+}
+
+// calm is how long none is taken before the reserve is filled up, and the pause after a process that could not be started.
+const calm = 300 * time.Millisecond
+
+// newReserve makes an empty reserve of processes that the command starts. It is to be closed.
+func newReserve(command, env []string, log zerolog.Logger) *reserve {
+	r := &reserve{
+		command: command, env: env, log: log, spawner: newSpawner(),
+		wake: make(chan struct{}, 1), ending: make(chan struct{}), ended: make(chan struct{}),
+	}
+	go r.keep()
+	return r
+}
+
+// resize says how many are to wait from now on. What waits already is kept.
+func (r *reserve) resize(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n == r.size {
+		return
+	}
+	r.size = n
+	r.rest()
+}
+
+// rest puts off what fills the reserve up.
+func (r *reserve) rest() {
+	r.quiet = time.Now().Add(calm)
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns a process that waits for its first order.
+func (r *reserve) take() (*process, error) {
+	r.mu.Lock()
+	r.dropEnded()
+	var p *process
+	if len(r.waiting) > 0 {
+		p, r.waiting = r.waiting[0], r.waiting[1:]
+	}
+	r.rest()
+	r.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	return launch(r.spawner, r.command, r.env)
+}
+
+// count is how many wait.
+func (r *reserve) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropEnded()
+	return len(r.waiting)
+}
+
+// dropEnded forgets processes that have ended while they waited.
+func (r *reserve) dropEnded() {
+	r.waiting = slices.DeleteFunc(r.waiting, func(p *process) bool {
+		if !p.over() {
+			return false
+		}
+		p.close()
+		return true
+	})
+}
+
+// keep fills the reserve up until it is closed.
+func (r *reserve) keep() {
+	defer close(r.ended)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-r.ending:
+			return
+		case <-r.wake:
+		case <-timer.C:
+		}
+		if pause, wanted := r.missing(); wanted {
+			if pause == 0 {
+				pause = r.add()
+			}
+			timer.Reset(pause)
+		}
+	}
+}
+
+// missing says whether a process is to be added, and in how long.
+func (r *reserve) missing() (pause time.Duration, wanted bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropEnded()
+	return max(0, time.Until(r.quiet)), len(r.waiting) < r.size
+}
+
+// add adds a process, and returns when to look whether there is to be another one.
+func (r *reserve) add() time.Duration {
+	p, err := launch(r.spawner, r.command, r.env)
+	if err != nil {
+		r.log.Warn().Err(err).Msg("no process can be kept ready for a connector; one will be started when it is needed")
+		return calm
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting = append(r.waiting, p)
+	r.watching.Go(func() {
+		<-p.ended
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if slices.Contains(r.waiting, p) {
+			r.log.Warn().Int("pid", p.pid()).Str("how", p.how()).Msg("a process that was kept ready for a connector has ended")
+			r.rest()
+		}
+	})
+	return 0
+}
+
+// close ends all that wait, and the thread that started them. None that was taken may be alive.
+func (r *reserve) close() {
+	close(r.ending)
+	<-r.ended
+	r.mu.Lock()
+	waiting := r.waiting
+	r.waiting = nil
+	r.mu.Unlock()
+	for _, p := range waiting {
+		p.kill()
+		<-p.ended
+		p.close()
+	}
+	r.watching.Wait()
+	r.spawner.close()
+}

@@ -1,0 +1,104 @@
+package supervise
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// pids are the processes of the reserve.
+func (r *reserve) pids() (pids []int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.waiting {
+		pids = append(pids, p.pid())
+	}
+	return pids
+}
+
+// awaitReady waits until n processes wait for a connector, and returns them.
+func awaitReady(t *testing.T, r *reserve, n int) []int {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(20 * time.Second); r.count() != n; <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d processes wait, want %d", r.count(), n)
+		}
+	}
+	return r.pids()
+}
+
+func TestAConnectorGetsAProcessThatWaited(t *testing.T) {
+	s := newStage(t)
+	s.supervisor.Reserve(2)
+	ready := awaitReady(t, s.supervisor.reserve, 2)
+	s.definitions <- []Definition{definition("a", "1", "", false, ""), definition("b", "1", "", false, ""), definition("c", "1", "", false, "")}
+	var got []int
+	for _, name := range []string{"a", "b", "c"} {
+		got = append(got, s.await(name, running("1")).PID)
+	}
+	if !slices.Equal(got[:2], ready) || slices.Contains(ready, got[2]) {
+		t.Errorf("connectors run as %v, what waited was %v", got, ready)
+	}
+	again := awaitReady(t, s.supervisor.reserve, 2)
+	if slices.ContainsFunc(again, func(pid int) bool { return slices.Contains(got, pid) }) {
+		t.Errorf("%v wait, of which some run: %v", again, got)
+	}
+	s.tenure.lose()
+	<-s.done
+	for _, pid := range again {
+		if !alive(pid) {
+			t.Errorf("process %d has ended with a tenure in which it ran nothing", pid)
+		}
+	}
+}
+
+func TestAProcessThatEndsWhileItWaitsIsReplaced(t *testing.T) {
+	s := newStage(t)
+	s.supervisor.Reserve(1)
+	first := awaitReady(t, s.supervisor.reserve, 1)[0]
+	s.supervisor.reserve.mu.Lock()
+	ended := s.supervisor.reserve.waiting[0].ended
+	s.supervisor.reserve.mu.Unlock()
+	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	s.definitions <- []Definition{definition("a", "1", "", false, "")}
+	if got := s.await("a", running("1")); got.PID == first || got.Restarts != 0 {
+		t.Errorf("%+v, and %d has been killed", got, first)
+	}
+	if second := awaitReady(t, s.supervisor.reserve, 1)[0]; second == first {
+		t.Errorf("%d still waits", first)
+	}
+}
+
+func TestNothingThatWaitsOutlivesTheSupervisor(t *testing.T) {
+	s := New(Options{Command: []string{os.Args[0], "play-child"}, Policy: DefaultPolicy()})
+	s.Reserve(3)
+	pids := awaitReady(t, s.reserve, 3)
+	s.Close()
+	for _, pid := range pids {
+		if alive(pid) {
+			t.Errorf("process %d lives on", pid)
+		}
+	}
+}
+
+func TestAProcessThatCannotBeKeptReadyIsSaid(t *testing.T) {
+	var said strings.Builder
+	s := New(Options{Command: []string{"/nonexistent/program"}, Policy: DefaultPolicy(), Log: zerolog.New(&said)})
+	if wait := s.reserve.add(); wait != calm || s.Ready() != 0 {
+		t.Errorf("%d are ready, the next try in %v", s.Ready(), wait)
+	}
+	s.Close()
+	if !strings.Contains(said.String(), "/nonexistent/program") {
+		t.Errorf("said %q", said.String())
+	}
+}
