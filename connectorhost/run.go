@@ -110,18 +110,17 @@ func (h *host) supervisor(command []string) (*supervise.Supervisor, error) {
 // here, and one more for the first that crashes or is changed.
 func (h *host) keepSpare(ctx context.Context, supervisor *supervise.Supervisor) {
 	for {
-		var connectors, absent int
+		spare := 0
 		changed := h.view(func() {
-			connectors = len(h.catalog.active())
-			if absent = connectors; h.tenure != nil {
-				absent = 0
+			switch connectors := len(h.catalog.active()); {
+			case connectors == 0:
+			case h.tenure != nil:
+				spare = 1
+			default:
+				spare = connectors + 1
 			}
 		})
-		spare := 0
-		if connectors > 0 {
-			spare = min(absent+1, h.SpareProcesses)
-		}
-		supervisor.Reserve(spare)
+		supervisor.Reserve(min(spare, h.SpareProcesses))
 		select {
 		case <-changed:
 		case <-ctx.Done():

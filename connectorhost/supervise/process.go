@@ -147,6 +147,7 @@ func (p *process) write(first Order, until func() int64) {
 		_, err = p.input.Write(line)
 		return err == nil
 	}
+	defer p.input.Close()
 	if !write(first) {
 		return
 	}

@@ -24,7 +24,7 @@ type reserve struct {
 
 	mu      sync.Mutex
 	size    int
-	waiting []*process // each may have ended by itself
+	waiting []*process // one may just have ended
 	quiet   time.Time  // from when it is filled up
 }
 
@@ -63,37 +63,39 @@ func (r *reserve) rest() {
 
 // take returns a process that waits for its first order.
 func (r *reserve) take() (*process, error) {
-	r.mu.Lock()
-	r.dropEnded()
-	var p *process
-	if len(r.waiting) > 0 {
-		p, r.waiting = r.waiting[0], r.waiting[1:]
-	}
-	r.rest()
-	r.mu.Unlock()
-	if p != nil {
+	if p := r.pick(); p != nil {
 		return p, nil
 	}
 	return launch(r.spawner, r.command, r.env)
+}
+
+// pick takes the first that waits, or returns nil.
+func (r *reserve) pick() *process {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rest()
+	for len(r.waiting) > 0 {
+		p := r.waiting[0]
+		if r.waiting = r.waiting[1:]; !p.over() {
+			return p
+		}
+		r.lost(p)
+	}
+	return nil
+}
+
+// lost buries a process that has ended while it waited.
+func (r *reserve) lost(p *process) {
+	r.log.Warn().Int("pid", p.pid()).Str("how", p.how()).Msg("a process that was kept ready for a connector has ended")
+	p.close()
+	r.rest()
 }
 
 // count is how many wait.
 func (r *reserve) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.dropEnded()
 	return len(r.waiting)
-}
-
-// dropEnded forgets processes that have ended while they waited.
-func (r *reserve) dropEnded() {
-	r.waiting = slices.DeleteFunc(r.waiting, func(p *process) bool {
-		if !p.over() {
-			return false
-		}
-		p.close()
-		return true
-	})
 }
 
 // keep fills the reserve up until it is closed.
@@ -121,7 +123,6 @@ func (r *reserve) keep() {
 func (r *reserve) missing() (pause time.Duration, wanted bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.dropEnded()
 	return max(0, time.Until(r.quiet)), len(r.waiting) < r.size
 }
 
@@ -139,9 +140,9 @@ func (r *reserve) add() time.Duration {
 		<-p.ended
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if slices.Contains(r.waiting, p) {
-			r.log.Warn().Int("pid", p.pid()).Str("how", p.how()).Msg("a process that was kept ready for a connector has ended")
-			r.rest()
+		if i := slices.Index(r.waiting, p); i >= 0 {
+			r.waiting = slices.Delete(r.waiting, i, i+1)
+			r.lost(p)
 		}
 	})
 	return 0

@@ -21,17 +21,20 @@ func (r *reserve) pids() (pids []int) {
 	return pids
 }
 
-// awaitReady waits until n processes wait for a connector, and returns them.
-func awaitReady(t *testing.T, r *reserve, n int) []int {
+// awaitReady waits until n processes wait for a connector, none of them the ones that are given, and returns them.
+func awaitReady(t *testing.T, r *reserve, n int, but ...int) []int {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(20 * time.Second); r.count() != n; <-tick.C {
+	for deadline := time.Now().Add(20 * time.Second); ; <-tick.C {
+		pids := r.pids()
+		if len(pids) == n && !slices.ContainsFunc(pids, func(pid int) bool { return slices.Contains(but, pid) }) {
+			return pids
+		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d processes wait, want %d", r.count(), n)
+			t.Fatalf("%v wait, want %d, and none of %v", pids, n, but)
 		}
 	}
-	return r.pids()
 }
 
 func TestAConnectorGetsAProcessThatWaited(t *testing.T) {
@@ -46,10 +49,7 @@ func TestAConnectorGetsAProcessThatWaited(t *testing.T) {
 	if !slices.Equal(got[:2], ready) || slices.Contains(ready, got[2]) {
 		t.Errorf("connectors run as %v, what waited was %v", got, ready)
 	}
-	again := awaitReady(t, s.supervisor.reserve, 2)
-	if slices.ContainsFunc(again, func(pid int) bool { return slices.Contains(got, pid) }) {
-		t.Errorf("%v wait, of which some run: %v", again, got)
-	}
+	again := awaitReady(t, s.supervisor.reserve, 2, got...)
 	s.tenure.lose()
 	<-s.done
 	for _, pid := range again {
@@ -60,22 +60,29 @@ func TestAConnectorGetsAProcessThatWaited(t *testing.T) {
 }
 
 func TestAProcessThatEndsWhileItWaitsIsReplaced(t *testing.T) {
-	s := newStage(t)
-	s.supervisor.Reserve(1)
-	first := awaitReady(t, s.supervisor.reserve, 1)[0]
-	s.supervisor.reserve.mu.Lock()
-	ended := s.supervisor.reserve.waiting[0].ended
-	s.supervisor.reserve.mu.Unlock()
+	s := New(Options{Command: []string{os.Args[0], "play-child"}, Policy: DefaultPolicy()})
+	defer s.Close()
+	s.Reserve(1)
+	first := awaitReady(t, s.reserve, 1)[0]
 	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	<-ended
-	s.definitions <- []Definition{definition("a", "1", "", false, "")}
-	if got := s.await("a", running("1")); got.PID == first || got.Restarts != 0 {
-		t.Errorf("%+v, and %d has been killed", got, first)
+	awaitReady(t, s.reserve, 1, first)
+}
+
+// It may have ended this very moment, so that nobody knows yet.
+func TestNoConnectorGetsAProcessThatHasEnded(t *testing.T) {
+	s := New(Options{Command: []string{os.Args[0], "play-child"}, Policy: DefaultPolicy()})
+	defer s.Close()
+	p, err := s.reserve.take()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if second := awaitReady(t, s.supervisor.reserve, 1)[0]; second == first {
-		t.Errorf("%d still waits", first)
+	p.kill()
+	<-p.ended
+	s.reserve.waiting = []*process{p}
+	if got := s.reserve.pick(); got != nil || s.Ready() != 0 {
+		t.Errorf("got %v, %d are ready", got, s.Ready())
 	}
 }
 
