@@ -80,7 +80,9 @@ func TestNoConnectorGetsAProcessThatHasEnded(t *testing.T) {
 	}
 	p.kill()
 	<-p.ended
+	s.reserve.mu.Lock()
 	s.reserve.waiting = []*process{p}
+	s.reserve.mu.Unlock()
 	if got := s.reserve.pick(); got != nil || s.Ready() != 0 {
 		t.Errorf("got %v, %d are ready", got, s.Ready())
 	}

@@ -12,19 +12,33 @@ import (
 // somebody who connects, and no other call gets them, in whatever process, while this one lives: they are still free when
 // they are first listened at, and when a program that was killed is started again.
 func FreePorts(n int) ([]int, error) {
-	const first, beyond, tries = 20_000, 32_000, 1000
 	var ports []int
-	for try := 0; len(ports) < n; try++ {
-		port := first + rand.IntN(beyond-first)
-		err := reserve(port)
-		switch {
-		case err == nil:
-			ports = append(ports, port)
-		case try > n+tries:
-			return nil, fmt.Errorf("finding a free port: %w", err)
+	for range n {
+		row, err := FreeRow(1)
+		if err != nil {
+			return nil, err
 		}
+		ports = append(ports, row...)
 	}
 	return ports, nil
+}
+
+// FreeRow finds n ports as FreePorts does, each one more than the one before.
+func FreeRow(n int) (ports []int, err error) {
+	const first, beyond, tries = 20_000, 32_000, 1000
+	for range tries {
+		ports = nil
+		for port := first + rand.IntN(beyond-first-n); len(ports) < n; port++ {
+			if err = reserve(port); err != nil {
+				break // what was reserved before stays so, to no harm
+			}
+			ports = append(ports, port)
+		}
+		if err == nil {
+			return ports, nil
+		}
+	}
+	return nil, fmt.Errorf("finding %d free ports in a row: %w", n, err)
 }
 
 // reserved holds what keeps others from the ports until this process ends: sockets in Linux's abstract namespace, which

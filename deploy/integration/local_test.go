@@ -129,28 +129,17 @@ func freeRange(t *testing.T, n int) cluster.Config {
 	return config
 }
 
-// inRow are n addresses that are free now, with ports in a row.
-func inRow(t *testing.T, n int) []string {
+// inRow are n addresses that are free, with ports in a row.
+func inRow(t *testing.T, n int) (row []string) {
 	t.Helper()
-	for range 100 {
-		ports, err := cluster.FreePorts(1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var row []string
-		for i := range n {
-			address := fmt.Sprintf("127.0.0.1:%d", ports[0]+i)
-			if listener, err := net.Listen("tcp", address); err == nil {
-				listener.Close()
-				row = append(row, address)
-			}
-		}
-		if len(row) == n {
-			return row
-		}
+	ports, err := cluster.FreeRow(n)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("no %d free ports in a row", n)
-	return nil
+	for _, port := range ports {
+		row = append(row, fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	return row
 }
 
 func TestMakeRunStartsShowsAndStopsEverything(t *testing.T) {
