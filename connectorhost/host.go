@@ -180,8 +180,8 @@ func (h *host) supervised(all []supervise.Status) {
 	}
 }
 
-// everChanging calls do now, after each change, and every interval, until ctx ends.
-func (h *host) everChanging(ctx context.Context, interval time.Duration, do func()) {
+// everChanging calls do now, a while after each change, with those that come meanwhile, and every interval, until ctx ends.
+func (h *host) everChanging(ctx context.Context, while, interval time.Duration, do func()) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
@@ -191,6 +191,11 @@ func (h *host) everChanging(ctx context.Context, interval time.Duration, do func
 		case <-ctx.Done():
 			return
 		case <-changed:
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(while):
+			}
 		case <-tick.C:
 		}
 	}
