@@ -25,7 +25,7 @@ type settings struct {
 	LeaseTTL       time.Duration `name:"lease-ttl" default:"1s" help:"How long the lease outlives its holder; the connectors stop at 80 % of it without a word from Consul."`
 	LeaseBeat      time.Duration `default:"250ms" help:"How often the lease is confirmed; at most a quarter of its TTL."`
 	DrainTimeout   time.Duration `default:"10s" help:"Longest time that a connector which is to stop may take to finish what it has in hand."`
-	SpareProcesses int           `default:"8" help:"Most processes that wait for a connector to be started, so that it need not wait for one: there are as many as connectors that run on another host, and one. Each takes 2 MB of its own."`
+	SpareProcesses int           `default:"64" help:"Most processes that wait for a connector to be started, so that it need not wait for one: there are as many as connectors that run on another host, and one. Each takes 2 MB of its own."`
 
 	InvokeURL       string `name:"invoke-url" default:"http://127.0.0.1:11223" help:"Address at which channels call services: the load balancer's front."`
 	InvokeTokenFile string `placeholder:"FILE" help:"File with the token that channels show to servers, and that servers have to show when they send: the same as the servers' --invoke-token-file."`

@@ -2,7 +2,9 @@ package supervise
 
 import (
 	"fmt"
+	"iter"
 	"maps"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -13,11 +15,18 @@ type Policy struct {
 	MaxDelay   time.Duration
 	Stable     time.Duration // a child that received for so long has succeeded: its end is the first failure in a row
 	Drain      time.Duration // longest time from the order to drain to the end
+	// AtOnce is how many children may be on the way from their start to their first report, for which each needs a processor. More
+	// would be there no sooner, and take the processors from whoever keeps the lease.
+	AtOnce int
+	Slow   time.Duration // a child that has reported nothing for so long does not count there
 }
 
 // DefaultPolicy suits connectors.
 func DefaultPolicy() Policy {
-	return Policy{FirstDelay: 100 * time.Millisecond, MaxDelay: 30 * time.Second, Stable: 30 * time.Second, Drain: 10 * time.Second}
+	return Policy{
+		FirstDelay: 100 * time.Millisecond, MaxDelay: 30 * time.Second, Stable: 30 * time.Second, Drain: 10 * time.Second,
+		AtOnce: 2 * runtime.NumCPU(), Slow: time.Second,
+	}
 }
 
 // Verb is something that the desk wants done.
@@ -211,95 +220,18 @@ func (d *Desk) Look(now time.Time) (actions []Action) {
 	return actions
 }
 
-// settle compares what a connector is with what it is to be.
-func (d *Desk) settle(now time.Time, c *connector) []Action {
-	w := wants{desk: d, now: now}
-	if c.now == nil && c.next != nil {
-		c.now, c.next = c.next, nil
+// starting is how many children have been started of late and have not yet reported anything.
+func (d *Desk) starting(now time.Time) (n int) {
+	for child := range d.all() {
+		if child.silent() && now.Sub(child.since) < d.policy.Slow {
+			n++
+		}
 	}
-	switch {
-	case d.stopping || c.removed:
-		if c.next != nil {
-			w.kill(c.next)
-		}
-		if c.now != nil {
-			w.end(c.now)
-		}
-	case c.now == nil:
-		if !now.Before(c.until) && !c.fenced {
-			c.now = w.start(c.want)
-		}
-	case c.now.phase >= draining:
-		w.end(c.now)
-	case c.now.definition.Hash == c.want.Hash:
-		if c.next != nil {
-			w.kill(c.next) // the definition was changed back
-		}
-		if c.now.phase == prepared {
-			w.begin(c.now)
-		}
-	case c.now.phase != going || !c.want.Beside:
-		w.end(c.now)
-	default:
-		w.replace(c)
-	}
-	return w.actions
+	return n
 }
 
-// wants is what the desk wants done about a connector at a time.
-type wants struct {
-	desk    *Desk
-	now     time.Time
-	actions []Action
-}
-
-func (w *wants) do(verb Verb, child *child) {
-	w.actions = append(w.actions, Action{Verb: verb, Child: child.id, Definition: child.definition})
-}
-
-func (w *wants) start(definition Definition) *child {
-	w.desk.children++
-	child := &child{id: w.desk.children, definition: definition, since: w.now}
-	w.do(DoStart, child)
-	return child
-}
-
-func (w *wants) begin(child *child) {
-	child.phase, child.went = going, w.now
-	w.do(DoGo, child)
-}
-
-// replace prepares another child beside the one that runs, which ends when that is done.
-func (w *wants) replace(c *connector) {
-	switch {
-	case c.next == nil:
-		if !w.now.Before(c.until) {
-			c.next = w.start(c.want)
-		}
-	case c.next.definition.Hash != c.want.Hash:
-		w.kill(c.next)
-	case c.next.phase == prepared:
-		w.end(c.now)
-	}
-}
-
-// end ends a child in the way that suits it: one that receives nothing has nothing to finish.
-func (w *wants) end(child *child) {
-	switch {
-	case child.phase == going:
-		child.phase, child.drainUntil = draining, w.now.Add(w.desk.policy.Drain)
-		w.do(DoDrain, child)
-	case child.phase < going, child.phase == draining && !w.now.Before(child.drainUntil):
-		w.kill(child)
-	}
-}
-
-func (w *wants) kill(child *child) {
-	if child.phase != killed {
-		child.phase = killed
-		w.do(DoKill, child)
-	}
-}
+// silent says whether the child is on the way to its first report.
+func (c *child) silent() bool { return c.phase == preparing && c.said.State == "" }
 
 // Next is when to look again though nothing has happened, and zero if that is not needed.
 func (d *Desk) Next(now time.Time) (next time.Time) {
@@ -310,11 +242,29 @@ func (d *Desk) Next(now time.Time) (next time.Time) {
 	}
 	for _, c := range d.connectors {
 		sooner(c.until)
-		if c.now != nil && c.now.phase == draining {
-			sooner(c.now.drainUntil)
+	}
+	for child := range d.all() {
+		switch {
+		case child.phase == draining:
+			sooner(child.drainUntil)
+		case child.silent():
+			sooner(child.since.Add(d.policy.Slow))
 		}
 	}
 	return next
+}
+
+// all are the children that there are.
+func (d *Desk) all() iter.Seq[*child] {
+	return func(yield func(*child) bool) {
+		for _, c := range d.connectors {
+			for _, child := range []*child{c.now, c.next} {
+				if child != nil && !yield(child) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func (d *Desk) find(id int) (*connector, *child) {

@@ -53,7 +53,9 @@ func TestConversations(t *testing.T) {
 
 func replay(t *testing.T, text string) string {
 	t.Helper()
-	desk, now := NewDesk(DefaultPolicy(), func() float64 { return 1 }), dawn
+	policy := DefaultPolicy()
+	policy.AtOnce = 3 // on whatever machine
+	desk, now := NewDesk(policy, func() float64 { return 1 }), dawn
 	var out strings.Builder
 	for _, block := range strings.Split(strings.TrimSpace(text), "\n\n") {
 		said, _, _ := strings.Cut(block+"\n", "----\n")
@@ -207,10 +209,10 @@ func (w *world) fence(id int) {
 	if !w.receiving[id] {
 		return
 	}
-	w.do(w.desk.Said(w.now, id, Report{State: Fenced, Why: "there is a later epoch"}))
 	if name := w.alive[id]; w.wanted[name] == w.hash[id] {
 		w.fenced[name] = w.hash[id]
 	}
+	w.do(w.desk.Said(w.now, id, Report{State: Fenced, Why: "there is a later epoch"}))
 	w.end(id, "exit status 0")
 }
 
@@ -218,8 +220,10 @@ func (w *world) fence(id int) {
 // end exactly what else is defined runs.
 func TestOneChildOfAConnectorReceivesAtATime(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
+		policy := DefaultPolicy()
+		policy.AtOnce = rapid.IntRange(1, 3).Draw(r, "at once")
 		w := &world{
-			r: r, now: dawn, desk: NewDesk(DefaultPolicy(), func() float64 { return 0.5 }),
+			r: r, now: dawn, desk: NewDesk(policy, func() float64 { return 0.5 }),
 			alive: map[int]string{}, receiving: map[int]bool{}, draining: map[int]bool{}, hash: map[int]string{},
 			fenced: map[string]string{}, wanted: map[string]string{},
 		}

@@ -28,8 +28,12 @@ type reserve struct {
 	quiet   time.Time  // from when it is filled up
 }
 
-// calm is how long none is taken before the reserve is filled up, and the pause after a process that could not be started.
-const calm = 300 * time.Millisecond
+const (
+	// calm is how long none is taken before the reserve is filled up, and the pause after a process that could not be started.
+	calm = 300 * time.Millisecond
+	// pace is the pause after each that was started: nobody is in need of them, and others are of the processors.
+	pace = 30 * time.Millisecond
+)
 
 // newReserve makes an empty reserve of processes that the command starts. It is to be closed.
 func newReserve(command, env []string, log zerolog.Logger) *reserve {
@@ -145,7 +149,7 @@ func (r *reserve) add() time.Duration {
 			r.lost(p)
 		}
 	})
-	return 0
+	return pace
 }
 
 // close ends all that wait, and the thread that started them. None that was taken may be alive.
