@@ -160,7 +160,7 @@ func TestAHolderThatIsCutOffHasStoppedBeforeTheNextOneStarts(t *testing.T) {
 		client, err := consul.New(cables[host].listener.Addr().String())
 		must(t, err)
 		c := &contender{
-			client: client, host: host, check: fmt.Sprintf("service:%s:lease:1", host), key: consul.LeaseKey("main"),
+			client: client, host: host, check: fmt.Sprintf("service:%s:lease:1", host), key: consul.LeaseKey("main"), ttl: time.Second,
 			seen: make(chan consul.LeaseState, 10_000), held: make(chan *consul.Tenure, 100), ended: make(chan error, 100),
 		}
 		c.register(t)
