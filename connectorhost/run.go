@@ -109,9 +109,9 @@ func (h *host) supervisor(command []string) (*supervise.Supervisor, error) {
 // keepSpare has as many processes wait for a connector as may be needed soon, until ctx ends: one for each connector that is not
 // here, and one more for the first that crashes or is changed.
 func (h *host) keepSpare(ctx context.Context, supervisor *supervise.Supervisor) {
-	for {
+	h.everChanging(ctx, 0, time.Hour, func() {
 		spare := 0
-		changed := h.view(func() {
+		h.view(func() {
 			switch connectors := len(h.catalog.active()); {
 			case connectors == 0:
 			case h.tenure != nil:
@@ -121,12 +121,7 @@ func (h *host) keepSpare(ctx context.Context, supervisor *supervise.Supervisor) 
 			}
 		})
 		supervisor.Reserve(min(spare, h.SpareProcesses))
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return
-		}
-	}
+	})
 }
 
 // follow keeps what the host knows of Consul up to date, and its own checks there, until ctx ends.

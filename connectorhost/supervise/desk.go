@@ -129,10 +129,8 @@ func (d *Desk) Stop(now time.Time) []Action {
 
 // Idle says whether there is no child that has not finished.
 func (d *Desk) Idle() bool {
-	for _, c := range d.connectors {
-		if c.now != nil || c.next != nil {
-			return false
-		}
+	for range d.all() {
+		return false
 	}
 	return true
 }
@@ -222,7 +220,7 @@ func (d *Desk) Look(now time.Time) (actions []Action) {
 
 // starting is how many children have been started of late and have not yet reported anything.
 func (d *Desk) starting(now time.Time) (n int) {
-	for child := range d.all() {
+	for _, child := range d.all() {
 		if child.silent() && now.Sub(child.since) < d.policy.Slow {
 			n++
 		}
@@ -243,7 +241,7 @@ func (d *Desk) Next(now time.Time) (next time.Time) {
 	for _, c := range d.connectors {
 		sooner(c.until)
 	}
-	for child := range d.all() {
+	for _, child := range d.all() {
 		switch {
 		case child.phase == draining:
 			sooner(child.drainUntil)
@@ -254,12 +252,12 @@ func (d *Desk) Next(now time.Time) (next time.Time) {
 	return next
 }
 
-// all are the children that there are.
-func (d *Desk) all() iter.Seq[*child] {
-	return func(yield func(*child) bool) {
+// all are the children that there are, each with its connector.
+func (d *Desk) all() iter.Seq2[*connector, *child] {
+	return func(yield func(*connector, *child) bool) {
 		for _, c := range d.connectors {
 			for _, child := range []*child{c.now, c.next} {
-				if child != nil && !yield(child) {
+				if child != nil && !yield(c, child) {
 					return
 				}
 			}
@@ -268,11 +266,9 @@ func (d *Desk) all() iter.Seq[*child] {
 }
 
 func (d *Desk) find(id int) (*connector, *child) {
-	for _, c := range d.connectors {
-		for _, child := range []*child{c.now, c.next} {
-			if child != nil && child.id == id {
-				return c, child
-			}
+	for c, child := range d.all() {
+		if child.id == id {
+			return c, child
 		}
 	}
 	return nil, nil
