@@ -125,7 +125,7 @@ func (h *host) hold(supervisor *supervise.Supervisor, tenure *consul.Tenure) {
 	supervisor.Run(tenure, tenure.Epoch, definitions)
 	close(ended)
 	feeding.Wait()
-	h.change(func() { h.tenure, h.links = nil, map[int]*relay.Caller{} })
+	h.change(func() { h.tenure, h.connectors, h.links = nil, nil, map[int]*relay.Caller{} })
 }
 
 // feed hands on each set of definitions that differs from the one before.

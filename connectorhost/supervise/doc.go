@@ -17,6 +17,9 @@
 // would take from its broker it could not bring to a service. Either the lease is lost, which this host is about to
 // notice, or there is another tenure some time, with a desk that knows of no fence. A changed definition is tried too.
 //
+// The host is to leave the lease to another one. Every child drains, and once the last has said that it has finished the lease is
+// given up: that the processes are still ending holds up nobody.
+//
 // Then Consul is cut off. The lease runs out, and every child is killed without any grace. Had this process been
 // stopped meanwhile (SIGSTOP, a debugger, a machine that swaps), the children would have ended themselves at that very
 // time, for want of a word that the lease goes on. If it is killed, the kernel kills the children with it, and the end

@@ -215,6 +215,25 @@ func TestLeavingDrainsEverythingInBoundedTime(t *testing.T) {
 	}
 }
 
+func TestLeavingDoesNotWaitForTheProcessOfAChildThatHasFinished(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	s := newStage(t)
+	s.definitions <- []Definition{definition("lingering", "1", "linger", false, log)}
+	pid := s.await("lingering", running("1")).PID
+	close(s.tenure.leaving)
+	<-s.done
+	if !alive(pid) {
+		t.Error("its process was waited for")
+	}
+	if text, err := os.ReadFile(log); err != nil || !strings.Contains(string(text), "stop 1") {
+		t.Errorf("it was not drained: %q, %v", text, err)
+	}
+	s.supervisor.lives.Wait()
+	if alive(pid) {
+		t.Error("its process outlives the supervisor")
+	}
+}
+
 func TestAProgramThatCannotBeStartedIsSaid(t *testing.T) {
 	tenure := newStubTenure()
 	definitions, statuses := make(chan []Definition, 1), make(chan []Status, 1000)

@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 				fmt.Fprintln(os.Stderr, "child:", err)
 				os.Exit(1)
 			}
+			if lingers {
+				select {}
+			}
 			os.Exit(0)
 		case "play-parent":
 			playParent()
@@ -48,6 +51,9 @@ type role struct {
 	Behave string `json:"behave"`
 	Log    string `json:"log"` // file to note in when it receives
 }
+
+// lingers says that this process, a child, is not to end by itself when its work is done.
+var lingers bool
 
 // play is the only kind that there is here.
 func play(ctx context.Context, job *Job) error {
@@ -99,6 +105,7 @@ func play(ctx context.Context, job *Job) error {
 	}
 	<-job.Draining()
 	note(role.Log, "stop", job)
+	lingers = role.Behave == "linger"
 	return nil
 }
 

@@ -22,7 +22,7 @@ type Options struct {
 	// Linked, if not nil, is given the connection to each child that is started; see [Job.Link]. It is closed when the child
 	// has ended.
 	Linked  func(pid int, link net.Conn)
-	Observe func([]Status) // is given the whole state after each change, one call at a time
+	Observe func([]Status) // is given the whole state after each change while Run runs, one call at a time
 	Log     zerolog.Logger
 }
 
@@ -38,6 +38,7 @@ type Tenure interface {
 type Supervisor struct {
 	options Options
 	reserve *reserve
+	lives   sync.WaitGroup // of each child, until its process has ended
 }
 
 // New makes a supervisor that runs nothing yet. It is to be closed.
@@ -52,8 +53,11 @@ func (s *Supervisor) Reserve(n int) { s.reserve.resize(n) }
 // Ready is how many processes wait for a connector.
 func (s *Supervisor) Ready() int { return s.reserve.count() }
 
-// Close ends the processes that wait for a connector. Nothing may run.
-func (s *Supervisor) Close() { s.reserve.close() }
+// Close ends the processes that wait for a connector, and waits for those of connectors that have finished. Nothing may run.
+func (s *Supervisor) Close() {
+	s.lives.Wait()
+	s.reserve.close()
+}
 
 // run is one tenure of a supervisor. Only its loop uses the desk.
 type run struct {
@@ -65,7 +69,7 @@ type run struct {
 	events  chan func() []Action
 	done    chan struct{} // closed when nobody takes events any more
 	until   atomic.Int64  // of the lease, by bootClock
-	lives   sync.WaitGroup
+	lives   *sync.WaitGroup
 
 	mu       sync.Mutex
 	children map[int]*process
@@ -73,10 +77,11 @@ type run struct {
 }
 
 // Run runs the connectors of each set of definitions that comes, until the tenure is over or is to be left. When it
-// returns, no child is alive: killed at once in the first case, drained in the second.
+// returns, no child acts any more. In the first case they were killed, and their processes are gone. In the second they have
+// drained, closed what they had open and said so: their processes may take a while yet to end.
 func (s *Supervisor) Run(tenure Tenure, epoch uint64, definitions <-chan []Definition) {
 	r := &run{
-		Options: s.options, tenure: tenure, epoch: epoch, desk: NewDesk(s.options.Policy, rand.Float64), reserve: s.reserve,
+		Options: s.options, tenure: tenure, epoch: epoch, desk: NewDesk(s.options.Policy, rand.Float64), reserve: s.reserve, lives: &s.lives,
 		events: make(chan func() []Action), done: make(chan struct{}), children: map[int]*process{},
 	}
 	r.renewed()
@@ -87,9 +92,8 @@ func (s *Supervisor) Run(tenure Tenure, epoch uint64, definitions <-chan []Defin
 	close(r.done)
 	if tenure.Context().Err() != nil { // else all have finished
 		r.killAll()
+		r.lives.Wait()
 	}
-	r.lives.Wait()
-	r.Observe(nil)
 }
 
 func (r *run) loop(definitions <-chan []Definition) {
