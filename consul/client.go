@@ -11,7 +11,7 @@
 //
 // A load balancer elsewhere follows the service:
 //
-//	client.Watch(ctx, "zato-server", func(o consul.Observation) {
+//	client.WatchClosely(ctx, "zato-server", func(o consul.Observation) {
 //		if o.Err != nil {
 //			return // Consul cannot tell: keep what is there
 //		}
@@ -50,7 +50,8 @@ const (
 // can be written.
 var ErrNoLeader = errors.New("the Consul servers have no leader")
 
-// Client talks to one Consul agent. Its methods may be called concurrently. It holds nothing that must be closed.
+// Client talks to one Consul agent. Its methods may be called concurrently. It holds nothing that must be closed: a connection that
+// is of no use any more ends by itself within [idleTime].
 type Client struct {
 	address string
 	api     *api.Client
@@ -81,7 +82,7 @@ func newClient(config *api.Config, address string, token func(error)) (*Client, 
 	if err != nil {
 		return nil, fmt.Errorf("consul client for %s: %w; check the CONSUL_* environment variables", shown, err)
 	}
-	httpClient.Transport = bodyReader{httpClient.Transport}
+	httpClient.Transport = bodyReader{newLines(config.Transport)}
 	if config.TokenFile != "" { // the library would read it once
 		first, err := readToken(config.TokenFile)
 		if err != nil {
@@ -103,10 +104,6 @@ func newClient(config *api.Config, address string, token func(error)) (*Client, 
 }
 
 // tune makes the transport one for an agent that is near, or that may vanish.
-//
-// Every request has a connection of its own, so that blocked queries hold up nothing else. On a reused connection
-// net/http would also silently repeat a GET that broke: a blocking query would take its old index to a Consul that
-// has just restarted with lower ones, which would hold it for the whole wait. Hence the non-pooled configuration.
 func tune(config *api.Config) {
 	// A peer that vanished without closing is noticed in 25 s, well before the deadline of a blocking query.
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
