@@ -57,13 +57,13 @@ func (c *Client) Delete(ctx context.Context, key string) error {
 	return c.explain(fmt.Sprintf("delete key %q", key), err)
 }
 
-// WatchKey follows one key by the rules of [Client.Watch]. A key that does not exist is a state, not an error.
+// WatchKey follows one key by the rules of [Client.WatchClosely]. A key that does not exist is a state, not an error.
 func (c *Client) WatchKey(ctx context.Context, key string, observe func(KeyObservation)) {
 	ask := func(ctx context.Context, index uint64) (Pair, uint64, error) {
 		pair, newIndex, err := c.pair(ctx, key, index)
 		return pair, newIndex, c.explain(fmt.Sprintf("watch key %q", key), err)
 	}
-	watch(ctx, ask, samePair, func(p Pair, err error) { observe(KeyObservation{Pair: p, Err: err}) })
+	watch(ctx, closely, ask, samePair, func(p Pair, err error) { observe(KeyObservation{Pair: p, Err: err}) })
 }
 
 func samePair(a, b Pair) bool {
@@ -97,14 +97,14 @@ type TreeObservation struct {
 	Err   error
 }
 
-// WatchTree follows all keys that begin with the prefix, by the rules of [Client.Watch].
+// WatchTree follows all keys that begin with the prefix, by the rules of [Client.Watch], and as calmly.
 func (c *Client) WatchTree(ctx context.Context, prefix string, observe func(TreeObservation)) {
 	ask := func(ctx context.Context, index uint64) ([]Pair, uint64, error) {
 		pairs, newIndex, err := c.tree(ctx, prefix, index)
 		return pairs, newIndex, c.explain(fmt.Sprintf("watch keys under %q", prefix), err)
 	}
 	equal := func(a, b []Pair) bool { return slices.EqualFunc(a, b, samePair) }
-	watch(ctx, ask, equal, func(pairs []Pair, err error) { observe(TreeObservation{Pairs: pairs, Err: err}) })
+	watch(ctx, calmly, ask, equal, func(pairs []Pair, err error) { observe(TreeObservation{Pairs: pairs, Err: err}) })
 }
 
 func (c *Client) tree(ctx context.Context, prefix string, index uint64) ([]Pair, uint64, error) {

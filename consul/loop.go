@@ -6,12 +6,22 @@ import (
 	"time"
 )
 
-const (
-	// A query per queryInterval, after a burst: a catalog that changes without end is read 100 times a second, each time
-	// whole, instead of spinning.
-	queryInterval = 10 * time.Millisecond
-	queryBurst    = 10
+// pace is how often something that changes without end is asked for, each time whole, instead of spinning: a burst of times at
+// once, then once an interval.
+type pace struct {
+	interval time.Duration
+	burst    int
+}
 
+var (
+	// closely suits what matters to each request, or to the lease.
+	closely = pace{interval: 10 * time.Millisecond, burst: 10}
+	// calmly suits all else. Each state but the first two of a burst comes up to a tenth of a second late, and who follow the same
+	// thing, as every server and every host do, leave Consul and the processors to those who need them just then.
+	calmly = pace{interval: 100 * time.Millisecond, burst: 2}
+)
+
+const (
 	// An agent that is away is asked about once a second. A lower cap would load an ailing Consul, a higher one would
 	// leave a Consul that came back unnoticed.
 	retryMin = 100 * time.Millisecond
@@ -31,15 +41,15 @@ type query[T any] func(ctx context.Context, index uint64) (state T, newIndex uin
 //     if nothing changed, to say that the error is over.
 //   - An answer equal to the last one (the wait was over, or the index moved for some other cause) is not observed.
 //   - Queries are paced, and retried with a growing, jittered delay.
-func watch[T any](ctx context.Context, ask query[T], equal func(a, b T) bool, observe func(T, error)) {
+func watch[T any](ctx context.Context, pace pace, ask query[T], equal func(a, b T) bool, observe func(T, error)) {
 	var (
 		index uint64
 		last  T
 		known bool // observe was told last, and no error since
-		pace  limiter
+		limit = limiter{pace: pace}
 		retry backoff
 	)
-	for pace.wait(ctx) {
+	for limit.wait(ctx) {
 		state, newIndex, err := ask(ctx, index)
 		if ctx.Err() != nil {
 			return
@@ -66,8 +76,9 @@ func watch[T any](ctx context.Context, ask query[T], equal func(a, b T) bool, ob
 	}
 }
 
-// limiter lets queryBurst events pass at once, and then one each queryInterval.
+// limiter lets a burst of events pass at once, and then one each interval.
 type limiter struct {
+	pace
 	paidUntil time.Time
 }
 
@@ -77,8 +88,8 @@ func (l *limiter) wait(ctx context.Context) bool {
 	if l.paidUntil.Before(now) {
 		l.paidUntil = now
 	}
-	delay := l.paidUntil.Sub(now) - (queryBurst-1)*queryInterval
-	l.paidUntil = l.paidUntil.Add(queryInterval)
+	delay := l.paidUntil.Sub(now) - time.Duration(l.burst-1)*l.interval
+	l.paidUntil = l.paidUntil.Add(l.interval)
 	return sleep(ctx, delay)
 }
 

@@ -31,6 +31,10 @@ type event struct {
 // play runs watch against the answers, in fake time, until they are used up. It returns what was observed, and the index
 // and time of each query.
 func play(answers []answer) (events []event, indexes []uint64, times []time.Duration) {
+	return playAt(closely, answers)
+}
+
+func playAt(pace pace, answers []answer) (events []event, indexes []uint64, times []time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
 	start := time.Now()
 	ask := func(ctx context.Context, index uint64) (string, uint64, error) {
@@ -43,7 +47,7 @@ func play(answers []answer) (events []event, indexes []uint64, times []time.Dura
 		sleep(ctx, a.after)
 		return a.state, a.index, a.err
 	}
-	watch(ctx, ask, func(a, b string) bool { return a == b }, func(state string, err error) {
+	watch(ctx, pace, ask, func(a, b string) bool { return a == b }, func(state string, err error) {
 		events = append(events, event{state, err, time.Since(start)})
 	})
 	return events, indexes, times
@@ -175,20 +179,24 @@ func TestWatchBacksOffAndReturnsFast(t *testing.T) {
 }
 
 func TestWatchPacesAFlappingCatalog(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const rounds = 1000
-		var answers []answer
-		for i := range rounds {
-			answers = append(answers, answer{state: string(rune('a' + i%2)), index: uint64(i + 1)})
-		}
-		_, _, times := play(answers)
-		if burst := times[queryBurst-1]; burst != 0 {
-			t.Errorf("the first %d queries took %v, want no delay", queryBurst, burst)
-		}
-		if took, want := times[rounds-1], (rounds-queryBurst)*queryInterval; took != want {
-			t.Errorf("%d queries took %v, want %v", rounds, took, want)
-		}
-	})
+	for name, pace := range map[string]pace{"closely": closely, "calmly": calmly} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const rounds = 1000
+				var answers []answer
+				for i := range rounds {
+					answers = append(answers, answer{state: string(rune('a' + i%2)), index: uint64(i + 1)})
+				}
+				_, _, times := playAt(pace, answers)
+				if burst := times[pace.burst-1]; burst != 0 {
+					t.Errorf("the first %d queries took %v, want no delay", pace.burst, burst)
+				}
+				if took, want := times[rounds-1], time.Duration(rounds-pace.burst)*pace.interval; took != want {
+					t.Errorf("%d queries took %v, want %v", rounds, took, want)
+				}
+			})
+		})
+	}
 }
 
 func TestWatchKeepsUpAfterAQuietTime(t *testing.T) {
@@ -217,7 +225,7 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 				ended := false
 				go func() {
 					defer close(done)
-					watch(ctx, ask, func(a, b string) bool { return a == b }, func(string, error) {
+					watch(ctx, closely, ask, func(a, b string) bool { return a == b }, func(string, error) {
 						if ended {
 							t.Error("observed after the end")
 						}

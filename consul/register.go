@@ -238,8 +238,8 @@ func (c *Client) SetCheck(ctx context.Context, id string, status Status, output 
 // awaitLoss returns, with the reason, as soon as the agent does not have the registration any more or does not answer. The
 // agent keeps no index for its own services, so these queries block on a hash of the content.
 func (c *Client) awaitLoss(ctx context.Context, r Registration) error {
-	var pace limiter
-	for hash := ""; pace.wait(ctx); {
+	limit := limiter{pace: calmly}
+	for hash := ""; limit.wait(ctx); {
 		options, cancel := c.queryOptions(ctx, 0, hash)
 		service, _, err := c.api.Agent().Service(r.ID, options)
 		cancel()

@@ -22,11 +22,21 @@ var (
 // Watch follows a service and returns when ctx has ended. It calls observe, from this goroutine, with the first state, with
 // every changed one, and with every failed attempt (about one a second while Consul is away). An error says nothing about
 // the instances: the last snapshot remains the best that is known. The first snapshot after an error may equal the last
-// one before it. States that follow each other fast are merged, and so are those that came while observe ran.
+// one before it. States that follow each other fast are merged, so that there are ten a second in the long run, and so are those that came while
+// observe ran.
 func (c *Client) Watch(ctx context.Context, service string, observe func(Observation)) {
+	c.watch(ctx, calmly, service, observe)
+}
+
+// WatchClosely is Watch for who has to act at once: there may be a hundred states a second.
+func (c *Client) WatchClosely(ctx context.Context, service string, observe func(Observation)) {
+	c.watch(ctx, closely, service, observe)
+}
+
+func (c *Client) watch(ctx context.Context, pace pace, service string, observe func(Observation)) {
 	q := &serviceQuery{client: c, service: service, entries: newEntries()}
 	equal := func(a, b Snapshot) bool { return slices.EqualFunc(a.Instances, b.Instances, Instance.equal) }
-	watch(ctx, q.ask, equal, func(s Snapshot, err error) { observe(Observation{Snapshot: s, Err: err}) })
+	watch(ctx, pace, q.ask, equal, func(s Snapshot, err error) { observe(Observation{Snapshot: s, Err: err}) })
 }
 
 // snapshot asks once, for all instances or for those that pass a filter. An answer that may be partial is an error: handed

@@ -67,7 +67,7 @@ func (c *controller) run(ctx context.Context, listener net.Listener) error {
 	parts.Go(func() error { return c.connectors.Run(ctx) })
 	parts.Go(func() error { return c.seen.keep(ctx, func() bool { return c.loop.Report().Consul.Reachable }) })
 	parts.Go(func() error {
-		c.agent.Watch(ctx, c.service, func(seen consul.Observation) { c.loop.Observe(ctx, seen) })
+		c.agent.WatchClosely(ctx, c.service, func(seen consul.Observation) { c.loop.Observe(ctx, seen) })
 		return nil
 	})
 	parts.Go(func() error { return c.agent.KeepRegistered(ctx, c.registration, c.registered) })
