@@ -77,7 +77,7 @@ func table(o Options) []scenario {
 			fault: pauseHost(spell), gap: 2500 * time.Millisecond, gapIs: "until another consumes", more: "stopped ≤ 100 ms after it goes on",
 		},
 		{
-			name: "connector-blackhole", does: "nothing passes between the active connector host and Consul, for 4 s", trials: some, takes: 8 * second,
+			name: "connector-blackhole", does: "nothing passes between the active connector host and Consul, for 4 s", trials: some, takes: 8 * second, stage: wired,
 			fault: blackhole(4 * second), gap: 2500 * time.Millisecond, gapIs: "until another consumes", more: "the holder stops before another starts",
 		},
 		{

@@ -30,16 +30,18 @@ type stage struct {
 	connectors int
 	rate       int  // messages a second that each of them gets
 	datacenter bool // Consul has three servers, and each connector host an agent of its own
+	wired      bool // each connector host reaches Consul by a wire of its own, which can be cut, and takes processor time
 }
 
 var (
 	usual = stage{connectors: 3, rate: 250}
 	three = stage{connectors: 3, rate: 250, datacenter: true}
+	wired = stage{connectors: 3, rate: 250, wired: true}
 	many  = stage{connectors: 50, rate: 10}
 	quiet = stage{connectors: 3}
 )
 
-// scene is a running cluster with connector hosts, each of which reaches Consul by a wire of its own.
+// scene is a running cluster with connector hosts.
 type scene struct {
 	*cluster.Cluster
 	stage
@@ -64,7 +66,8 @@ type scene struct {
 // connectorHost is one of the hosts, whether it runs or not.
 type connectorHost struct {
 	id, address string
-	wire        *wire
+	consul      string // where it reaches Consul
+	wire        *wire  // to there, nil if there is none
 	process     *cluster.Process
 }
 
@@ -166,11 +169,14 @@ func (s *scene) define(ctx context.Context, i int) error {
 func (s *scene) startHosts(ctx context.Context, addresses []string) error {
 	logs := map[string]string{}
 	for i, address := range addresses {
-		h := &connectorHost{id: fmt.Sprintf("host-%d", i+1), address: address}
+		h := &connectorHost{id: fmt.Sprintf("host-%d", i+1), address: address, consul: s.consul(i)}
 		s.hosts = append(s.hosts, h)
-		var err error
-		if h.wire, err = newWire(s.consul(i)); err != nil {
-			return err
+		if s.wired {
+			var err error
+			if h.wire, err = newWire(h.consul); err != nil {
+				return err
+			}
+			h.consul = h.wire.address()
 		}
 		logs[h.id] = filepath.Join(s.LogDir(), h.id+".log")
 	}
@@ -187,7 +193,7 @@ func (s *scene) startHosts(ctx context.Context, addresses []string) error {
 // startHost starts a host that does not run.
 func (s *scene) startHost(h *connectorHost) (err error) {
 	h.process, err = s.Launch(
-		h.id, filepath.Join(s.Bin, "connectorhost"), "--id="+h.id, "--listen="+h.address, "--consul-http-addr="+h.wire.address(),
+		h.id, filepath.Join(s.Bin, "connectorhost"), "--id="+h.id, "--listen="+h.address, "--consul-http-addr="+h.consul,
 		"--invoke-url=http://"+s.Front, "--invoke-token="+token,
 	)
 	return err
@@ -303,11 +309,11 @@ func (s *scene) read() error {
 }
 
 const (
-	pollInterval = 5 * time.Millisecond
+	pollInterval = 25 * time.Millisecond
 	patience     = 20 * time.Millisecond // for a connector to take a message
 )
 
-// glances is how often a condition is looked at. Answers about many connectors take the processor from them.
+// glances is how often a condition is looked at. Whoever answers takes the processor from those who are to get on.
 func (s *scene) glances() time.Duration { return pollInterval * time.Duration(1+s.connectors/10) }
 
 // until asks for a condition until it holds. Its error says what is missing.

@@ -173,7 +173,7 @@ func (p *play) strike(ctx context.Context, n int, b *broker.Broker, name string)
 func (p *play) calm(ctx context.Context, name string, messages int) (arrived int, err error) {
 	last := time.Now()
 	for arrived < messages && time.Since(last) < stalled {
-		if err := pause.For(ctx, 20*pollInterval); err != nil {
+		if err := pause.For(ctx, 4*pollInterval); err != nil {
 			return arrived, err
 		}
 		if err := p.read(); err != nil {
