@@ -22,9 +22,10 @@ const (
 	// checkInterval is how often the checks are looked at; each is set when its connector has changed, and every third
 	// of its TTL.
 	checkInterval = time.Second
-	// checkDelay is how long a state lasts before Consul is told of it. A connector goes through four of them when it is
-	// started, which each would be a write for Consul's servers, and an answer to all who follow, just when they have enough to do.
-	checkDelay = 100 * time.Millisecond
+	// settled is how long a role, or a connector's state, lasts before Consul is told of it. A connector that is started goes through
+	// four states, and a host that takes over through two roles, each of which would be a write for Consul's servers and an answer
+	// to all who follow, just when all processors are needed to have the connectors receive.
+	settled = 100 * time.Millisecond
 )
 
 // membership is the host's place in Consul: its registration, which says whether it is active, and the checks of its
@@ -82,7 +83,7 @@ func (m *membership) keep(ctx context.Context) error {
 	go func() {
 		defer close(done)
 		var last consul.Registration
-		m.host.everChanging(ctx, 0, time.Hour, func() {
+		m.host.everChanging(ctx, settled, time.Hour, func() {
 			next := m.registration()
 			if slices.Equal(last.Tags, next.Tags) && maps.Equal(last.Meta, next.Meta) && slices.Equal(last.TTLs, next.TTLs) {
 				return
@@ -114,7 +115,7 @@ func (m *membership) checks(ctx context.Context) {
 	}
 	told := map[string]word{}
 	failing := false
-	m.host.everChanging(ctx, checkDelay, checkInterval, func() {
+	m.host.everChanging(ctx, settled, checkInterval, func() {
 		var all []supervise.Status
 		m.host.view(func() { all = m.host.connectors })
 		for _, c := range all {
