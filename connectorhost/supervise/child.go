@@ -133,7 +133,7 @@ func serveChild(ctx context.Context, in io.Reader, out io.Writer, work Work, die
 	go job.fence(ctx, die)
 	err := work(ctx, job)
 	if err == nil {
-		return job.finish()
+		return job.finish(ctx)
 	}
 	report := Report{State: Connecting, Why: err.Error()}
 	if _, lasts := errors.AsType[permanent](err); lasts {
@@ -146,14 +146,25 @@ func serveChild(ctx context.Context, in io.Reader, out io.Writer, work Work, die
 	return errors.Join(err, job.Report(report))
 }
 
-// finish tells the parent, if it has told the work to drain, that nothing is left of it. The end of the process takes longer.
-func (j *Job) finish() error {
+// linger is how long a process that has finished waits with its end, which takes the kernel a while: just then somebody else begins
+// to do what it did, and is in need of the processors.
+const linger = 300 * time.Millisecond
+
+// finish tells the parent, if it has told the work to drain, that nothing is left of it.
+func (j *Job) finish(ctx context.Context) error {
 	select {
 	case <-j.draining:
-		return j.Report(Report{State: Finished})
 	default:
 		return nil
 	}
+	err := j.Report(Report{State: Finished})
+	timer := time.NewTimer(linger)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return err
 }
 
 // obey reads orders until the input ends. begun is closed when the first one has been read.
