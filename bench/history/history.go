@@ -188,7 +188,7 @@ type Taken struct {
 
 // Lost are the messages that were taken and have no effect. Those that a process had in hand are told apart: one that took
 // them ended within a while of it, which is how long a message waits for its turn at most, as when the server that has the one
-// before it in hand is cut off.
+// before it in hand is cut off; or had ended within a while before it, and no other one ran: its sender had not yet learned of that.
 func Lost(taken []Taken, effects []Effect, runs []Run, while time.Duration) (inHand, otherwise []Taken) {
 	came := map[string]bool{}
 	for _, e := range effects {
@@ -197,13 +197,23 @@ func Lost(taken []Taken, effects []Effect, runs []Run, while time.Duration) (inH
 	for _, t := range taken {
 		switch {
 		case came[t.Message]:
-		case slices.ContainsFunc(runs, func(r Run) bool {
-			return r.Connector == t.Connector && !r.Stop.Before(t.At) && r.Stop.Sub(t.At) <= while
-		}):
+		case endedWith(t, runs, while):
 			inHand = append(inHand, t)
 		default:
 			otherwise = append(otherwise, t)
 		}
 	}
 	return inHand, otherwise
+}
+
+// endedWith says whether a message that was lost was in hand of a process that ended.
+func endedWith(t Taken, runs []Run, while time.Duration) bool {
+	some := func(is func(Run) bool) bool {
+		return slices.ContainsFunc(runs, func(r Run) bool { return r.Connector == t.Connector && is(r) })
+	}
+	within := func(d time.Duration) bool { return 0 <= d && d <= while }
+	endedSoon := some(func(r Run) bool { return within(r.Stop.Sub(t.At)) })
+	hadEnded := some(func(r Run) bool { return within(t.At.Sub(r.Stop)) })
+	ran := some(func(r Run) bool { return !r.Start.After(t.At) && (r.Stop.IsZero() || r.Stop.After(t.At)) })
+	return endedSoon || hadEnded && !ran
 }
