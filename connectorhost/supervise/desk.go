@@ -135,11 +135,14 @@ func (d *Desk) Idle() bool {
 	return true
 }
 
-// Started says that a child has a process.
-func (d *Desk) Started(id, pid int) {
-	if _, child := d.find(id); child != nil {
-		child.pid = pid
+// Started says that a child has a process, and returns false if that is to be killed.
+func (d *Desk) Started(id, pid int) (wanted bool) {
+	_, child := d.find(id)
+	if child == nil {
+		return false
 	}
+	child.pid = pid
+	return child.phase != killed
 }
 
 // Said passes on what a child reports. One that has finished what it had to is not spoken of any more.

@@ -118,6 +118,13 @@ func (p *process) close() {
 	}
 }
 
+// discard ends a child that nobody has told anything.
+func (p *process) discard() {
+	p.kill()
+	<-p.ended
+	p.close()
+}
+
 // kill ends the child and what it has started.
 func (p *process) kill() { _ = syscall.Kill(-p.pid(), syscall.SIGKILL) }
 

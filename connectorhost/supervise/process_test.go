@@ -311,3 +311,21 @@ func TestParentAndChildHaveALinkOfTheirOwnThatEndsWithTheChild(t *testing.T) {
 		t.Errorf("read %d bytes of a child that is gone", n)
 	}
 }
+
+func TestAChildLearnsOfTheLeaseWhileTheSupervisorIsBusy(t *testing.T) {
+	s := newStage(t)
+	a, b := definition("a", "1", "", false, ""), definition("b", "1", "", false, "")
+	s.definitions <- []Definition{a}
+	pid := s.await("a", running("1")).PID
+	s.busy.Lock()
+	s.definitions <- []Definition{a, b}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for begun := time.Now(); time.Since(begun) < 3*testFence && alive(pid); <-tick.C {
+	}
+	if !alive(pid) {
+		t.Error("the child took the lease for lost")
+	}
+	s.busy.Unlock()
+	s.await("b", running("1"))
+}

@@ -11,7 +11,7 @@ import (
 // reserve keeps processes that have been started and wait to be told which connector they are. To start one takes tens of
 // milliseconds, and a connector that is to go on should not have to wait for that.
 //
-// Who takes one that is not there gets a new one. The reserve is filled up one by one, when none was taken for a while: not
+// Who finds none has a new one started. The reserve is filled up one by one, when none was taken for a while: not
 // while connectors start.
 type reserve struct {
 	command, env []string
@@ -65,13 +65,8 @@ func (r *reserve) rest() {
 	}
 }
 
-// take returns a process that waits for its first order.
-func (r *reserve) take() (*process, error) {
-	if p := r.pick(); p != nil {
-		return p, nil
-	}
-	return launch(r.spawner, r.command, r.env)
-}
+// launch starts a process that waits for its first order, for who cannot have one that waits already.
+func (r *reserve) launch() (*process, error) { return launch(r.spawner, r.command, r.env) }
 
 // pick takes the first that waits, or returns nil.
 func (r *reserve) pick() *process {
@@ -132,7 +127,7 @@ func (r *reserve) missing() (pause time.Duration, wanted bool) {
 
 // add adds a process, and returns when to look whether there is to be another one.
 func (r *reserve) add() time.Duration {
-	p, err := launch(r.spawner, r.command, r.env)
+	p, err := r.launch()
 	if err != nil {
 		r.log.Warn().Err(err).Msg("no process can be kept ready for a connector; one will be started when it is needed")
 		return calm
@@ -161,9 +156,7 @@ func (r *reserve) close() {
 	r.waiting = nil
 	r.mu.Unlock()
 	for _, p := range waiting {
-		p.kill()
-		<-p.ended
-		p.close()
+		p.discard()
 	}
 	r.watching.Wait()
 	r.spawner.close()

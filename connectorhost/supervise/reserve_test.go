@@ -74,7 +74,7 @@ func TestAProcessThatEndsWhileItWaitsIsReplaced(t *testing.T) {
 func TestNoConnectorGetsAProcessThatHasEnded(t *testing.T) {
 	s := New(Options{Command: []string{os.Args[0], "play-child"}, Policy: DefaultPolicy()})
 	defer s.Close()
-	p, err := s.reserve.take()
+	p, err := s.reserve.launch()
 	if err != nil {
 		t.Fatal(err)
 	}

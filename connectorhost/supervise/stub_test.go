@@ -188,6 +188,7 @@ type stage struct {
 	links       chan net.Conn
 	last        []Status
 	done        chan struct{}
+	busy        sync.Mutex // held, it stops the supervisor's loop
 }
 
 func newStage(t *testing.T) *stage {
@@ -199,7 +200,11 @@ func newStage(t *testing.T) *stage {
 	policy.Drain = time.Second
 	supervisor := New(Options{
 		Command: []string{os.Args[0], "play-child"}, Policy: policy, Log: zerolog.Nop(),
-		Observe: func(all []Status) { s.statuses <- all }, Linked: func(_ int, link net.Conn) { s.links <- link },
+		Observe: func(all []Status) {
+			s.busy.Lock()
+			defer s.busy.Unlock()
+			s.statuses <- all
+		}, Linked: func(_ int, link net.Conn) { s.links <- link },
 	})
 	s.supervisor = supervisor
 	go func() {

@@ -84,12 +84,15 @@ func (s *Supervisor) Run(tenure Tenure, epoch uint64, definitions <-chan []Defin
 		Options: s.options, tenure: tenure, epoch: epoch, desk: NewDesk(s.options.Policy, rand.Float64), reserve: s.reserve, lives: &s.lives,
 		events: make(chan func() []Action), done: make(chan struct{}), children: map[int]*process{},
 	}
-	r.renewed()
-	// Not in the loop, which may be busy.
+	r.extend()
+	// These are not done by the loop, which may be busy.
 	stop := context.AfterFunc(tenure.Context(), r.killAll)
 	defer stop()
+	var renewing sync.WaitGroup
+	renewing.Go(r.renew)
 	r.loop(definitions)
 	close(r.done)
+	renewing.Wait()
 	if tenure.Context().Err() != nil { // else all have finished
 		r.killAll()
 		r.lives.Wait()
@@ -112,9 +115,6 @@ func (r *run) loop(definitions <-chan []Definition) {
 			r.Log.Info().Msg("draining all connectors")
 			leaving, stopping = nil, true
 			actions = r.desk.Stop(time.Now())
-		case <-r.tenure.Renewals():
-			r.renewed()
-			continue
 		case set := <-definitions:
 			actions = r.desk.Define(time.Now(), set)
 		case event := <-r.events:
@@ -127,8 +127,20 @@ func (r *run) loop(definitions <-chan []Definition) {
 	}
 }
 
-// renewed passes on until when the lease holds.
-func (r *run) renewed() {
+// renew passes on each extension of the lease, as long as the loop runs.
+func (r *run) renew() {
+	for {
+		select {
+		case <-r.tenure.Renewals():
+			r.extend()
+		case <-r.done:
+			return
+		}
+	}
+}
+
+// extend has the children told until when the lease holds.
+func (r *run) extend() {
 	// In this order: should the process be stopped in between, the result is too early, not too late.
 	now := bootClock()
 	r.until.Store(now + int64(time.Until(r.tenure.Until())))
@@ -159,7 +171,7 @@ func (r *run) do(actions []Action) {
 		p := r.children[action.Child]
 		r.mu.Unlock()
 		switch {
-		case p == nil: // it has ended, which the desk will be told
+		case p == nil: // it has ended, which the desk will be told, or is being started, which it is asked about once more
 		case action.Verb == DoGo:
 			p.order(Order{Command: Go})
 		case action.Verb == DoDrain:
@@ -170,47 +182,68 @@ func (r *run) do(actions []Action) {
 	}
 }
 
-// start starts a child; if that fails, the desk is told that it has ended.
+// start gives a child a process: one that waits, or else a new one, which takes a while. If that fails, the desk is told that the
+// child has ended.
 func (r *run) start(action Action) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.over {
+	if p := r.reserve.pick(); p != nil {
+		r.adopt(p, action)
 		return
 	}
-	id, definition := action.Child, action.Definition
-	p, err := r.reserve.take()
-	if err != nil {
-		how := fmt.Sprintf("start %s: %v", r.Command[0], err)
-		r.lives.Go(func() { r.tell(func() []Action { return r.desk.Ended(time.Now(), id, how) }) })
-		return
-	}
-	r.children[id] = p
-	r.desk.Started(id, p.pid())
-	r.Log.Info().Str("connector", definition.Name).Int("child", id).Int("pid", p.pid()).Uint64("epoch", r.epoch).Msg("a child has started")
-	if r.Linked != nil {
-		r.Linked(p.pid(), p.link)
-	}
-	first := Order{Definition: &definition, Shared: r.Shared, Epoch: r.epoch, ValidUntil: r.until.Load()}
-	r.lives.Go(func() { p.write(first, r.until.Load) })
 	r.lives.Go(func() {
-		how := p.live(func(said Report) {
-			if said.State == Finished {
-				r.Log.Info().Str("connector", definition.Name).Int("child", id).Int("pid", p.pid()).Msg("a child has finished")
-			}
-			r.tell(func() []Action { return r.desk.Said(time.Now(), id, said) })
-		})
-		r.mu.Lock()
-		delete(r.children, id)
-		r.mu.Unlock()
-		r.Log.Info().Str("connector", definition.Name).Int("child", id).Int("pid", p.pid()).Str("how", how).Msg("a child has ended")
-		r.tell(func() []Action { return r.desk.Ended(time.Now(), id, how) })
+		p, err := r.reserve.launch()
+		if err != nil {
+			how := fmt.Sprintf("start %s: %v", r.Command[0], err)
+			r.tell(func() []Action { return r.desk.Ended(time.Now(), action.Child, how) })
+			return
+		}
+		if !r.tell(func() []Action { r.adopt(p, action); return nil }) {
+			p.discard()
+		}
 	})
 }
 
-// tell has the loop take an event, unless it has ended.
-func (r *run) tell(event func() []Action) {
+// adopt makes a process that waits for its first order a child, unless that is of no use any more.
+func (r *run) adopt(p *process, action Action) {
+	r.mu.Lock()
+	r.children[action.Child] = p
+	over := r.over
+	r.mu.Unlock()
+	wanted := r.desk.Started(action.Child, p.pid())
+	log := r.Log.With().Str("connector", action.Definition.Name).Int("child", action.Child).Int("pid", p.pid()).Logger()
+	log.Info().Uint64("epoch", r.epoch).Msg("a child has started")
+	r.lives.Go(func() { r.attend(p, action.Child, log) })
+	if over || !wanted {
+		p.kill()
+		return
+	}
+	if r.Linked != nil {
+		r.Linked(p.pid(), p.link)
+	}
+	first := Order{Definition: &action.Definition, Shared: r.Shared, Epoch: r.epoch, ValidUntil: r.until.Load()}
+	r.lives.Go(func() { p.write(first, r.until.Load) })
+}
+
+// attend passes on what a child says, until it has ended.
+func (r *run) attend(p *process, child int, log zerolog.Logger) {
+	how := p.live(func(said Report) {
+		if said.State == Finished {
+			log.Info().Msg("a child has finished")
+		}
+		r.tell(func() []Action { return r.desk.Said(time.Now(), child, said) })
+	})
+	r.mu.Lock()
+	delete(r.children, child)
+	r.mu.Unlock()
+	log.Info().Str("how", how).Msg("a child has ended")
+	r.tell(func() []Action { return r.desk.Ended(time.Now(), child, how) })
+}
+
+// tell has the loop take an event, and returns false if it has ended instead.
+func (r *run) tell(event func() []Action) bool {
 	select {
 	case r.events <- event:
+		return true
 	case <-r.done:
+		return false
 	}
 }
