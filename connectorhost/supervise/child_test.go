@@ -65,8 +65,13 @@ func TestAChildWithoutAWordFromItsParentEndsItself(t *testing.T) {
 }
 
 func TestAChildWhoseParentIsGoneEndsItself(t *testing.T) {
-	orders, _, died, returned := serve(t, untilEnd)
+	begun := make(chan struct{})
+	orders, _, died, returned := serve(t, func(ctx context.Context, job *Job) error {
+		close(begun)
+		return untilEnd(ctx, job)
+	})
 	order(t, orders, first(time.Minute))
+	<-begun
 	orders.Close()
 	if err := <-returned; err != nil || !died.Load() {
 		t.Errorf("died %t, %v", died.Load(), err)
