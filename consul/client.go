@@ -51,7 +51,7 @@ const (
 var ErrNoLeader = errors.New("the Consul servers have no leader")
 
 // Client talks to one Consul agent. Its methods may be called concurrently. It holds nothing that must be closed: a connection that
-// is of no use any more ends by itself within [idleTime].
+// is of no use any more ends by itself within five seconds.
 type Client struct {
 	address string
 	api     *api.Client

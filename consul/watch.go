@@ -22,8 +22,8 @@ var (
 // Watch follows a service and returns when ctx has ended. It calls observe, from this goroutine, with the first state, with
 // every changed one, and with every failed attempt (about one a second while Consul is away). An error says nothing about
 // the instances: the last snapshot remains the best that is known. The first snapshot after an error may equal the last
-// one before it. States that follow each other fast are merged, so that there are ten a second in the long run, and so are those that came while
-// observe ran.
+// one before it. States that follow each other fast are merged, so that there are ten a second in the long run, and so are
+// those that came while observe ran.
 func (c *Client) Watch(ctx context.Context, service string, observe func(Observation)) {
 	c.watch(ctx, calmly, service, observe)
 }
