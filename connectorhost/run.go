@@ -51,7 +51,6 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	defer supervisor.Close()
 	h.spare = supervisor.Ready
 	h.log.Info().Stringer("listen", listener.Addr()).Str("version", program.Version()).Str("kinds", kindNames()).Msg("listening")
 	member := newMembership(agent, h)
@@ -82,6 +81,7 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 	parts.Go(func() error { h.follow(staying, agent, member); return nil })
 	parts.Go(func() error { h.keepSpare(staying, supervisor); return nil })
 	err = parts.Wait()
+	supervisor.Close() // first: Consul may learn that this host is gone when another one is at work
 	select {
 	case <-alone:
 		h.deregister(ctx, agent)
