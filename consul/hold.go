@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// serve lives one tenure, from the lock taken to the lock given up. It returns when nothing acts any more.
-func (c *competitor) serve(ctx context.Context, taken taken) {
+// serve lives one tenure, from the lock taken to the lock given up. It returns when nothing acts any more, and whether the holder was
+// to leave.
+func (c *competitor) serve(ctx context.Context, taken taken) (left bool) {
 	begun, tenure := time.Now(), newTenure(taken.Epoch, c.session, c.fence)
 	c.highest = max(c.highest, tenure.Epoch)
 	c.told.role(TakingOver)
@@ -26,6 +27,7 @@ func (c *competitor) serve(ctx context.Context, taken taken) {
 	c.told.failing("rest", c.calm.ended(cause, time.Since(begun)))
 	c.told.failing("tenure", nil)
 	c.giveUp(ctx, taken.Holder, tenure.successor)
+	return tenure.left
 }
 
 // establish returns true when this host holds the lease and everybody who held it before has stopped.

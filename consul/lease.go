@@ -143,7 +143,9 @@ func (c *competitor) run(ctx context.Context) {
 		if taken == nil {
 			break
 		}
-		c.serve(ctx, *taken)
+		if left := c.serve(ctx, *taken); left {
+			sleep(ctx, c.Beat) // another one is at work just now, and a session to take the lock with is not urgent
+		}
 	}
 	c.closeSessions(alive)
 	end()
