@@ -78,8 +78,11 @@ func (p *play) upgradeCluster(ctx context.Context, c *cluster.Cluster) error {
 
 // restartHosts restarts those that stand by first, and then the active one, which hands over.
 func restartHosts(ctx context.Context, c *cluster.Cluster) error {
-	active, _, err := c.ActiveHost(ctx)
-	if err != nil {
+	var active int
+	if err := until(ctx, func(ctx context.Context) (err error) { // while Consul was restarted the lease may have run out
+		active, _, err = c.ActiveHost(ctx)
+		return err
+	}); err != nil {
 		return err
 	}
 	order := []int{active}
