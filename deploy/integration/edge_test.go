@@ -17,10 +17,11 @@ import (
 	"zatoha/deploy/tools/find"
 )
 
-// edgePlayed plays scenarios of bench edge in their short form, and wants each to pass.
+// edgePlayed plays scenarios of bench edge in their short form, with time to spare as other tests run beside them, and wants each to
+// pass.
 func edgePlayed(t *testing.T, o edge.Options) {
 	t.Helper()
-	o.Bin, o.Consul, o.HAProxy, o.Short, o.Progress = bin, consulBin, haproxyBin, true, t.Output()
+	o.Bin, o.Consul, o.HAProxy, o.Short, o.Slack, o.Progress = bin, consulBin, haproxyBin, true, 5, t.Output()
 	outcome, err := edge.Run(t.Context(), o)
 	if err != nil {
 		t.Error(err)

@@ -194,16 +194,17 @@ func TestWebSocketsPass(t *testing.T) {
 	}
 }
 
-// echoFrames accepts a WebSocket, knowing its only client's key, and sends back whatever comes.
+// echoFrames accepts a WebSocket, knowing its only client's key, and sends back whatever comes. Other requests, as those that ask
+// whether it is alive, get an empty answer.
 func echoFrames(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") != "websocket" {
+		return
+	}
 	conn, in, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
 	}
 	defer conn.Close()
-	if r.Header.Get("Upgrade") != "websocket" {
-		return
-	}
 	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
 	_, _ = io.Copy(conn, in)
