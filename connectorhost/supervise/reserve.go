@@ -26,11 +26,14 @@ type reserve struct {
 	size    int
 	waiting []*process // one may just have ended
 	quiet   time.Time  // from when it is filled up
+	vain    int        // processes in a row that could not be started, or ended while they waited
 }
 
 const (
-	// calm is how long none is taken before the reserve is filled up, and the pause after a process that could not be started.
-	calm = 300 * time.Millisecond
+	// calm is how long none is taken before the reserve is filled up, and the pause after a process that was started in vain. It
+	// doubles with each of those in a row, up to calmest: there is something wrong with the machine, or the program.
+	calm    = 300 * time.Millisecond
+	calmest = 30 * time.Second
 	// pace is the pause after each that was started: nobody is in need of them, and others are of the processors.
 	pace = 30 * time.Millisecond
 )
@@ -58,12 +61,15 @@ func (r *reserve) resize(n int) {
 
 // rest puts off what fills the reserve up.
 func (r *reserve) rest() {
-	r.quiet = time.Now().Add(calm)
+	r.quiet = time.Now().Add(r.pause())
 	select {
 	case r.wake <- struct{}{}:
 	default:
 	}
 }
+
+// pause is how long to wait before the next is started.
+func (r *reserve) pause() time.Duration { return min(calm<<min(max(r.vain-1, 0), 10), calmest) }
 
 // launch starts a process that waits for its first order, for who cannot have one that waits already.
 func (r *reserve) launch() (*process, error) { return launch(r.spawner, r.command, r.env) }
@@ -72,22 +78,25 @@ func (r *reserve) launch() (*process, error) { return launch(r.spawner, r.comman
 func (r *reserve) pick() *process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.rest()
 	for len(r.waiting) > 0 {
 		p := r.waiting[0]
 		if r.waiting = r.waiting[1:]; !p.over() {
+			r.vain = 0
+			r.rest()
 			return p
 		}
 		r.lost(p)
 	}
+	r.rest()
 	return nil
 }
 
 // lost buries a process that has ended while it waited.
 func (r *reserve) lost(p *process) {
-	r.log.Warn().Int("pid", p.pid()).Str("how", p.how()).Msg("a process that was kept ready for a connector has ended")
 	p.close()
+	r.vain++
 	r.rest()
+	r.log.Warn().Int("pid", p.pid()).Str("how", p.how()).Stringer("next_in", r.pause()).Msg("a process that was kept ready for a connector has ended")
 }
 
 // count is how many wait.
@@ -128,12 +137,13 @@ func (r *reserve) missing() (pause time.Duration, wanted bool) {
 // add adds a process, and returns when to look whether there is to be another one.
 func (r *reserve) add() time.Duration {
 	p, err := r.launch()
-	if err != nil {
-		r.log.Warn().Err(err).Msg("no process can be kept ready for a connector; one will be started when it is needed")
-		return calm
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err != nil {
+		r.vain++
+		r.log.Warn().Err(err).Stringer("next_in", r.pause()).Msg("no process can be kept ready for a connector; one will be started when it is needed")
+		return r.pause()
+	}
 	r.waiting = append(r.waiting, p)
 	r.watching.Go(func() {
 		<-p.ended

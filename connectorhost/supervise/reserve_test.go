@@ -70,6 +70,34 @@ func TestAProcessThatEndsWhileItWaitsIsReplaced(t *testing.T) {
 	awaitReady(t, s.reserve, 1, first)
 }
 
+func TestProcessesThatEndAtOnceAreStartedLessAndLessOften(t *testing.T) {
+	r := newReserve([]string{"/bin/false"}, nil, zerolog.Nop())
+	defer r.close()
+	var pauses []time.Duration
+	for range 10 {
+		p, err := r.launch()
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended
+		r.mu.Lock()
+		r.lost(p)
+		pauses = append(pauses, r.pause())
+		r.mu.Unlock()
+	}
+	if want := []time.Duration{calm, 2 * calm, 4 * calm, 8 * calm}; !slices.Equal(pauses[:4], want) || pauses[9] != calmest {
+		t.Errorf("pauses %v", pauses)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting = []*process{{ended: make(chan struct{})}}
+	r.mu.Unlock()
+	if r.pick() == nil || r.pause() != calm {
+		t.Errorf("behind one that was of use, the pause is %v", r.pause())
+	}
+	r.mu.Lock()
+}
+
 // It may have ended this very moment, so that nobody knows yet.
 func TestNoConnectorGetsAProcessThatHasEnded(t *testing.T) {
 	s := New(Options{Command: []string{os.Args[0], "play-child"}, Policy: DefaultPolicy()})
