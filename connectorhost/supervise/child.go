@@ -27,8 +27,9 @@ type Job struct {
 	clock    quickClock
 	renewed  chan struct{}
 
-	mu  sync.Mutex
-	out io.Writer
+	mu   sync.Mutex
+	out  io.Writer
+	told bool // something was reported
 }
 
 // Going is closed when the connector may receive. It is to prepare itself, and to report Prepared, before.
@@ -55,8 +56,31 @@ func (j *Job) Report(r Report) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.told = true
 	_, err = j.out.Write(line)
 	return err
+}
+
+// heartbeat is how often a child says that it lives.
+const heartbeat = 3 * time.Second
+
+// live says so, from the first report on, until ctx ends.
+func (j *Job) live(ctx context.Context) {
+	tick := time.NewTicker(heartbeat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		j.mu.Lock()
+		told := j.told
+		j.mu.Unlock()
+		if told {
+			_ = j.Report(Report{State: Alive}) // a parent that does not hear it is gone
+		}
+	}
 }
 
 // Work serves one connector until it is told to drain, or fails. An error is reported as the reason; [Permanent] makes it
@@ -131,6 +155,7 @@ func serveChild(ctx context.Context, in io.Reader, out io.Writer, work Work, die
 	ctx, finished := context.WithCancel(ctx)
 	defer finished()
 	go job.fence(ctx, die)
+	go job.live(ctx)
 	err := work(ctx, job)
 	if err == nil {
 		return job.finish(ctx)

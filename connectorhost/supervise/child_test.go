@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -106,6 +107,24 @@ func TestAChildIsToldAndTells(t *testing.T) {
 	if want := "{\"state\":\"running\"}\n{\"state\":\"failed\",\"why\":\"no queue\"}\n"; out.String() != want {
 		t.Errorf("it reported %q, want %q", out, want)
 	}
+}
+
+func TestAChildSaysThatItLivesWhenItHasSaidSomething(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		orders, out, _, returned := serve(t, func(ctx context.Context, job *Job) error {
+			time.Sleep(2*heartbeat + heartbeat/2)
+			if err := job.Report(Report{State: Running}); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(2 * heartbeat)
+			return errors.New("enough")
+		})
+		order(t, orders, first(time.Hour))
+		<-returned
+		if want := "{\"state\":\"running\"}\n{\"state\":\"alive\"}\n{\"state\":\"alive\"}\n{\"state\":\"connecting\",\"why\":\"enough\"}\n"; out.String() != want {
+			t.Errorf("it reported %q, want %q", out, want)
+		}
+	})
 }
 
 func TestAChildRefusesOrdersThatAreNone(t *testing.T) {

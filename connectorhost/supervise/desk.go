@@ -4,30 +4,9 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"runtime"
 	"slices"
 	"time"
 )
-
-// Policy is how patient the desk is.
-type Policy struct {
-	FirstDelay time.Duration // between the end of a child and its next start; doubles with each failure in a row
-	MaxDelay   time.Duration
-	Stable     time.Duration // a child that received for so long has succeeded: its end is the first failure in a row
-	Drain      time.Duration // longest time from the order to drain to the end
-	// AtOnce is how many children may be on the way from their start to their first report, for which each needs a processor. More
-	// would be there no sooner, and take the processors from whoever keeps the lease.
-	AtOnce int
-	Slow   time.Duration // a child that has reported nothing for so long does not count there
-}
-
-// DefaultPolicy suits connectors.
-func DefaultPolicy() Policy {
-	return Policy{
-		FirstDelay: 100 * time.Millisecond, MaxDelay: 30 * time.Second, Stable: 30 * time.Second, Drain: 10 * time.Second,
-		AtOnce: 2 * runtime.NumCPU(), Slow: time.Second,
-	}
-}
 
 // Verb is something that the desk wants done.
 type Verb string
@@ -93,6 +72,8 @@ type child struct {
 	drainUntil time.Time
 	pid        int
 	said       Report
+	heard      time.Time // when it said something last; zero before its first report
+	mute       bool      // it said nothing for too long
 }
 
 // NewDesk makes a desk without connectors. Delays vary by what random says.
@@ -145,6 +126,13 @@ func (d *Desk) Started(id, pid int) (wanted bool) {
 	return child.phase != killed
 }
 
+// Heard says that a child lives.
+func (d *Desk) Heard(now time.Time, id int) {
+	if _, child := d.find(id); child != nil {
+		child.heard = now
+	}
+}
+
 // Said passes on what a child reports. One that has finished what it had to is not spoken of any more.
 func (d *Desk) Said(now time.Time, id int, report Report) []Action {
 	_, child := d.find(id)
@@ -157,7 +145,7 @@ func (d *Desk) Said(now time.Time, id int, report Report) []Action {
 		}
 		return d.Ended(now, id, "") // as far as others are concerned
 	}
-	child.said = report
+	child.said, child.heard = report, now
 	if report.State == Prepared && child.phase == preparing {
 		child.phase = prepared
 	}
@@ -170,7 +158,7 @@ func (d *Desk) Ended(now time.Time, id int, how string) []Action {
 	if child == nil {
 		return nil
 	}
-	byItself := child.phase < draining
+	byItself := child.phase < draining || child.mute
 	if c.next == child {
 		c.next = nil
 	} else {
@@ -193,7 +181,9 @@ func (d *Desk) blame(now time.Time, c *connector, child *child, how string) {
 	}
 	c.failed = child.said.State == Failed
 	c.why = how
-	if child.said.Why != "" && child.said.State != Running {
+	if child.mute {
+		c.why = fmt.Sprintf("it was silent for %v, and was killed: it was stopped, or the machine is overloaded", d.policy.Silence)
+	} else if child.said.Why != "" && child.said.State != Running {
 		c.why = child.said.Why
 	}
 	delay := d.policy.MaxDelay
@@ -213,6 +203,7 @@ func (d *Desk) blame(now time.Time, c *connector, child *child, how string) {
 func (d *Desk) Look(now time.Time) (actions []Action) {
 	for _, name := range slices.Sorted(maps.Keys(d.connectors)) {
 		c := d.connectors[name]
+		actions = append(actions, d.hush(now, c)...)
 		actions = append(actions, d.settle(now, c)...)
 		if c.removed && c.now == nil && c.next == nil {
 			delete(d.connectors, name)
@@ -220,6 +211,21 @@ func (d *Desk) Look(now time.Time) (actions []Action) {
 	}
 	return actions
 }
+
+// hush kills the children of a connector that have been silent for too long.
+func (d *Desk) hush(now time.Time, c *connector) []Action {
+	w := wants{desk: d, now: now}
+	for _, child := range []*child{c.now, c.next} {
+		if child != nil && child.talks() && !now.Before(child.heard.Add(d.policy.Silence)) {
+			child.mute = true
+			w.kill(child)
+		}
+	}
+	return w.actions
+}
+
+// talks says whether the child is to say something every now and then.
+func (c *child) talks() bool { return c.phase < draining && !c.heard.IsZero() }
 
 // starting is how many children have been started of late and have not yet reported anything.
 func (d *Desk) starting(now time.Time) (n int) {
@@ -248,6 +254,8 @@ func (d *Desk) Next(now time.Time) (next time.Time) {
 		switch {
 		case child.phase == draining:
 			sooner(child.drainUntil)
+		case child.talks():
+			sooner(child.heard.Add(d.policy.Silence))
 		case child.silent():
 			sooner(child.since.Add(d.policy.Slow))
 		}

@@ -13,6 +13,9 @@
 // To start a process takes tens of milliseconds. Some are kept ready, if [Supervisor.Reserve] says so: started, and waiting at
 // their input to be told which connector they are.
 //
+// A child says every few seconds that it lives. One that does not, because it was stopped or the machine has no time for it, is
+// killed after a while and started again: nobody else would notice that it takes nothing from its broker any more.
+//
 // A server tells "orders" of a later epoch than its own: it ends at once, and is not started again, because whatever it
 // would take from its broker it could not bring to a service. Either the lease is lost, which this host is about to
 // notice, or there is another tenure some time, with a desk that knows of no fence. A changed definition is tried too.
@@ -44,13 +47,14 @@ type Definition struct {
 // State is what a connector does just now.
 type State string
 
-// The states. A child reports all but Starting, BackingOff and Draining, and Finished, which nobody is shown.
+// The states. A child reports all but Starting, BackingOff and Draining; and Alive and Finished, which nobody is shown.
 const (
 	Starting   State = "starting"
 	Connecting State = "connecting"
 	Prepared   State = "prepared" // connected; receives nothing until it is told to go
 	Running    State = "running"
 	Draining   State = "draining"    // receives nothing more, finishes what it has in hand
+	Alive      State = "alive"       // no state: what it reported last is still so. Nobody is shown this one either
 	Finished   State = "finished"    // has done so, and has closed what it had open: nothing is left but the end of its process
 	BackingOff State = "backing off" // it ended, and will be started again
 	Failed     State = "failed"      // as BackingOff, but it said itself that trying again soon is of no use

@@ -95,6 +95,25 @@ func TestALostLeaseKillsEverythingAtOnce(t *testing.T) {
 	awaitEnd(t, pids...)
 }
 
+func TestAChildThatIsStoppedIsReplacedAndOthersAreNotTouched(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, func(p *Policy) { p.Silence = heartbeat + 2*time.Second })
+	s.definitions <- []Definition{definition("a", "1", "", false, ""), definition("b", "1", "", false, "")}
+	other := s.await("b", running("1"))
+	pid := s.await("a", running("1")).PID
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	now := s.await("a", func(status Status) bool { return status.State == Running && status.PID != pid })
+	if now.Restarts != 1 {
+		t.Errorf("%+v", now)
+	}
+	awaitEnd(t, pid)
+	if now := s.await("b", running("1")); now.PID != other.PID {
+		t.Errorf("the other one was process %d and is %d", other.PID, now.PID)
+	}
+}
+
 func TestACrashedChildIsBackSoonAndOthersAreNotTouched(t *testing.T) {
 	s := newStage(t)
 	s.definitions <- []Definition{definition("a", "1", "", false, ""), definition("b", "1", "", false, "")}

@@ -30,7 +30,7 @@ type Order struct {
 	ValidUntil int64 `json:"valid_until,omitempty"`
 }
 
-// Report is a line from a child: what it does now, as a whole.
+// Report is a line from a child: what it does now, as a whole, or, of the state Alive, nothing new.
 type Report struct {
 	State    State             `json:"state"`
 	Why      string            `json:"why,omitempty"`
@@ -59,7 +59,7 @@ func (o Order) Validate(first bool) error {
 // Validate says what is wrong with a report.
 func (r Report) Validate() error {
 	switch r.State {
-	case Connecting, Prepared, Running, Failed, Fenced, Finished:
+	case Connecting, Prepared, Running, Failed, Fenced, Finished, Alive:
 		return nil
 	}
 	return fmt.Errorf("a child does not report the state %q", r.State)

@@ -191,13 +191,16 @@ type stage struct {
 	busy        sync.Mutex // held, it stops the supervisor's loop
 }
 
-func newStage(t *testing.T) *stage {
+func newStage(t *testing.T, adjust ...func(*Policy)) *stage {
 	s := &stage{
 		t: t, tenure: newStubTenure(), definitions: make(chan []Definition), statuses: make(chan []Status, 10_000), links: make(chan net.Conn, 100),
 		done: make(chan struct{}),
 	}
 	policy := DefaultPolicy()
 	policy.Drain = time.Second
+	for _, change := range adjust {
+		change(&policy)
+	}
 	supervisor := New(Options{
 		Command: []string{os.Args[0], "play-child"}, Policy: policy, Log: zerolog.Nop(),
 		Observe: func(all []Status) {

@@ -19,11 +19,12 @@ type Options struct {
 	Env     []string        // of a child, as os.Environ returns it; nil is this process's own
 	Shared  json.RawMessage // what every child needs to know besides its definition; may hold secrets
 	Policy  Policy
-	// Linked, if not nil, is given the connection to each child that is started; see [Job.Link]. It is closed when the child
-	// has ended.
-	Linked  func(pid int, link net.Conn)
-	Observe func([]Status) // is given the whole state after each change while Run runs, one call at a time
-	Log     zerolog.Logger
+	// Linked, if not nil, is given the connection to each child that is started; see [Job.Link]. Unlinked is told when the child has
+	// ended, and the connection is closed.
+	Linked   func(pid int, link net.Conn)
+	Unlinked func(pid int)
+	Observe  func([]Status) // is given the whole state after each change while Run runs, one call at a time
+	Log      zerolog.Logger
 }
 
 // Tenure is the lease under which children run; see consul.Tenure.
@@ -67,6 +68,7 @@ type run struct {
 	desk    *Desk
 	reserve *reserve
 	events  chan func() []Action
+	signs   chan int      // of life: children that had nothing else to say
 	done    chan struct{} // closed when nobody takes events any more
 	until   atomic.Int64  // of the lease, by bootClock
 	lives   *sync.WaitGroup
@@ -82,7 +84,7 @@ type run struct {
 func (s *Supervisor) Run(tenure Tenure, epoch uint64, definitions <-chan []Definition) {
 	r := &run{
 		Options: s.options, tenure: tenure, epoch: epoch, desk: NewDesk(s.options.Policy, rand.Float64), reserve: s.reserve, lives: &s.lives,
-		events: make(chan func() []Action), done: make(chan struct{}), children: map[int]*process{},
+		events: make(chan func() []Action), signs: make(chan int), done: make(chan struct{}), children: map[int]*process{},
 	}
 	r.extend()
 	// These are not done by the loop, which may be busy.
@@ -119,6 +121,9 @@ func (r *run) loop(definitions <-chan []Definition) {
 			actions = r.desk.Define(time.Now(), set)
 		case event := <-r.events:
 			actions = event()
+		case child := <-r.signs:
+			r.desk.Heard(time.Now(), child)
+			continue
 		case <-timer.C:
 			actions = r.desk.Look(time.Now())
 		}
@@ -226,7 +231,11 @@ func (r *run) adopt(p *process, action Action) {
 // attend passes on what a child says, until it has ended.
 func (r *run) attend(p *process, child int, log zerolog.Logger) {
 	how := p.live(func(said Report) {
-		if said.State == Finished {
+		switch said.State {
+		case Alive:
+			r.heard(child)
+			return
+		case Finished:
 			log.Info().Msg("a child has finished")
 		}
 		r.tell(func() []Action { return r.desk.Said(time.Now(), child, said) })
@@ -234,8 +243,19 @@ func (r *run) attend(p *process, child int, log zerolog.Logger) {
 	r.mu.Lock()
 	delete(r.children, child)
 	r.mu.Unlock()
+	if r.Unlinked != nil {
+		r.Unlinked(p.pid())
+	}
 	log.Info().Str("how", how).Msg("a child has ended")
 	r.tell(func() []Action { return r.desk.Ended(time.Now(), child, how) })
+}
+
+// heard has the loop know that a child lives.
+func (r *run) heard(child int) {
+	select {
+	case r.signs <- child:
+	case <-r.done:
+	}
 }
 
 // tell has the loop take an event, and returns false if it has ended instead.
