@@ -122,9 +122,11 @@ func (h *host) hold(supervisor *supervise.Supervisor, tenure *consul.Tenure) {
 	ended := make(chan struct{})
 	var feeding sync.WaitGroup
 	feeding.Go(func() { h.feed(definitions, ended) })
+	h.sends.heirs.take(tenure.Leaving())
 	supervisor.Run(tenure, tenure.Epoch, definitions)
 	close(ended)
 	feeding.Wait()
+	h.sends.heirs.bequeath(tenure.Context())
 	h.change(func() { h.tenure, h.connectors, h.links = nil, nil, map[int]*relay.Caller{} })
 }
 
@@ -156,6 +158,13 @@ func (h *host) linked(pid int, connection net.Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.links[pid] = relay.NewCaller(connection)
+}
+
+// unlinked is told that a child has ended.
+func (h *host) unlinked(pid int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.links, pid)
 }
 
 // supervised is told the state of the connectors.

@@ -88,6 +88,7 @@ func (h *host) handler() http.Handler {
 	mux.HandleFunc("GET /connectors", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, h.report()) })
 	mux.HandleFunc("POST /move", h.move)
 	mux.Handle("POST /outgoing/{name}", h.sends)
+	mux.HandleFunc("GET /outgoing", h.sends.bequest)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(h.metrics(), promhttp.HandlerOpts{}))
 	return mux
 }
@@ -179,6 +180,7 @@ func serveHTTP(ctx context.Context, listener net.Listener, h *host) error {
 	server := &http.Server{
 		Handler: h.handler(), ReadTimeout: requestTimeout, WriteTimeout: 2 * requestTimeout, IdleTimeout: time.Minute,
 	}
+	server.RegisterOnShutdown(h.sends.heirs.end)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	select {

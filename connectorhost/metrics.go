@@ -43,7 +43,7 @@ func newBeats() *prometheus.HistogramVec {
 // metrics makes the registry of a host.
 func (h *host) metrics() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collector{h}, h.beats, h.sends.messages, h.sends.latency)
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collector{h}, h.beats, h.sends.messages, h.sends.latency, h.sends.learned)
 	return registry
 }
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,9 +15,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
-
-	"zatoha/connectorhost/relay"
-	"zatoha/connectorhost/supervise"
 )
 
 const (
@@ -39,16 +38,19 @@ type outgoing struct {
 	host   *host
 	token  tokenGuard
 	window *window
+	heirs  *heirs
 	count  *semaphore.Weighted // of messages in hand
 	bytes  *semaphore.Weighted // of theirs
 
 	messages *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
+	learned  prometheus.Counter
 }
 
 func newOutgoing(h *host) *outgoing {
+	window := newWindow(rememberedSends, rememberSends)
 	return &outgoing{
-		host: h, window: newWindow(rememberedSends, rememberSends),
+		host: h, window: window, heirs: newHeirs(rand.Text(), window),
 		count: semaphore.NewWeighted(messagesAtOnce), bytes: semaphore.NewWeighted(max(bytesAtOnce, h.MaxMessageBytes)),
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: space + "outgoing_messages_total",
@@ -58,6 +60,9 @@ func newOutgoing(h *host) *outgoing {
 			Name: space + "outgoing_duration_seconds", Help: "Time until the broker has confirmed a message, by connector.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 25},
 		}, []string{"connector"}),
+		learned: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: space + "outgoing_learned_total", Help: "Messages that another host has sent, which this one would not send again.",
+		}),
 	}
 }
 
@@ -77,17 +82,17 @@ func (o *outgoing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = control.SetWriteDeadline(time.Now().Add(receiveTime + sendTime + requestTimeout))
 	name := r.PathValue("name")
-	if bad := o.admit(r); bad != nil {
-		o.done("unknown", r, *bad, "refused")
+	if bad := cmp.Or(o.admit(r), describe(r)); bad != nil {
+		o.done(unknownConnector, r, *bad, "refused")
 		bad.write(w)
 		return
 	}
 	if away := o.whyNot(name, r.Header.Get(headerKind)); away != nil { // before the body is read
 		result := "not-sent"
 		if away.status != http.StatusServiceUnavailable {
-			name, result = "unknown", "refused"
+			result = "refused"
 		}
-		o.done(name, r, *away, result)
+		o.done(o.label(name), r, *away, result)
 		away.write(w)
 		return
 	}
@@ -104,6 +109,18 @@ func (o *outgoing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(headerDuplicate, "true")
 	}
 	answer.write(w)
+}
+
+// unknownConnector is the label of messages for a connector that is not defined here: whoever posts could make up names without end.
+const unknownConnector = "unknown"
+
+func (o *outgoing) label(name string) string {
+	known := false
+	o.host.view(func() { _, known = o.host.catalog.good[name] })
+	if !known {
+		return unknownConnector
+	}
+	return name
 }
 
 // done counts a message, and logs what a broker may or may not have.
@@ -125,11 +142,13 @@ func (o *outgoing) done(name string, r *http.Request, a reply, result string) {
 
 func shortened(text string) string { return strings.ToValidUTF8(text[:min(len(text), 100)], "?") }
 
-// admit says what is wrong with whoever posts, or with what they say of the message.
+// refuse is a reply to what is wrong.
+func refuse(status int, format string, args ...any) *reply {
+	return &reply{status: status, notSent: true, details: fmt.Sprintf(format, args...)}
+}
+
+// admit says what is wrong with whoever asks.
 func (o *outgoing) admit(r *http.Request) *reply {
-	refuse := func(status int, format string, args ...any) *reply {
-		return &reply{status: status, notSent: true, details: fmt.Sprintf(format, args...)}
-	}
 	switch set, same, err := o.token.check(r.Header.Get("Authorization")); {
 	case err != nil:
 		a := refused("the token of this host cannot be read: " + err.Error())
@@ -139,6 +158,11 @@ func (o *outgoing) admit(r *http.Request) *reply {
 	case !set && !o.known(r.Host): // a page in a browser could have made a name of its own point here
 		return refuse(http.StatusForbidden, "%q is not how this host is called: use the address that Consul has, %s", shortened(r.Host), o.host.address)
 	}
+	return nil
+}
+
+// describe says what is wrong with what is said of a message.
+func describe(r *http.Request) *reply {
 	id := r.Header.Get(headerMessageID)
 	if id == "" || len(id) > longestID {
 		return refuse(http.StatusBadRequest, "%s: must have 1 to %d bytes", headerMessageID, longestID)
@@ -156,57 +180,6 @@ func (o *outgoing) admit(r *http.Request) *reply {
 func (o *outgoing) known(name string) bool {
 	host, _, err := net.SplitHostPort(name)
 	return name == o.host.address || err == nil && (host == "localhost" || net.ParseIP(host) != nil)
-}
-
-// whyNot says why nothing can be sent by a connector just now; nil if it can.
-func (o *outgoing) whyNot(name, kind string) *reply {
-	_, away := o.find(name, kind)
-	return away
-}
-
-// find finds the link to the process of a connector, or says why there is none.
-func (o *outgoing) find(name, kind string) (l *relay.Caller, away *reply) {
-	h := o.host
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	later := func(format string, args ...any) (*relay.Caller, *reply) {
-		a := refused(fmt.Sprintf(format, args...))
-		return nil, &a
-	}
-	if h.tenure == nil || h.tenure.Context().Err() != nil {
-		if holder := h.lease.Status.Holder; h.lease.Status.Held && holder.Host != h.ID {
-			return later("%s is standing by, ask the active host: %s at %s", h.ID, holder.Host, holder.Address)
-		}
-		return later("%s is standing by, and no host is active", h.ID)
-	}
-	definition, known := h.catalog.good[name]
-	switch {
-	case !known && !h.catalog.read:
-		return later("the definitions have not been read yet")
-	case !known:
-		for _, r := range h.catalog.refused {
-			if r.Name == name {
-				return later("the definition of %q is refused: %s", name, r.Reason)
-			}
-		}
-		return nil, &reply{status: http.StatusNotFound, notSent: true, details: fmt.Sprintf("there is no connector %q", shortened(name))}
-	case kind != "" && kind != definition.Kind, !definition.about.Outgoing:
-		return nil, &reply{status: http.StatusNotFound, notSent: true, details: fmt.Sprintf("connector %q is no outgoing one of kind %q", name, shortened(kind))}
-	case definition.about.InServers:
-		return nil, &reply{status: http.StatusBadRequest, notSent: true, details: fmt.Sprintf("connector %q is run by the servers: send by your own", name)}
-	case !definition.active:
-		return later("connector %q is not active", name)
-	}
-	for _, c := range h.connectors {
-		if c.Name != name {
-			continue
-		}
-		if l := h.links[c.PID]; l != nil && c.State == supervise.Running {
-			return l, nil
-		}
-		return later("connector %q is %s: %s", name, c.State, c.Why)
-	}
-	return later("connector %q is being started", name)
 }
 
 // receive reads a message when there is room for it. The function returned makes room for others.

@@ -170,9 +170,33 @@ func TestServicesSendByTheActiveHost(t *testing.T) {
 	t.Log("another host takes over")
 	begun := time.Now()
 	active.stop()
-	next, _ := w.active(r.Epoch, 1)
+	next, now := w.active(r.Epoch, 1)
 	t.Logf("another host sends %v after this one was asked to stop", time.Since(begun).Round(time.Millisecond))
 	expect(next.address, "orders", nil, "four", "200   {")
+	for _, sent := range []string{"one", "three", "four"} {
+		expect(next.address, "orders", nil, sent, "200  true {")
+	}
+
+	t.Log("a host that has heard of everything takes over from one that is killed")
+	delete(w.hosts, active.id)
+	delete(w.hosts, next.id)
+	for _, heir := range w.hosts {
+		var text string
+		eventually(t, "it has heard", func() bool {
+			text = metrics(t, heir.address)
+			return strings.Contains(text, "zatoha_connectorhost_outgoing_learned_total 4\n")
+		}, func() string { return text })
+	}
+	next.kill()
+	last, _ := w.active(now.Epoch, 1)
+	for _, sent := range []string{"one", "three", "four"} {
+		expect(last.address, "orders", nil, sent, "200  true {")
+	}
+	expect(last.address, "orders", nil, "five", "200   {")
+	if text, _ := os.ReadFile(broker); string(text) != want+"m-hang application/octet-stream  hang\nm-three application/octet-stream  three\n"+
+		"m-four application/octet-stream  four\nm-five application/octet-stream  five\n" {
+		t.Errorf("the broker has\n%s", text)
+	}
 }
 
 func TestWithoutATokenOnlyWhoKnowsTheAddressSends(t *testing.T) {

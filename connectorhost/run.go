@@ -80,6 +80,7 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 	})
 	parts.Go(func() error { h.follow(staying, agent, member); return nil })
 	parts.Go(func() error { h.keepSpare(staying, supervisor); return nil })
+	parts.Go(func() error { h.sends.inherit(staying); return nil })
 	err = parts.Wait()
 	supervisor.Close() // first: Consul may learn that this host is gone when another one is at work
 	select {
@@ -102,7 +103,7 @@ func (h *host) supervisor(command []string) (*supervise.Supervisor, error) {
 		return nil, err
 	}
 	return supervise.New(supervise.Options{
-		Command: command, Env: childEnv(), Shared: common, Policy: h.policy(), Linked: h.linked, Observe: h.supervised, Log: h.log,
+		Command: command, Env: childEnv(), Shared: common, Policy: h.policy(), Linked: h.linked, Unlinked: h.unlinked, Observe: h.supervised, Log: h.log,
 	}), nil
 }
 

@@ -6,15 +6,17 @@ import (
 )
 
 // window remembers which messages were sent, by the latest names, so that one that is posted again, because nobody heard
-// the answer, is not sent again. It may be used concurrently.
+// the answer, is not sent again: by this host, or by another one that has learned of it, see heirs. It may be used concurrently.
 type window struct {
 	size int
 	age  time.Duration
 
 	mu       sync.Mutex
 	messages map[string]*sending
-	sent     []*sending // a ring, oldest at next
-	next     int
+	under    int           // messages on their way
+	sent     []*sending    // a ring: the n-th that was sent is at (n-1) % size
+	newest   uint64        // how many were sent, or learned of
+	news     chan struct{} // closed when one was sent, or was not
 }
 
 // sending is one message on its way, or sent.
@@ -26,7 +28,7 @@ type sending struct {
 }
 
 func newWindow(size int, age time.Duration) *window {
-	return &window{size: size, age: age, messages: map[string]*sending{}}
+	return &window{size: size, age: age, messages: map[string]*sending{}, news: make(chan struct{})}
 }
 
 // begin says whether a message is to be sent, which then has to be followed by finish; else somebody sends it, or has.
@@ -38,6 +40,7 @@ func (w *window) begin(key string, now time.Time) (s *sending, first bool) {
 	}
 	s = &sending{key: key, done: make(chan struct{})}
 	w.messages[key] = s
+	w.under++
 	return s, true
 }
 
@@ -46,6 +49,7 @@ func (w *window) finish(s *sending, r reply, sent bool, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s.reply = r
+	w.under--
 	if sent {
 		s.at = now
 		w.remember(s)
@@ -53,18 +57,60 @@ func (w *window) finish(s *sending, r reply, sent bool, now time.Time) {
 		delete(w.messages, s.key)
 	}
 	close(s.done)
+	w.tell()
+}
+
+// learn remembers a message that another host has sent, and returns false if it was known.
+func (w *window) learn(key string, at time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if known := w.messages[key]; known != nil && (known.at.IsZero() || at.Sub(known.at) < w.age) {
+		return false
+	}
+	s := &sending{key: key, done: make(chan struct{}), reply: replyTo(nil), at: at}
+	close(s.done)
+	w.messages[key] = s
+	w.remember(s)
+	w.tell()
+	return true
 }
 
 func (w *window) remember(s *sending) {
+	w.newest++
 	if len(w.sent) < w.size {
 		w.sent = append(w.sent, s)
 		return
 	}
-	if oldest := w.sent[w.next]; w.messages[oldest.key] == oldest {
+	place := int((w.newest - 1) % uint64(w.size))
+	if oldest := w.sent[place]; w.messages[oldest.key] == oldest {
 		delete(w.messages, oldest.key)
 	}
-	w.sent[w.next] = s
-	w.next = (w.next + 1) % w.size
+	w.sent[place] = s
+}
+
+func (w *window) tell() {
+	close(w.news)
+	w.news = make(chan struct{})
+}
+
+// state is the number of the message that was sent last, how many are on their way, and what is closed at the next change.
+func (w *window) state() (newest uint64, under int, changed <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.newest, w.under, w.news
+}
+
+// since yields what was sent behind the n-th, oldest first, so many at most, and the number of the last of them. What has been
+// forgotten meanwhile is left out.
+func (w *window) since(n uint64, most int) (some []*sending, last uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n = max(min(n, w.newest), w.newest-uint64(len(w.sent)))
+	last = min(w.newest, n+uint64(most))
+	for ; n < last; n++ {
+		some = append(some, w.sent[n%uint64(w.size)])
+	}
+	return some, last
 }
 
 // len is how many messages are known.
