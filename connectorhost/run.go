@@ -81,6 +81,7 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 	parts.Go(func() error { h.follow(staying, agent, member); return nil })
 	parts.Go(func() error { h.keepSpare(staying, supervisor); return nil })
 	parts.Go(func() error { h.sends.inherit(staying); return nil })
+	parts.Go(func() error { h.sends.token.follow(staying); return nil })
 	err = parts.Wait()
 	supervisor.Close() // first: Consul may learn that this host is gone when another one is at work
 	select {
@@ -97,7 +98,7 @@ func (h *host) supervisor(command []string) (*supervise.Supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.sends.token.secret = connector.NewSecret(token)
+	h.sends.token.secret, h.sends.token.changed = connector.NewSecret(token), program.Renewed(h.log, "the token for services that send")
 	common, err := h.shared(token)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
@@ -83,14 +84,22 @@ func readToken(path string) (string, error) {
 	return strings.TrimRight(string(text), "\r\n"), err
 }
 
-// tokenGuard compares tokens. One that has changed in its file counts after a second.
+// tokenGuard compares tokens. One that has changed in its file counts within a second, and the one before it for a minute more,
+// as those who show it do not all read theirs at once. The last good one stays for as long as the file has none.
 type tokenGuard struct {
-	secret connector.Secret
+	secret  connector.Secret
+	changed func(error) // is told of each new token by nil, and once of each reason why there is none
 
-	mu    sync.Mutex
-	until time.Time
-	sum   [sha256.Size]byte
+	mu              sync.Mutex
+	current, before *[sha256.Size]byte // sums; nil if there is none
+	until           time.Time          // when the one before ends to count
+	fault           string             // why there is none now
 }
+
+const (
+	tokenEvery = time.Second
+	tokenGrace = time.Minute
+)
 
 // check says whether there is a token, and whether a header has the same one.
 func (g *tokenGuard) check(authorization string) (set, same bool, err error) {
@@ -99,14 +108,65 @@ func (g *tokenGuard) check(authorization string) (set, same bool, err error) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if now := time.Now(); now.After(g.until) {
-		token, err := g.secret.Reveal()
-		if err != nil {
+	if g.current == nil {
+		if err := g.look(time.Now()); err != nil {
 			return true, false, err
 		}
-		g.sum, g.until = sha256.Sum256([]byte(token)), now.Add(time.Second)
 	}
 	scheme, token, _ := strings.Cut(authorization, " ")
 	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	return true, strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], g.sum[:]) == 1, nil
+	match := subtle.ConstantTimeCompare(sum[:], g.current[:])
+	if g.before != nil && time.Now().Before(g.until) {
+		match |= subtle.ConstantTimeCompare(sum[:], g.before[:])
+	}
+	return true, strings.EqualFold(scheme, "Bearer") && match == 1, nil
+}
+
+// follow looks at the token every second until ctx ends, whether somebody asks or not: else nobody knew when it has changed.
+func (g *tokenGuard) follow(ctx context.Context) {
+	ticker := time.NewTicker(tokenEvery)
+	defer ticker.Stop()
+	for !g.secret.IsZero() {
+		select {
+		case <-ticker.C:
+			g.mu.Lock()
+			_ = g.look(time.Now()) // whom it concerns has been told
+			g.mu.Unlock()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// look looks the token up. What is too short to be one would let in whoever guesses it, or shows none.
+func (g *tokenGuard) look(now time.Time) error {
+	token, err := g.secret.Reveal()
+	if err == nil && len(token) < shortestToken {
+		err = fmt.Errorf("it has less than %d characters", shortestToken)
+	}
+	if err != nil {
+		if news := g.fault != err.Error(); news && g.current != nil {
+			g.tell(fmt.Errorf("the token cannot be read again, the last one stays in use: %w", err))
+		}
+		g.fault = err.Error()
+		return err
+	}
+	sum := sha256.Sum256([]byte(token))
+	switch {
+	case g.current == nil:
+		g.current = &sum
+	case *g.current != sum:
+		g.current, g.before, g.until = &sum, g.current, now.Add(tokenGrace)
+		g.tell(nil)
+	case g.fault != "":
+		g.tell(nil)
+	}
+	g.fault = ""
+	return nil
+}
+
+func (g *tokenGuard) tell(err error) {
+	if g.changed != nil {
+		g.changed(err)
+	}
 }
