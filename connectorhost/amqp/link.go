@@ -199,6 +199,20 @@ func (l *link) bareChannel(ctx context.Context) (channel *amqp091.Channel, err e
 	return opened, nil
 }
 
+// look asks something on a channel of its own, which the broker closes if the answer is no.
+func (l *link) look(ctx context.Context, what string, ask func(*amqp091.Channel) error) error {
+	channel, err := l.bareChannel(ctx)
+	if err != nil {
+		return err
+	}
+	return l.guard(ctx, callTime, what, func() error {
+		if err := ask(channel); err != nil {
+			return err
+		}
+		return channel.Close()
+	})
+}
+
 // watchChannel drains the notifications of a channel.
 func (l *link) watchChannel(channel *amqp091.Channel) {
 	closes := channel.NotifyClose(make(chan *amqp091.Error, 1))

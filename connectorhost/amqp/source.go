@@ -71,42 +71,33 @@ func (s *source) open(ctx context.Context, c *consumer) (err error) {
 
 // checkQueues sees that the queue is there, and where to park. Only the queue for parked messages is made if it is missing.
 func (s *source) checkQueues(ctx context.Context) error {
-	if err := s.look(ctx, fmt.Sprintf("look for queue %q", s.settings.Queue), func(c *amqp091.Channel) error {
+	if err := s.link.look(ctx, fmt.Sprintf("look for queue %q", s.settings.Queue), func(c *amqp091.Channel) error {
 		_, err := c.QueueDeclarePassive(s.settings.Queue, true, false, false, false, nil)
 		return err
 	}); err != nil {
 		return err
 	}
 	if s.settings.DeadExchange != "" {
-		return s.look(ctx, fmt.Sprintf("look for dead_letter exchange %q", s.settings.DeadExchange), func(c *amqp091.Channel) error {
+		return s.link.look(ctx, fmt.Sprintf("look for dead_letter exchange %q", s.settings.DeadExchange), func(c *amqp091.Channel) error {
 			return c.ExchangeDeclarePassive(s.settings.DeadExchange, "direct", true, false, false, false, nil)
 		})
 	}
+	return s.provide(ctx, s.link)
+}
+
+// provide makes the queue for parked messages if it is missing.
+func (s *source) provide(ctx context.Context, l *link) error {
 	dead := s.settings.DeadQueue
-	err := s.look(ctx, fmt.Sprintf("look for dead_letter queue %q", dead), func(c *amqp091.Channel) error {
+	err := l.look(ctx, fmt.Sprintf("look for dead_letter queue %q", dead), func(c *amqp091.Channel) error {
 		_, err := c.QueueDeclarePassive(dead, true, false, false, false, nil)
 		return err
 	})
 	if !errors.Is(err, connector.ErrRefused) {
 		return err
 	}
-	return s.look(ctx, fmt.Sprintf("declare dead_letter queue %q", dead), func(c *amqp091.Channel) error {
+	return l.look(ctx, fmt.Sprintf("declare dead_letter queue %q", dead), func(c *amqp091.Channel) error {
 		_, err := c.QueueDeclare(dead, true, false, false, false, nil)
 		return err
-	})
-}
-
-// look asks something on a channel of its own, which the broker closes if the answer is no.
-func (s *source) look(ctx context.Context, what string, ask func(*amqp091.Channel) error) error {
-	channel, err := s.link.bareChannel(ctx)
-	if err != nil {
-		return err
-	}
-	return s.link.guard(ctx, callTime, what, func() error {
-		if err := ask(channel); err != nil {
-			return err
-		}
-		return channel.Close()
 	})
 }
 
@@ -142,7 +133,7 @@ func (s *source) Start(ctx context.Context) error {
 
 // proveExclusive has the broker refuse a second exclusive consumer. A quorum queue would accept any number.
 func (s *source) proveExclusive(ctx context.Context, first *consumer) error {
-	err := s.look(ctx, "prove that the consumer is exclusive", func(c *amqp091.Channel) error {
+	err := s.link.look(ctx, "prove that the consumer is exclusive", func(c *amqp091.Channel) error {
 		_, err := c.Consume(s.settings.Queue, first.tag+"-second", false, true, false, false, nil)
 		return err
 	})
@@ -259,6 +250,11 @@ func (s *source) park(ctx context.Context, l *link, parking *publisher, id strin
 	}
 	publishing := s.settings.parked(s.env.Name, s.settings.service, id, d, outcome)
 	err := parking.publish(ctx, s.settings.DeadExchange, key, true, publishing)
+	if errors.Is(err, connector.ErrUnfit) && s.settings.DeadExchange == "" { // somebody has deleted the queue since we connected
+		if err = s.provide(ctx, l); err == nil {
+			err = parking.publish(ctx, "", key, true, publishing)
+		}
+	}
 	if err == nil {
 		return told("acknowledge the parked message", d.Ack(false))
 	}

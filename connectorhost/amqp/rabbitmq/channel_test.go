@@ -75,6 +75,25 @@ func TestPoisonCanBeParkedByAnExchange(t *testing.T) {
 	r.stop(t)
 }
 
+// TestTheDeadLetterQueueIsMadeAgain deletes it while the channel runs, whose other messages keep their connection.
+func TestTheDeadLetterQueueIsMadeAgain(t *testing.T) {
+	queue := newQueue(t, "classic", nil)
+	r := runChannel(t, map[string]any{"queue": queue, "max_attempts": 1}, fail)
+	r.await(t, connector.Running)
+	admin(t, func(c *amqp091.Channel) error {
+		_, err := c.QueueDelete(queue+".dead-letter", false, false, false)
+		return err
+	})
+	put(t, queue, named("1"), named("2"))
+	conformance.Eventually(t, "verdicts", func() bool { return r.now().Counts.Parked == 2 })
+	if counts := r.stop(t).Counts; counts.Unsettled != 0 || counts.Connects != 1 {
+		t.Errorf("%+v", counts)
+	}
+	if n := len(take(t, queue+".dead-letter")); n != 2 {
+		t.Errorf("%d messages are parked", n)
+	}
+}
+
 func TestWhatIsMissingIsNamedAndWaitedFor(t *testing.T) {
 	node.Start(t)
 	name := fmt.Sprintf("missing-%d", queues.Add(1))
