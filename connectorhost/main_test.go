@@ -231,6 +231,7 @@ func TestBadConfigurationIsOneLineAndStatus2(t *testing.T) {
 		{[]string{"--lease-beat", "300ms"}, "--lease-beat: 300ms: must be at least 10ms and at most a quarter of --lease-ttl, which is 1s"},
 		{[]string{"--spare-processes=-1"}, "--spare-processes: -1: must be 0 to 100"},
 		{[]string{"--drain-timeout", "0s"}, "--drain-timeout: 0s: must be positive"},
+		{[]string{"--invoke-timeout", "0s"}, "--invoke-timeout: 0s: must be positive"},
 		{[]string{"--deregister-after", "10s"}, "--deregister-after: 10s: must be 0 or at least 1m"},
 		{[]string{"--advertise", "0.0.0.0:80"}, "--advertise: \"0.0.0.0:80\": must name a host"},
 		{[]string{"validate", "/no/such/file"}, "no such file or directory: give a file that can be read"},

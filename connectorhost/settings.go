@@ -27,10 +27,11 @@ type settings struct {
 	DrainTimeout   time.Duration `default:"10s" help:"Longest time that a connector which is to stop may take to finish what it has in hand."`
 	SpareProcesses int           `default:"64" help:"Most processes that wait for a connector to be started, so that it need not wait for one: there are as many as connectors that run on another host, and one. Each takes 2 MB of its own."`
 
-	InvokeURL       string `name:"invoke-url" default:"http://127.0.0.1:11223" help:"Address at which channels call services: the load balancer's front."`
-	InvokeTokenFile string `placeholder:"FILE" help:"File with the token that channels show to servers, and that servers have to show when they send: the same as the servers' --invoke-token-file."`
-	InvokeToken     string `placeholder:"TOKEN" help:"The token itself; others see a command line, so give it by the environment variable."`
-	MaxMessageBytes int64  `default:"16777216" help:"Largest message that services may send; more is answered with 413."`
+	InvokeURL       string        `name:"invoke-url" default:"http://127.0.0.1:11223" help:"Address at which channels call services: the load balancer's front."`
+	InvokeTokenFile string        `placeholder:"FILE" help:"File with the token that channels show to servers, and that servers have to show when they send: the same as the servers' --invoke-token-file."`
+	InvokeToken     string        `placeholder:"TOKEN" help:"The token itself; others see a command line, so give it by the environment variable."`
+	InvokeTimeout   time.Duration `default:"60s" help:"Longest wait for a service; longer than the load balancer's --server-timeout, which answers before."`
+	MaxMessageBytes int64         `default:"16777216" help:"Largest message that services may send; more is answered with 413."`
 
 	DeregisterAfter time.Duration `default:"10m" help:"Consul forgets a host that has been away for so long; at least 1m, 0 for never."`
 }
@@ -56,6 +57,7 @@ func (s *settings) Validate() error {
 	refuse(s.LeaseBeat < 10*time.Millisecond || s.LeaseBeat > s.LeaseTTL/4,
 		"--lease-beat: %v: must be at least 10ms and at most a quarter of --lease-ttl, which is %v", s.LeaseBeat, s.LeaseTTL)
 	refuse(s.DrainTimeout <= 0, "--drain-timeout: %v: must be positive", s.DrainTimeout)
+	refuse(s.InvokeTimeout <= 0, "--invoke-timeout: %v: must be positive", s.InvokeTimeout)
 	refuse(s.SpareProcesses < 0 || s.SpareProcesses > maxSpare, "--spare-processes: %d: must be 0 to %d", s.SpareProcesses, maxSpare)
 	refuse(s.DeregisterAfter != 0 && s.DeregisterAfter < time.Minute, "--deregister-after: %v: must be 0 or at least 1m, Consul is no faster", s.DeregisterAfter)
 	refuse(s.Advertise != "" && program.Unspecified(s.Advertise.Host()), "--advertise: %q: must name a host that others can reach", s.Advertise)

@@ -26,7 +26,7 @@ const (
 // shared is what children get besides their definitions. A token that has changed in its file counts without a restart.
 func (s *settings) shared(token string) (json.RawMessage, error) {
 	// A child gives back what is unfinished before its parent loses patience with it.
-	return json.Marshal(shared{InvokeURL: s.InvokeURL, Token: token, Drain: s.DrainTimeout / 4 * 3})
+	return json.Marshal(shared{InvokeURL: s.InvokeURL, Token: token, Timeout: s.InvokeTimeout, Drain: s.DrainTimeout / 4 * 3})
 }
 
 // token is the text of a connector.Secret: a reference to the file, the token itself, or nothing.

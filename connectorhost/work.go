@@ -21,7 +21,16 @@ import (
 type shared struct {
 	InvokeURL string        `json:"invoke_url"`
 	Token     string        `json:"token,omitempty"` // the text of a connector.Secret
+	Timeout   time.Duration `json:"timeout"`         // of a call of a service
 	Drain     time.Duration `json:"drain"`           // longest time to finish what is in hand
+}
+
+// calls says how a channel calls its service.
+func (s shared) calls(d *connector.Definition, epoch uint64) invoke.Config {
+	return invoke.Config{
+		LB: s.InvokeURL, Connector: d.Name, Service: d.Service, MediaType: d.MediaType(),
+		Epoch: func() uint64 { return epoch }, Token: connector.NewSecret(s.Token), Timeout: s.Timeout,
+	}
 }
 
 // workConnector serves one connector of any kind that keeps the contract of the package connector: it connects, says that
@@ -72,10 +81,7 @@ var errLapsed = errors.New("the lease of this host has ended")
 
 // runChannel has each message call its service, as long as the lease holds.
 func runChannel(ctx context.Context, job *supervise.Job, d *connector.Definition, common shared, options connector.Options) error {
-	client, err := invoke.New(invoke.Config{
-		LB: common.InvokeURL, Connector: d.Name, Service: d.Service, MediaType: d.MediaType(),
-		Epoch: func() uint64 { return job.Epoch }, Token: connector.NewSecret(common.Token),
-	})
+	client, err := invoke.New(common.calls(d, job.Epoch))
 	if err != nil {
 		return err
 	}

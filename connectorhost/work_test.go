@@ -242,6 +242,20 @@ func TestAChannelThatIsToldOfALaterEpochStopsUntilThereIsOne(t *testing.T) {
 	active.await("its counts", func(r report) bool { return len(r.Connectors) == 1 && r.Connectors[0].Counters["accepted"] == 1 })
 }
 
+func TestCallsTakeAsLongAsTheHostAllows(t *testing.T) {
+	text, err := (&settings{InvokeTimeout: 3 * time.Minute}).shared("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got shared
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	if c := got.calls(&connector.Definition{}, 7); c.Timeout != 3*time.Minute || c.Epoch() != 7 {
+		t.Errorf("%v, epoch %d", c.Timeout, c.Epoch())
+	}
+}
+
 func TestTheTokenIsNowhereInWhatAHostShows(t *testing.T) {
 	s := settings{InvokeURL: "http://127.0.0.1:1", InvokeToken: "0123456789abcdef-secret", DrainTimeout: 4 * time.Second}
 	text, err := s.shared(s.InvokeToken)

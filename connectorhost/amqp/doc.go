@@ -16,7 +16,8 @@
 //	                     &server_name_indication=… if need be. References such as ${env:NAME} are escaped when put in
 //	heartbeat            5; seconds, 1 to 60. The broker is given up after three
 //	pool_size            1; AMQP channels, each with a consumer or a publisher
-//	max_message_bytes    16 MiB; a larger message is parked at once, or not sent
+//	max_message_bytes    16 MiB; a larger message is parked at once, or not sent. So is, of a channel, one that is larger
+//	                     than the servers' --max-body-bytes (10 MiB)
 //
 // Of channels:
 //

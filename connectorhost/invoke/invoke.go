@@ -69,14 +69,10 @@ type Config struct {
 	Epoch     func() uint64    // of the lease under which we run; asked at each call
 	Token     connector.Secret // the servers' shared token; none if zero
 	Timeout   time.Duration    // of a call; 0 stands for DefaultTimeout
-	MaxBytes  int              // of a message; 0 stands for DefaultMaxBytes
 }
 
-// The defaults. The time-out is above the load balancer's, so that it answers before we give up.
-const (
-	DefaultTimeout  = 60 * time.Second
-	DefaultMaxBytes = 16 << 20
-)
+// DefaultTimeout is above the load balancer's, so that it answers before we give up.
+const DefaultTimeout = 60 * time.Second
 
 const (
 	maxAnswer   = 64 << 10 // bytes of an answer that are read; an error's details are at its beginning
@@ -110,9 +106,6 @@ func New(config Config) (*Client, error) {
 	if config.Timeout <= 0 {
 		config.Timeout = DefaultTimeout
 	}
-	if config.MaxBytes <= 0 {
-		config.MaxBytes = DefaultMaxBytes
-	}
 	if config.Epoch == nil {
 		return nil, fmt.Errorf("invoke by connector %q: %w: there is no epoch", config.Connector, connector.ErrDefinition)
 	}
@@ -137,11 +130,9 @@ func New(config Config) (*Client, error) {
 // Close closes the idle connections.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// Invoke calls the service with a message. See the package for its errors.
+// Invoke calls the service with a message, however large: its kind and the servers have their limits. See the package for
+// its errors.
 func (c *Client) Invoke(ctx context.Context, message connector.Message) error {
-	if len(message.Body) > c.config.MaxBytes {
-		return fmt.Errorf("%w: it has %d bytes, more than %d", connector.ErrUnfit, len(message.Body), c.config.MaxBytes)
-	}
 	timed, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
 	request, err := c.request(timed, message)
