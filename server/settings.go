@@ -33,7 +33,7 @@ type settings struct {
 	FinishTimeout time.Duration `default:"5s" help:"Longest wait, after that, for requests in flight."`
 
 	Channels       program.Document `placeholder:"FILE|JSON" help:"HTTP channels, as a list: here as JSON or the path of a YAML file, in the configuration file in place. The keys zato/<cluster>/channels/<name> in Consul add to them and replace those of their name."`
-	ServiceTimeout time.Duration    `default:"25s" help:"Longest wait for a service, where its channel has no timeout_ms; later is answered with 503. Best below the load balancer's --server-timeout."`
+	ServiceTimeout time.Duration    `default:"25s" help:"Longest wait for a service, where its channel has no timeout_ms; later is answered with 503, a connector with 504. Best below the load balancer's --server-timeout."`
 
 	MaxHeaderBytes int           `default:"16384" help:"Largest request line and headers; more is answered with 431."`
 	MaxBodyBytes   int           `default:"10485760" help:"Largest request body; more is answered with 413."`

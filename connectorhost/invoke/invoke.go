@@ -19,7 +19,9 @@
 //	                         It is one if the answer names a higher epoch in X-Zato-Connector-Epoch, or has the details
 //	                         that servers give. Any other 409 is the service's own.
 //	413, 414, 415, 431       [connector.ErrUnfit]: no repetition can help; parked at once
-//	401, 403, 407            [connector.ErrUnavailable]: the token is wrong, which is not the message's fault; tried for ever
+//	407, and 401, 403 that   [connector.ErrUnavailable]: the token is wrong, or somebody between us and the servers says no,
+//	no service gave          which is not the message's fault; tried for ever. A service's answer has a CID, and no challenge
+//	                         for a Bearer; it counts
 //	408, 425, 429,           [connector.ErrUnavailable]: now is not the time, or nobody is there; tried for ever. So is
 //	502, 503                 everything that fails below HTTP: no connection, a broken one, no answer to the end
 //	3xx                      [connector.ErrUnavailable]: whoever answers is not our load balancer
@@ -58,6 +60,8 @@ const (
 	HeaderEpoch       = "X-Zato-Connector-Epoch"
 	HeaderMessageID   = "X-Zato-Message-ID"
 	HeaderRedelivered = "X-Zato-Redelivered"
+
+	headerCID = "X-Zato-CID" // servers set it, whatever they answer
 )
 
 // Config says whom a client calls, as whom.
@@ -250,12 +254,22 @@ func (c *Client) judge(status int, header http.Header, answer []byte) error {
 		}
 	case http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong, http.StatusUnsupportedMediaType, http.StatusRequestHeaderFieldsTooLarge:
 		return fail(connector.ErrUnfit)
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired,
+	case http.StatusUnauthorized, http.StatusForbidden:
+		if !byService(header) {
+			return fail(connector.ErrUnavailable)
+		}
+	case http.StatusProxyAuthRequired,
 		http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
 		http.StatusBadGateway, http.StatusServiceUnavailable:
 		return fail(connector.ErrUnavailable)
 	}
 	return fmt.Errorf("service %s answered %s", c.config.Service, describe(status, answer))
+}
+
+// byService says whether a service has refused a message, and not the server its token, or somebody before all servers.
+func byService(header http.Header) bool {
+	scheme, _, _ := strings.Cut(header.Get("WWW-Authenticate"), " ")
+	return header.Get(headerCID) != "" && !strings.EqualFold(scheme, "Bearer")
 }
 
 // noService says whether a 404 is the server's own, and not the service's. These are the server's words.

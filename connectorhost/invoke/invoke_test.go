@@ -140,6 +140,37 @@ func class(err, counts error) error {
 	return nil
 }
 
+func TestARefusalCountsOnlyIfAServiceGaveIt(t *testing.T) {
+	var status int
+	var cid, challenge string
+	client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		for name, value := range map[string]string{"X-Zato-CID": cid, "WWW-Authenticate": challenge} {
+			if value != "" {
+				w.Header().Set(name, value)
+			}
+		}
+		w.WriteHeader(status)
+	}, nil)
+	counts := errors.New("counts")
+	for _, test := range []struct {
+		name           string
+		status         int
+		cid, challenge string
+		want           error
+	}{
+		{"a service that does not know the caller", 401, "K1", `Basic realm="zato"`, counts},
+		{"a service that forbids it", 403, "K1", "", counts},
+		{"a server that has another token", 401, "K1", `Bearer realm="zato"`, connector.ErrUnavailable},
+		{"a load balancer that wants a password", 401, "", `Basic realm="x"`, connector.ErrUnavailable},
+		{"a load balancer that lets nobody through", 403, "", "", connector.ErrUnavailable},
+	} {
+		status, cid, challenge = test.status, test.cid, test.challenge
+		if got := class(client.Invoke(t.Context(), message), counts); got != test.want {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
 func TestASlowServiceIsToBlameOnlyIfThereAreServers(t *testing.T) {
 	var alive atomic.Int64
 	free := make(chan struct{})

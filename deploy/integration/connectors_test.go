@@ -157,6 +157,42 @@ func TestMessagesOutliveTheirConnectorAndItsHost(t *testing.T) {
 	}
 }
 
+// TestAMessageThatIsTooMuchForItsServiceIsPutAside sends one that makes its service run into the server's own time-out.
+func TestAMessageThatIsTooMuchForItsServiceIsPutAside(t *testing.T) {
+	t.Setenv("ZATOHA_SERVER_SERVICE_TIMEOUT", "300ms")
+	c := started(t, withHosts(t, newConfig(t, 2), 1))
+	ports, err := cluster.FreePorts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "tcp://127.0.0.1:" + strconv.Itoa(ports[0])
+	define(t, c, "channels/send", map[string]any{"method": "POST", "path": "/send", "service": "demo.send"})
+	define(t, c, "connectors/naps", map[string]any{
+		"name": "naps", "kind": "zmq", "role": "channel", "service": "demo.sleep", "max_attempts": 2,
+		"socket_type": "PULL", "socket_method": "bind", "address": address,
+	})
+	define(t, c, "connectors/out", map[string]any{
+		"name": "out", "kind": "zmq", "role": "outgoing", "socket_type": "PUSH", "socket_method": "connect", "address": address,
+	})
+	host, _ := activeHost(t, c, 0, 1)
+	eventually(t, func() error {
+		if code, answer := sendBy(t, c, "zmq", "out", `{"ms": 60000}`); code != http.StatusOK {
+			return fmt.Errorf("sending: %d %s", code, answer)
+		}
+		return nil
+	})
+	eventually(t, func() error {
+		status, err := c.HostStatus(t.Context(), host)
+		if err != nil {
+			return err
+		}
+		if counters := status.Connectors[0].Counters; counters["failed"] < 2 || counters["dropped"] < 1 || counters["unavailable"] > 0 {
+			return fmt.Errorf("%+v", status)
+		}
+		return nil
+	})
+}
+
 // invoke calls demo.log as a connector host with some epoch would.
 func invoke(t *testing.T, c *cluster.Cluster, server string, epoch uint64) (code int, answer string) {
 	t.Helper()

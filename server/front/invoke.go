@@ -33,7 +33,8 @@ const (
 )
 
 // Invocations is how connectors call services: POST /zato/invoke/<service> with the headers X-Zato-Connector,
-// X-Zato-Connector-Epoch and X-Zato-Message-ID.
+// X-Zato-Connector-Epoch and X-Zato-Message-ID. Errors of services are answered as channels answer them, but that one which
+// took too long is 504, which counts as an attempt.
 type Invocations struct {
 	Services *service.Registry
 	Fence    *invoke.Fence
@@ -116,6 +117,11 @@ func (i *Invocations) answer(ctx *fasthttp.RequestCtx, cid string) (class string
 		i.front.metrics.invocations.WithLabelValues("run").Inc()
 	}
 	i.front.answer(ctx, route, cid, o)
+	if kind, _ := service.Classify(o.err); o.err != nil && kind == service.Timeout {
+		// 503 would say that nobody was reached: the connector would try a message that is too much for its service for ever.
+		ctx.Response.SetStatusCode(fasthttp.StatusGatewayTimeout)
+		ctx.Response.Header.Del(fasthttp.HeaderRetryAfter)
+	}
 	return class, route
 }
 

@@ -37,7 +37,7 @@ func fail(ctx *fasthttp.RequestCtx, status int, cid, details string) {
 }
 
 // statusOf is how HTTP says it. A service that took too long is 503: 504 would blame a server behind this one, and 408
-// the client.
+// the client. To connectors it is 504: see Invocations.
 func statusOf(kind service.Kind) int {
 	switch kind {
 	case service.BadRequest:
