@@ -24,6 +24,7 @@ const (
 	connectorHeader = "X-Zato-Connector"
 	epochHeader     = "X-Zato-Connector-Epoch"
 	messageHeader   = "X-Zato-Message-ID"
+	againHeader     = "X-Zato-Redelivered" // "true" if the message may have been here before; else it is new, whatever its ID
 	tokenHeader     = "X-Zato-Invoke-Token"
 	duplicateHeader = "X-Zato-Duplicate"
 
@@ -33,7 +34,7 @@ const (
 )
 
 // Invocations is how connectors call services: POST /zato/invoke/<service> with the headers X-Zato-Connector,
-// X-Zato-Connector-Epoch and X-Zato-Message-ID. Errors of services are answered as channels answer them, but that one which
+// X-Zato-Connector-Epoch and X-Zato-Message-ID, and X-Zato-Redelivered where the message may come again. Errors of services are answered as channels answer them, but that one which
 // took too long is 504, which counts as an attempt.
 type Invocations struct {
 	Services *service.Registry
@@ -125,10 +126,10 @@ func (i *Invocations) answer(ctx *fasthttp.RequestCtx, cid string) (class string
 	return class, route
 }
 
-// once runs the service, unless the message is being worked on or was: then it returns what comes, or came, of that.
+// once runs the service, unless the message comes again and is being worked on or was: then it returns what comes, or came, of that.
 func (i *Invocations) once(ctx *fasthttp.RequestCtx, route *Route, message invocation, cid string) (o outcome, duplicate bool) {
 	key := message.connector + "\n" + route.Name + "\n" + message.id
-	seen, first := i.Window.Begin(key, time.Now())
+	seen, first := i.Window.Begin(key, message.again, time.Now())
 	if !first {
 		return i.awaited(seen), true
 	}
@@ -194,6 +195,7 @@ func (i *Invocations) route(name string) *Route {
 type invocation struct {
 	connector, id string
 	epoch         uint64
+	again         bool
 }
 
 // readInvocation reads the headers. Faults are all that is wrong with them.
@@ -210,6 +212,7 @@ func readInvocation(header *fasthttp.RequestHeader) (i invocation, faults string
 		return value
 	}
 	i.connector, i.id = text(connectorHeader), text(messageHeader)
+	i.again = string(header.Peek(againHeader)) == "true"
 	epoch := text(epochHeader)
 	var ok bool
 	if i.epoch, ok = invoke.ParseEpoch(epoch); !ok && epoch != "" {

@@ -44,6 +44,11 @@ func message(service, connector, epoch, id, body string, more ...string) string 
 	}, more...)...)
 }
 
+// again is a message that may have come before.
+func again(service, connector, epoch, id, body string) string {
+	return message(service, connector, epoch, id, body, "X-Zato-Redelivered: true")
+}
+
 func TestInvocationsRunOnceAndOnlyForTheLatest(t *testing.T) {
 	var runs atomic.Int64
 	fail := errors.New("the database is gone")
@@ -65,18 +70,20 @@ func TestInvocationsRunOnceAndOnlyForTheLatest(t *testing.T) {
 		duplicate     bool
 	}{
 		{"the first", message("count", "amqp-1", "7", "m1", "a"), 200, "run 1 of a by amqp-1 for amqp-1", false},
-		{"the same again", message("count", "amqp-1", "7", "m1", "a"), 200, "run 1 of a by amqp-1 for amqp-1", true},
-		{"the same ID of another connector", message("count", "amqp-2", "7", "m1", "b"), 200, "run 2 of b by amqp-2 for amqp-2", false},
-		{"from the next host", message("count", "amqp-1", "8", "m1", "a"), 200, "run 1 of a by amqp-1 for amqp-1", true},
+		{"the same again", again("count", "amqp-1", "7", "m1", "a"), 200, "run 1 of a by amqp-1 for amqp-1", true},
+		{"the same ID of another connector, which says that it comes again", again("count", "amqp-2", "7", "m1", "b"), 200, "run 2 of b by amqp-2 for amqp-2", false},
+		{"from the next host", again("count", "amqp-1", "8", "m1", "a"), 200, "run 1 of a by amqp-1 for amqp-1", true},
 		{"from the last host", message("count", "amqp-1", "7", "m2", "a"), 409, refusal("epoch 7 is over, there is 8: another connector host has taken over"), false},
-		{"from the last host, done already", message("count", "amqp-1", "7", "m1", "a"), 409, refusal("epoch 7 is over, there is 8: another connector host has taken over"), false},
+		{"from the last host, done already", again("count", "amqp-1", "7", "m1", "a"), 409, refusal("epoch 7 is over, there is 8: another connector host has taken over"), false},
 		{"one that fails", message("count", "amqp-1", "8", "m3", "fail"), 500, refusal(hidden), false},
-		{"one that failed", message("count", "amqp-1", "8", "m3", "ok"), 200, "run 4 of ok by amqp-1 for amqp-1", false},
-		{"token in the other header", strings.Replace(message("count", "amqp-1", "8", "m1", "a"), "Authorization: Bearer", "X-Zato-Invoke-Token:", 1), 200, "run 1 of a by amqp-1 for amqp-1", true},
+		{"one that failed", again("count", "amqp-1", "8", "m3", "ok"), 200, "run 4 of ok by amqp-1 for amqp-1", false},
+		{"another message of the same ID", message("count", "amqp-1", "8", "m1", "c"), 200, "run 5 of c by amqp-1 for amqp-1", false},
+		{"that again", again("count", "amqp-1", "8", "m1", "c"), 200, "run 5 of c by amqp-1 for amqp-1", true},
+		{"token in the other header", strings.Replace(again("count", "amqp-1", "8", "m1", "a"), "Authorization: Bearer", "X-Zato-Invoke-Token:", 1), 200, "run 5 of c by amqp-1 for amqp-1", true},
 
 		{"no token", strings.Replace(message("count", "amqp-1", "8", "m1", "a"), "Authorization", "X", 1), 401, refusal("invocations need the cluster's token, as Authorization: Bearer or X-Zato-Invoke-Token"), false},
 		{"a wrong token", strings.Replace(message("count", "amqp-1", "99", "m1", "a"), testToken, testToken+"x", 1), 401, refusal("invocations need the cluster's token, as Authorization: Bearer or X-Zato-Invoke-Token"), false},
-		{"after a forged epoch", message("count", "amqp-1", "8", "m1", "a"), 200, "run 1 of a by amqp-1 for amqp-1", true},
+		{"after a forged epoch", again("count", "amqp-1", "8", "m1", "a"), 200, "run 5 of c by amqp-1 for amqp-1", true},
 		{"no headers", ask("POST", "/zato/invoke/count", "", "Authorization: Bearer "+testToken), 400, refusal("X-Zato-Connector: is missing; X-Zato-Message-ID: is missing; X-Zato-Connector-Epoch: is missing"), false},
 		{"a bad epoch", message("count", "amqp-1", "-1", "m1", "a"), 400, refusal(`X-Zato-Connector-Epoch: \"-1\" is no whole number above 0`), false},
 		{"a long ID", message("count", "amqp-1", "8", strings.Repeat("m", 513), "a"), 400, refusal(`X-Zato-Message-ID: has more than 512 bytes`), false},
@@ -103,10 +110,10 @@ func TestInvocationsRunOnceAndOnlyForTheLatest(t *testing.T) {
 	}
 	metrics := r.exchange(t, get("/metrics")).body
 	for _, line := range []string{
-		`zato_server_connector_epoch 8`, `zato_server_messages_remembered 3`,
-		`zato_server_invocations_total{what="run"} 4`, `zato_server_invocations_total{what="duplicate"} 4`,
+		`zato_server_connector_epoch 8`, `zato_server_messages_remembered 4`,
+		`zato_server_invocations_total{what="run"} 5`, `zato_server_invocations_total{what="duplicate"} 5`,
 		`zato_server_invocations_total{what="stale"} 2`, `zato_server_invocations_total{what="refused"} 7`,
-		`zato_server_service_calls_total{channel="zato.invoke",outcome="ok",service="count"} 3`,
+		`zato_server_service_calls_total{channel="zato.invoke",outcome="ok",service="count"} 4`,
 	} {
 		if !strings.Contains(metrics, line+"\n") {
 			t.Errorf("no %s in\n%s", line, metrics)
@@ -125,9 +132,9 @@ func TestADuplicateWaitsForTheFirst(t *testing.T) {
 	})
 	i.Timeout = 10 * time.Second
 	r, _ := live(t, DefaultLimits(), nil, WithInvocations(i))
-	send := func() *bufio.Reader {
+	send := func(more ...string) *bufio.Reader {
 		c := r.dial(t)
-		if _, err := io.WriteString(c, message("slow", "c", "1", "m", "")); err != nil {
+		if _, err := io.WriteString(c, message("slow", "c", "1", "m", "", more...)); err != nil {
 			t.Fatal(err)
 		}
 		return bufio.NewReader(c)
@@ -135,7 +142,7 @@ func TestADuplicateWaitsForTheFirst(t *testing.T) {
 	for _, outcome := range []error{service.NewError(service.Conflict, "not now", nil), nil} {
 		first := send()
 		<-entered
-		second := send()
+		second := send("X-Zato-Redelivered: true")
 		eventually(t, "both are in the server", func() bool {
 			return strings.Contains(r.exchange(t, get("/metrics")).body, "zato_server_requests_in_flight 3\n")
 		})
@@ -170,11 +177,11 @@ func TestAMessageThatTimedOutIsNotRunBesideItself(t *testing.T) {
 	})
 	i.Timeout = 50 * time.Millisecond
 	r, _ := live(t, DefaultLimits(), nil, WithInvocations(i))
-	r.exchange(t, message("deaf", "c", "1", "m", "")).check(t, 504, refusal("the service took too long"))
-	r.exchange(t, message("deaf", "c", "1", "m", "")).check(t, 504, refusal("the message is still being worked on"))
+	r.exchange(t, again("deaf", "c", "1", "m", "")).check(t, 504, refusal("the service took too long"))
+	r.exchange(t, again("deaf", "c", "1", "m", "")).check(t, 504, refusal("the message is still being worked on"))
 	close(release)
 	eventually(t, "the outcome is there", func() bool {
-		return r.exchange(t, message("deaf", "c", "1", "m", "")).body == "done"
+		return r.exchange(t, again("deaf", "c", "1", "m", "")).body == "done"
 	})
 	if runs.Load() != 1 {
 		t.Errorf("it ran %d times", runs.Load())

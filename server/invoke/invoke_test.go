@@ -84,18 +84,19 @@ func TestEpochs(t *testing.T) {
 
 var errFailed = errors.New("failed")
 
-// A model of the window: a list of what succeeded, and a set of what is being worked on.
+// A model of the window: a list of what succeeded, what is being worked on, and which message is the latest of its ID.
 func TestWindowAgreesWithItsModel(t *testing.T) {
 	type success struct {
-		id   string
-		size int
-		at   time.Time
+		message *Message[string]
+		size    int
+		at      time.Time
 	}
 	ids := rapid.SampledFrom(strings.Split("abcdefgh", ""))
 	rapid.Check(t, func(t *rapid.T) {
 		bounds := Bounds{rapid.IntRange(0, 4).Draw(t, "messages"), rapid.IntRange(0, 20).Draw(t, "bytes"), 10 * time.Second}
 		window := NewWindow[string](bounds)
-		working := map[string]*Message[string]{}
+		var working []*Message[string]
+		latest := map[string]*Message[string]{}
 		var succeeded []success
 		now := time.Unix(0, 0)
 		trim := func() {
@@ -113,34 +114,36 @@ func TestWindowAgreesWithItsModel(t *testing.T) {
 				now = now.Add(time.Duration(rapid.IntRange(0, 4).Draw(t, "seconds")) * time.Second)
 			},
 			"begin": func(t *rapid.T) {
-				id := ids.Draw(t, "id")
+				id, again := ids.Draw(t, "id"), rapid.Bool().Draw(t, "again")
 				trim()
-				message, first := window.Begin(id, now)
-				remembered := slices.ContainsFunc(succeeded, func(s success) bool { return s.id == id })
-				if first == (remembered || working[id] != nil) {
-					t.Fatalf("%s: first is %t, remembered %t, working %t", id, first, remembered, working[id] != nil)
+				message, first := window.Begin(id, again, now)
+				before := latest[id]
+				remembered := before != nil && slices.ContainsFunc(succeeded, func(s success) bool { return s.message == before })
+				known := before != nil && (remembered || slices.Contains(working, before))
+				if first == (again && known) || !first && message != before {
+					t.Fatalf("%s again %t: first is %t, remembered %t, known %t", id, again, first, remembered, known)
 				}
-				if remembered {
+				if !first && remembered {
 					if answer, err := message.Outcome(); answer != "answer to "+id || err != nil {
 						t.Fatalf("%s is remembered as %q, %v", id, answer, err)
 					}
 				}
 				if first {
-					working[id] = message
+					working, latest[id] = append(working, message), message
 				}
 			},
 			"finish": func(t *rapid.T) {
 				if len(working) == 0 {
 					t.Skip()
 				}
-				id := ids.Filter(func(id string) bool { return working[id] != nil }).Draw(t, "id")
-				size, message := rapid.IntRange(0, 10).Draw(t, "size"), working[id]
-				delete(working, id)
+				i := rapid.IntRange(0, len(working)-1).Draw(t, "message")
+				size, message := rapid.IntRange(0, 10).Draw(t, "size"), working[i]
+				working = slices.Delete(working, i, i+1)
 				if rapid.Bool().Draw(t, "fails") {
 					window.Finish(message, "", 0, errFailed, now)
 				} else {
-					window.Finish(message, "answer to "+id, size, nil, now)
-					succeeded = append(succeeded, success{id, size, now})
+					window.Finish(message, "answer to "+message.id, size, nil, now)
+					succeeded = append(succeeded, success{message, size, now})
 				}
 				trim()
 				<-message.Done()
@@ -165,7 +168,7 @@ func TestConcurrentDuplicatesRunOnce(t *testing.T) {
 		wait.Go(func() {
 			for i := range 2000 {
 				id := i % len(running)
-				message, first := window.Begin(fmt.Sprint(id), time.Unix(0, 0))
+				message, first := window.Begin(fmt.Sprint(id), true, time.Unix(0, 0))
 				if first {
 					runs.Add(1)
 					if running[id].Add(1) != 1 {

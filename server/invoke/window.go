@@ -18,9 +18,10 @@ type Window[T any] struct {
 	bounds Bounds
 
 	mu       sync.Mutex
-	messages map[string]*Message[T]
-	done     []*Message[T] // those of the messages that have succeeded, the oldest first
-	bytes    int           // of their answers
+	messages map[string]*Message[T] // the latest of each ID
+	done     []*Message[T]          // what has succeeded, the oldest first
+	bytes    int                    // of their answers
+	working  int
 }
 
 // Message is a message that is being worked on, or was.
@@ -38,17 +39,21 @@ func NewWindow[T any](bounds Bounds) *Window[T] {
 	return &Window[T]{bounds: bounds, messages: map[string]*Message[T]{}}
 }
 
-// Begin looks a message up. Where it is the first of its ID, the caller works on it and then calls Finish, in any case.
-// Otherwise somebody else does or did: its outcome is there once its Done is closed.
-func (w *Window[T]) Begin(id string, now time.Time) (message *Message[T], first bool) {
+// Begin looks a message up that may come again. Where it is the first of its ID, the caller works on it and then calls
+// Finish, in any case. Otherwise somebody else does or did: its outcome is there once its Done is closed.
+//
+// A message that surely comes for the first time is the first, whoever had its ID before: publishers give one ID to
+// several messages, and each of them counts. Of the two, what comes again under that ID is taken for the later one.
+func (w *Window[T]) Begin(id string, again bool, now time.Time) (message *Message[T], first bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.forget(now)
-	if message := w.messages[id]; message != nil {
+	if message := w.messages[id]; again && message != nil {
 		return message, false
 	}
 	message = &Message[T]{id: id, finished: make(chan struct{})}
 	w.messages[id] = message
+	w.working++
 	return message, true
 }
 
@@ -58,8 +63,9 @@ func (w *Window[T]) Finish(message *Message[T], answer T, size int, err error, n
 	defer w.mu.Unlock()
 	message.answer, message.err, message.size, message.at = answer, err, size, now
 	close(message.finished)
+	w.working--
 	if err != nil {
-		delete(w.messages, message.id)
+		w.drop(message)
 		return
 	}
 	w.done = append(w.done, message)
@@ -75,18 +81,25 @@ func (w *Window[T]) forget(now time.Time) {
 		if len(w.done)-n <= w.bounds.Messages && w.bytes <= w.bounds.Bytes && now.Sub(oldest.at) < w.bounds.Age {
 			break
 		}
-		delete(w.messages, oldest.id)
+		w.drop(oldest)
 		w.bytes -= oldest.size
 		w.done[n] = nil
 	}
 	w.done = w.done[n:]
 }
 
+// drop has nobody find a message any more, unless there is a later one of its ID.
+func (w *Window[T]) drop(message *Message[T]) {
+	if w.messages[message.id] == message {
+		delete(w.messages, message.id)
+	}
+}
+
 // Size is how many messages are remembered, and being worked on.
 func (w *Window[T]) Size() (remembered, working int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.done), len(w.messages) - len(w.done)
+	return len(w.done), w.working
 }
 
 // Done is closed when the message is over.
