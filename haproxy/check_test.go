@@ -57,7 +57,7 @@ func TestHAProxyTakesEveryOption(t *testing.T) {
 		"largest numbers": func(o *Options) { o.BufferSize, o.MaxConn, o.QueueLimit, o.Retries = 1<<20, 1_000_000, 1_000_000, 10 },
 		"everything": func(o *Options) {
 			*o = allOptions()
-			o.TLS.Certificate, o.StatsSocket = dir, filepath.Join(dir, "stats.sock")
+			o.TLS.Certificate, o.StatsSocket, o.RelaySocket = dir, filepath.Join(dir, "stats.sock"), filepath.Join(dir, "relay.sock")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

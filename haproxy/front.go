@@ -30,6 +30,7 @@ func (o Options) front(name, backend string) edit.Section {
 	s = append(s, o.RateLimit.lines()...)
 	s = append(s, o.refusals(backend)...)
 	s = append(s, o.headers()...)
+	s = append(s, o.relayed()...)
 	s.add("default_backend " + backend)
 	return s.section("frontend " + name + " from " + Defaults)
 }

@@ -15,7 +15,10 @@
 //	    bind 10.0.0.1:8443 ssl crt /etc/partner.pem verify required ca-file /etc/partner-ca.pem
 //	    http-request set-header X-Forwarded-For %[src]
 //	    http-request set-header X-Forwarded-Proto https
+//	    use_backend bck_http_relay if { stopping } { srv_is_up(bck_http_relay/newest) }
 //	    default_backend bck_http_plain
+//
+// The line with the relay keeps its clients from servers that have left after a reload.
 //
 // An [Edge] is the same for an outer load balancer, which stands before whole clusters.
 package haproxy
@@ -30,6 +33,12 @@ const (
 	Frontend = "front_http_plain"
 	Backend  = "bck_http_plain"
 	Defaults = "zatoha"
+)
+
+// Names of what is between an old worker and the present one: see [Options.Sections].
+const (
+	relayBackend  = "bck_http_relay"
+	relayFrontend = "front_http_relay"
 )
 
 // AliveURI is the monitor that HAProxy itself answers: 200 while at least one server can take traffic, else 503.

@@ -9,6 +9,7 @@ type Options struct {
 	TLS         TLS
 	StatsSocket string   // path of the runtime API's Unix socket; there is none of ours without
 	EventSocket string   // path of the Unix datagram socket at which somebody listens, see [Event]; "" for none
+	RelaySocket string   // path of the Unix socket at which old workers hand over their requests, see [Options.Sections]; "" for none
 	CheckURI    string   // what health checks ask of a server
 	HidePaths   []string // paths, each with all below it, that the front answers with 404
 	// TrustedProxies are those before us that say who the client is, by X-Forwarded-For and X-Forwarded-Proto. From anybody

@@ -39,6 +39,7 @@ func TestTheShippedFile(t *testing.T) {
 		"testdata/all.cfg":     allOptions(),
 	} {
 		options.StatsSocket, options.EventSocket = "/run/zatoha/haproxy-stats.sock", "/run/zatoha/haproxy-events.sock"
+		options.RelaySocket = "/run/zatoha/haproxy-relay.sock"
 		got, err := edit.Apply("", options.Sections(someServers))
 		if err != nil {
 			t.Fatal(err)

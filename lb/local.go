@@ -100,7 +100,7 @@ func (l *local) Look(ctx context.Context) admin.Seen {
 		DataPlane: admin.DataPlane{Kind: admin.Embedded, Address: l.paths.Config}, Process: l.process.Status(),
 	}
 	seen.Running = seen.Process.Master != 0
-	seen.Stats, seen.Err = l.Stats(ctx)
+	seen.Stats, seen.Err = l.Counters(ctx)
 	seen.Reachable = seen.Err == nil
 	return seen
 }

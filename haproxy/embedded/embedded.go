@@ -37,7 +37,7 @@ type DataPlane struct {
 
 // New ties together the configuration file, the options of our sections and the supervised process.
 func New(binary string, paths process.Paths, options haproxy.Options, process *process.Process) *DataPlane {
-	options.StatsSocket, options.EventSocket = paths.Stats(), paths.Events()
+	options.StatsSocket, options.EventSocket, options.RelaySocket = paths.Stats(), paths.Events(), paths.Relay()
 	return &DataPlane{
 		binary: binary, paths: paths, options: options, runtime: newSocket(paths.Stats()), process: process,
 		memory: rollback.New(paths.Config, design),

@@ -13,10 +13,45 @@ import (
 	"github.com/haproxytech/client-native/v5/models"
 
 	"zatoha/haproxy"
+	"zatoha/haproxy/process"
 )
 
-// Stats are the counters of our frontend, our backend and each of its servers.
+// Stats are the counters of our frontend, our backend and each of its servers. Servers have also those sessions that go
+// on in workers which a reload has replaced: who waits until a server is idle must not cut these off.
 func (d *DataPlane) Stats(ctx context.Context) (haproxy.Stats, error) {
+	stats, err := d.Counters(ctx)
+	if err != nil {
+		return haproxy.Stats{}, err
+	}
+	answers, err := process.AskOld(ctx, d.paths, "show sess")
+	if err != nil {
+		return haproxy.Stats{}, fmt.Errorf("the sessions of old workers: %w", err)
+	}
+	for _, answer := range answers {
+		for name, sessions := range parseSessions(answer, haproxy.Backend) {
+			counters := stats.Servers[name]
+			counters.Sessions += sessions
+			stats.Servers[name] = counters
+		}
+	}
+	return stats, nil
+}
+
+// parseSessions counts the sessions of a backend's servers in an answer to "show sess", which has a line for each:
+// "0x55d0c0: proto=tcpv4 src=127.0.0.1:45744 fe=front be=back srv=s1 ts=00 …".
+func parseSessions(answer, backend string) map[string]int {
+	count := map[string]int{}
+	for line := range strings.SplitSeq(answer, "\n") {
+		_, rest, ours := strings.Cut(line, " be="+backend+" srv=")
+		if server, _, found := strings.Cut(rest, " "); ours && found && server != "<none>" {
+			count[server]++
+		}
+	}
+	return count
+}
+
+// Counters are Stats without the sessions of old workers, so that they need no answer of the master's.
+func (d *DataPlane) Counters(ctx context.Context) (haproxy.Stats, error) {
 	stats, err := d.runtime.stats(ctx, haproxy.Frontend, haproxy.Backend)
 	if err != nil {
 		return haproxy.Stats{}, err

@@ -19,7 +19,8 @@ import (
 // Processes is what the master says of itself and its workers.
 type Processes struct {
 	Master  int
-	Worker  int // the present worker, 0 while there is none
+	Worker  int   // the present worker, 0 while there is none
+	Old     []int // those that reloads have replaced, and that have something in hand
 	Version string
 	Failed  int // reloads that failed
 }
@@ -129,7 +130,7 @@ func parseProc(answer string) (Processes, error) {
 			continue
 		}
 		fields := strings.Fields(line)
-		if len(fields) < 4 || old {
+		if len(fields) < 4 {
 			continue
 		}
 		pid, err := strconv.Atoi(fields[0])
@@ -144,6 +145,10 @@ func parseProc(answer string) (Processes, error) {
 				found.Failed, _ = strconv.Atoi(count)
 			}
 		case "worker":
+			if old {
+				found.Old = append(found.Old, pid)
+				continue
+			}
 			found.Worker = pid
 		}
 	}
@@ -151,6 +156,28 @@ func parseProc(answer string) (Processes, error) {
 		return Processes{}, fmt.Errorf("no master in %q", answer)
 	}
 	return found, nil
+}
+
+// AskOld puts a runtime command to each worker that a reload has replaced and that has something in hand. One that ends
+// meanwhile has no answer. A master that is executing itself anew, as at each reload, is asked again.
+func AskOld(ctx context.Context, paths Paths, command string) (answers []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	found, err := showProc(ctx, paths.Master())
+	for err != nil && pause(ctx, 5*time.Millisecond) {
+		found, err = showProc(ctx, paths.Master())
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, pid := range found.Old {
+		answer, err := ask(ctx, paths.Master(), fmt.Sprintf("@!%d %s", pid, command))
+		if err != nil {
+			return nil, err
+		}
+		answers = append(answers, answer)
+	}
+	return answers, nil
 }
 
 // serves says whether the runtime socket is answered by this very worker.

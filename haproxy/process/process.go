@@ -38,6 +38,9 @@ func (p Paths) Stats() string { return filepath.Join(p.Dir, "haproxy-stats.sock"
 // Events is the socket at which the controller listens to HAProxy.
 func (p Paths) Events() string { return filepath.Join(p.Dir, "haproxy-events.sock") }
 
+// Relay is the socket at which HAProxy takes requests from workers that a reload has replaced.
+func (p Paths) Relay() string { return filepath.Join(p.Dir, "haproxy-relay.sock") }
+
 // PID is the file with the master's process id.
 func (p Paths) PID() string { return filepath.Join(p.Dir, "haproxy.pid") }
 
@@ -230,7 +233,7 @@ func Stop(ctx context.Context, paths Paths) error {
 			return err
 		}
 	}
-	for _, file := range []string{paths.Master(), paths.Stats(), paths.Events(), paths.PID()} {
+	for _, file := range []string{paths.Master(), paths.Stats(), paths.Events(), paths.Relay(), paths.PID()} {
 		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
@@ -308,7 +309,8 @@ func TestParseProc(t *testing.T) {
 		"4548            worker          0               0d00h00m01s     2.6.12-1+deb12u4\n# old workers\n" +
 		"4299            worker          1               0d00h00m11s     2.6.12-1+deb12u4\n# programs\n\n"
 	got, err := parseProc(afterReload)
-	if want := (Processes{Master: 4296, Worker: 4548, Version: "2.6.12-1+deb12u4", Failed: 1}); err != nil || got != want {
+	want := Processes{Master: 4296, Worker: 4548, Old: []int{4299}, Version: "2.6.12-1+deb12u4", Failed: 1}
+	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
 	for _, bad := range []string{"", "# nobody\n", "x master 0 1 2\n"} {
