@@ -65,7 +65,10 @@ func (c *controller) run(ctx context.Context, listener net.Listener) error {
 	parts.Go(func() error { return c.loop.Run(ctx) })
 	parts.Go(func() error { return c.peers.Run(ctx) })
 	parts.Go(func() error { return c.connectors.Run(ctx) })
-	parts.Go(func() error { return c.seen.keep(ctx, func() bool { return c.loop.Report().Consul.Reachable }) })
+	parts.Go(func() error {
+		c.seen.keep(ctx, c.log, func() bool { return c.loop.Report().Consul.Reachable })
+		return nil
+	})
 	parts.Go(func() error {
 		c.agent.WatchClosely(ctx, c.service, func(seen consul.Observation) { c.loop.Observe(ctx, seen) })
 		return nil

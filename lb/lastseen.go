@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 // lastSeen remembers, beyond the end of this controller, when Consul last answered: so old are the servers with which
@@ -26,19 +28,23 @@ func (l lastSeen) at() time.Time {
 	return info.ModTime()
 }
 
-// keep notes the time until ctx ends, as long as Consul answers.
-func (l lastSeen) keep(ctx context.Context, answers func() bool) error {
+// keep notes the time until ctx ends, as long as Consul answers. That it cannot, on a disk that has become read-only, say, is
+// logged once until it can again: the servers follow Consul without it.
+func (l lastSeen) keep(ctx context.Context, log zerolog.Logger, answers func() bool) {
 	ticker := time.NewTicker(seenInterval)
 	defer ticker.Stop()
+	failed := false
 	for {
 		if answers() {
-			if err := l.note(time.Now()); err != nil {
-				return err
+			err := l.note(time.Now())
+			if err != nil && !failed {
+				log.Warn().Err(err).Msg("the next controller will take the servers for older than they are; does the disk take writes?")
 			}
+			failed = err != nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-ticker.C:
 		}
 	}

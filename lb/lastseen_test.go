@@ -1,9 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 func TestWhenConsulAnsweredLastIsKnownToTheNextController(t *testing.T) {
@@ -13,17 +18,31 @@ func TestWhenConsulAnsweredLastIsKnownToTheNextController(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := seen.keep(ctx, func() bool { return false }); err != nil || !seen.at().IsZero() {
-		t.Errorf("noted though Consul does not answer: %v, %v", seen.at(), err)
+	seen.keep(ctx, zerolog.Nop(), func() bool { return false })
+	if !seen.at().IsZero() {
+		t.Errorf("noted though Consul does not answer: %v", seen.at())
 	}
-	if err := seen.keep(ctx, func() bool { return true }); err != nil || time.Since(seen.at()) > time.Minute {
-		t.Errorf("noted %v, %v", seen.at(), err)
+	seen.keep(ctx, zerolog.Nop(), func() bool { return true })
+	if time.Since(seen.at()) > time.Minute {
+		t.Errorf("noted %v", seen.at())
 	}
 	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	if err := seen.note(noon); err != nil || !newLastSeen(t.TempDir()).at().IsZero() || !seen.at().Equal(noon) {
 		t.Errorf("noted %v, %v", seen.at(), err)
 	}
-	if err := (lastSeen{"/nowhere/at/all"}).keep(ctx, func() bool { return true }); err == nil {
-		t.Error("a folder that is not there is no error")
-	}
+}
+
+func TestAFolderThatTakesNoWritesIsLoggedOnceAndEndsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		ctx, cancel := context.WithTimeout(t.Context(), 10*seenInterval)
+		defer cancel()
+		(lastSeen{"/nowhere/at/all"}).keep(ctx, zerolog.New(&said), func() bool { return true })
+		if ctx.Err() == nil {
+			t.Error("it ended")
+		}
+		if lines := strings.Count(said.String(), "\n"); lines != 1 || !strings.Contains(said.String(), "/nowhere/at/all") {
+			t.Errorf("said %s", said.String())
+		}
+	})
 }

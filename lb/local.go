@@ -109,10 +109,13 @@ func (l *local) about() about {
 	return about{place: l.paths.Config, machine: l.machine, host: "127.0.0.1"}
 }
 
-// refusal takes everything for a fault of the file's, or of the folder's that it is in.
+// refusal takes for configuration what the file says, and where it is. Anything else may be better when the program is started
+// again: a full disk, or an HAProxy that does not answer.
 func (l *local) refusal(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return err
+	_, unfit := errors.AsType[*embedded.FileError](err)
+	_, invalid := errors.AsType[*process.InvalidError](err)
+	if unfit || invalid || misplaced(err) {
+		return program.BadConfig("--haproxy-cfg", err.Error(), "")
 	}
-	return program.BadConfig("--haproxy-cfg", err.Error(), "")
+	return err
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -67,12 +69,26 @@ func lastPool(ctx context.Context, plane plane, slots int) (state.Pool, error) {
 	return reconcile.Pool(saved, running, slots), nil
 }
 
+// misplaced says that a file or folder cannot be where the flags say. A disk that is full, or has become read-only, is none of
+// their business, nor is a socket at which nobody listens.
+func misplaced(err error) bool {
+	_, file := errors.AsType[*fs.PathError](err)
+	return file && (errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR))
+}
+
 // makeDir makes the state directory, if need be.
 func makeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return program.BadConfig("--state-dir", err.Error(), "choose a directory that this user may write")
+		return badDir(err)
 	}
 	return nil
+}
+
+func badDir(err error) error {
+	if !misplaced(err) {
+		return fmt.Errorf("the state directory: %w", err)
+	}
+	return program.BadConfig("--state-dir", err.Error(), "choose a directory that this user may write")
 }
 
 // claimDir makes the state directory, if need be, and takes it for this process.
@@ -80,22 +96,18 @@ func claimDir(dir string) (unlock func(), err error) {
 	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
-	unlock, err = lock(dir)
-	if err != nil {
-		return nil, program.BadConfig("--state-dir", err.Error(), "")
-	}
-	return unlock, nil
+	return lock(dir)
 }
 
 // lock takes the directory for as long as this process lives, or until unlocked.
 func lock(dir string) (unlock func(), err error) {
 	file, err := os.OpenFile(filepath.Join(dir, "lb.lock"), os.O_CREATE|os.O_RDWR, 0o640)
 	if err != nil {
-		return nil, fmt.Errorf("%w: choose a directory that this user may write", err)
+		return nil, badDir(err)
 	}
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		file.Close()
-		return nil, fmt.Errorf("another load balancer runs in %s: stop it, or choose another directory", dir)
+		return nil, program.BadConfig("--state-dir", "another load balancer runs in "+dir, "stop it, or choose another directory")
 	}
 	return func() { file.Close() }, nil
 }

@@ -240,5 +240,15 @@ func (d *DataPlane) stage(text string) (string, error) {
 	return next, nil
 }
 
+// FileError says that haproxy.cfg has something in it because of which it cannot be read, or edited.
+type FileError struct {
+	Path string
+	Err  error
+}
+
+func (e *FileError) Error() string { return e.Path + ": " + e.Err.Error() }
+
+func (e *FileError) Unwrap() error { return e.Err }
+
 // inFile says in which file an edit was refused.
-func (d *DataPlane) inFile(err error) error { return fmt.Errorf("%s: %w", d.paths.Config, err) }
+func (d *DataPlane) inFile(err error) error { return &FileError{Path: d.paths.Config, Err: err} }

@@ -14,7 +14,13 @@ import (
 // validateTimeout bounds haproxy -c; 5,000 servers take it 0.3 s.
 const validateTimeout = 30 * time.Second
 
-// Validate has haproxy check a configuration file and returns its complaints, on one line, as the error.
+// InvalidError says that haproxy refuses a configuration file, and why.
+type InvalidError struct{ complaint string }
+
+func (e *InvalidError) Error() string { return e.complaint }
+
+// Validate has haproxy check a configuration file and returns its complaints, on one line, as an [InvalidError]. That haproxy
+// could not check it is another error.
 func Validate(ctx context.Context, binary, file string) error {
 	ctx, cancel := context.WithTimeout(ctx, validateTimeout)
 	defer cancel()
@@ -25,7 +31,10 @@ func Validate(ctx context.Context, binary, file string) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s -c -f %s: %w", binary, file, ctx.Err())
 	}
-	return fmt.Errorf("%s -c -f %s: %w: %s", binary, file, err, complaints(string(output)))
+	if ended, ran := errors.AsType[*exec.ExitError](err); !ran || !ended.Exited() {
+		return fmt.Errorf("%s -c -f %s: %w: %s", binary, file, err, complaints(string(output)))
+	}
+	return &InvalidError{fmt.Sprintf("%s -c -f %s: %v: %s", binary, file, err, complaints(string(output)))}
 }
 
 // complaints keeps the alerts of haproxy's output, without its preamble and its closing summary.

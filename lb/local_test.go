@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"zatoha/deploy/program"
+	"zatoha/haproxy"
+	"zatoha/haproxy/process"
+)
+
+// localPlane is that of an HAProxy that does not run, with the text as its haproxy.cfg.
+func localPlane(t *testing.T, binary, config string) *local {
+	t.Helper()
+	dir := t.TempDir()
+	paths := process.Paths{Config: filepath.Join(dir, "haproxy.cfg"), Dir: dir}
+	if err := os.WriteFile(paths.Config, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plane, err := newLocal(binary, paths, haproxy.DefaultOptions(), zerolog.Nop(), func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plane
+}
+
+func isConfig(err error) bool {
+	_, bad := errors.AsType[*program.ConfigError](err)
+	return bad
+}
+
+// A service manager does not start a program again that ends for its configuration.
+func TestOnlyWhatStaysWrongIsConfiguration(t *testing.T) {
+	plane := localPlane(t, "haproxy", "")
+	failed := func(errno syscall.Errno) error {
+		return fmt.Errorf("writing: %w", &fs.PathError{Op: "open", Path: "haproxy.cfg", Err: errno})
+	}
+	for _, c := range []struct {
+		err    error
+		config bool
+	}{
+		{failed(syscall.EACCES), true},
+		{failed(syscall.EPERM), true},
+		{failed(syscall.ENOENT), true},
+		{failed(syscall.ENOTDIR), true},
+		{failed(syscall.EROFS), false},
+		{failed(syscall.ENOSPC), false},
+		{failed(syscall.EIO), false},
+		{errors.New(`the running haproxy does not tell its servers: the format is "", not version 1`), false},
+		{&net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.ENOENT)}, false},
+		{errors.New("reload: no new worker within 15s"), false},
+		{context.Canceled, false},
+	} {
+		if err := plane.refusal(c.err); isConfig(err) != c.config || !c.config && !errors.Is(err, c.err) {
+			t.Errorf("%v is %v", c.err, err)
+		}
+		if err := badDir(c.err); isConfig(err) != c.config {
+			t.Errorf("of the state directory %v is %v", c.err, err)
+		}
+	}
+}
+
+func TestWhatTheFileSaysIsConfiguration(t *testing.T) {
+	clash := localPlane(t, "haproxy", "frontend front_http_plain\n\tbind :80\n")
+	if err := clash.refusal(clash.Prepare(t.Context(), nil)); !isConfig(err) {
+		t.Errorf("a section in the way is %v", err)
+	}
+	away := localPlane(t, "no-such-haproxy", "")
+	if err := away.refusal(away.Prepare(t.Context(), nil)); err == nil || isConfig(err) {
+		t.Errorf("an haproxy that cannot be run is %v", err)
+	}
+	if _, err := exec.LookPath("haproxy"); err != nil {
+		t.Skip("no haproxy on PATH: install the package haproxy to run this test")
+	}
+	foreign := localPlane(t, "haproxy", "global\n\tbogus 1\n")
+	if err := foreign.refusal(foreign.Prepare(t.Context(), nil)); !isConfig(err) {
+		t.Errorf("a line that haproxy refuses is %v", err)
+	}
+}
+
+func TestTheStateDirectoryOfAnotherIsConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := claimDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	if _, err := claimDir(dir); !isConfig(err) {
+		t.Errorf("a second load balancer there is %v", err)
+	}
+}
