@@ -26,6 +26,9 @@ type fakePlane struct {
 	running  []haproxy.Server
 	saved    []haproxy.Server
 	sessions map[string]int
+	foreign  []haproxy.Server // an operator's own server lines, which the file has above ours
+	lost     string           // the slot that HAProxy runs without, whatever its file has
+	changed  func()           // is called when HAProxy was reloaded
 	rebuilds int
 	down     error
 	hang     chan struct{} // if not nil, reading the servers takes until it is closed
@@ -79,8 +82,10 @@ func (f *fakePlane) Rebuild(_ context.Context, servers []haproxy.Server) error {
 	if f.down != nil {
 		return f.down
 	}
-	f.running, f.saved = slices.Clone(servers), slices.Clone(servers)
+	f.running, f.saved = append(slices.Clone(f.foreign), servers...), slices.Clone(servers)
+	f.running = slices.DeleteFunc(f.running, func(s haproxy.Server) bool { return s.Name == f.lost })
 	f.rebuilds++
+	f.changed()
 	return nil
 }
 
@@ -139,6 +144,7 @@ func inWorld(t *testing.T, n int, test func(t *testing.T, w *world)) {
 			Resync:     5 * time.Second,
 			Propagated: func(time.Duration) {},
 		})
+		w.plane.changed = w.Wake
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- w.Run(ctx) }()
@@ -294,6 +300,54 @@ func TestWhatSomebodyElseChangedIsSetRight(t *testing.T) {
 		if report := w.Report(); report.Counters.Reloads[reloadToRepair] != 1 {
 			t.Errorf("reloads %v", report.Counters.Reloads)
 		}
+	})
+}
+
+func TestAnOperatorsOwnServerInTheBackendIsLeftAlone(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		w.catalog(t, "web-1 passing", "web-2 passing")
+		sorry := haproxy.Server{Name: "sorry", Address: "10.0.0.9", Port: 80, Weight: 1, Admin: haproxy.Ready}
+		w.plane.change(func() {
+			w.plane.foreign = []haproxy.Server{sorry}
+			w.plane.running = append(w.plane.foreign, w.plane.running...)
+		})
+		w.catalog(t, "web-1 passing", "web-2 critical")
+		pass(time.Minute)
+		w.runs(t, "sorry 10.0.0.9:80 ready", "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 drain")
+		if report := w.Report(); w.plane.rebuilds != 0 || report.Counters.Repairs != 0 || report.Error != "" {
+			t.Errorf("%d rebuilds, report %+v", w.plane.rebuilds, report)
+		}
+		w.catalog(t, "web-1 passing", "web-2 passing", "web-3 passing")
+		pass(time.Minute)
+		w.runs(t, "sorry 10.0.0.9:80 ready", "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 ready", "slot-003 10.0.0.3:80 ready")
+		if w.plane.rebuilds != 1 {
+			t.Errorf("%d reloads for one growth", w.plane.rebuilds)
+		}
+	})
+}
+
+func TestReloadsThatDoNotHelpComeEverMoreSlowly(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		w.catalog(t, "web-1 passing", "web-2 passing")
+		w.plane.change(func() { w.plane.lost, w.plane.running = "slot-001", w.plane.running[1:] })
+		pass(5 * time.Minute)
+		if n := w.plane.rebuilds; n < 10 || n > 20 {
+			t.Errorf("%d reloads in five minutes", n)
+		}
+		w.catalog(t, "web-1 passing", "web-2 critical")
+		w.runs(t, "slot-002 10.0.0.2:80 drain")
+		if report := w.Report(); !strings.Contains(report.Error, "haproxy runs without slot-001") {
+			t.Errorf("the error is %q", report.Error)
+		}
+		w.plane.change(func() { w.plane.lost = "" })
+		pass(longestDelay)
+		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 drain")
+		if report := w.Report(); report.Error != "" {
+			t.Errorf("the error stays: %s", report.Error)
+		}
+		w.plane.change(func() { w.plane.running = append(w.plane.running, haproxy.Server{Name: "slot-007"}) })
+		pass(6 * time.Second)
+		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 drain")
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -80,3 +81,9 @@ func (p *Pool) grow(to int) {
 
 // slotName numbers slots from 1.
 func slotName(n int) string { return fmt.Sprintf("slot-%03d", n) }
+
+// IsSlot says whether a server's name is one that a slot of some pool may have.
+func IsSlot(name string) bool {
+	n, err := strconv.Atoi(strings.TrimPrefix(name, "slot-"))
+	return err == nil && n > 0 && name == slotName(n)
+}
