@@ -30,7 +30,7 @@ func BenchmarkOneChange(b *testing.B) {
 				snapshot.Instances[n/2].WeightPassing = weight
 				l.Observe(b.Context(), consul.Observation{Snapshot: snapshot})
 				pool, seen := l.read()
-				plan, refused := l.plan(pool, seen)
+				plan, refused, _ := l.decide(b.Context(), pool, seen)
 				next := plan.ApplyTo(pool)
 				l.commit(next, plan, refused, seen)
 				l.hurry(b.Context(), l.parting.take(plan, time.Now()), seen)

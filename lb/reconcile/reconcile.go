@@ -65,6 +65,7 @@ type Loop struct {
 	drains  drains        // used by the rounds only
 	parting parting       // likewise
 	repairs attempts      // likewise; to get the backend's slots back by a reload
+	growths attempts      // likewise; to get more slots by a reload
 
 	mu       sync.Mutex
 	released []state.Change // held changes that an operator lets through
@@ -184,7 +185,7 @@ func (l *Loop) rest(ctx context.Context, err error) {
 		case <-round.C:
 			return
 		case <-drains.C:
-			if err == nil && within(ctx, l.acknowledge) != nil {
+			if within(ctx, l.acknowledge) != nil && err == nil {
 				return // the round will say what is wrong
 			}
 		}
@@ -197,28 +198,24 @@ func within(ctx context.Context, do func(context.Context) error) error {
 	return do(ctx)
 }
 
-// round brings HAProxy to where the catalog wants it.
+// round brings HAProxy to where the catalog wants it, as far as that can be done: a growth that fails keeps up nobody but
+// those who would have got the new slots.
 func (l *Loop) round(ctx context.Context) error {
 	pool, seen := l.read()
-	plan, refused := l.plan(pool, seen)
+	plan, refused, short := l.decide(ctx, pool, seen)
 	next := plan.ApplyTo(pool)
-	if plan.Grow > 0 {
-		if err := l.plane.Rebuild(ctx, Servers(next)); err != nil {
-			return fmt.Errorf("growing the backend to %d slots: %w", plan.Grow, err)
-		}
-	}
 	// From here on the plan stands, whether or not HAProxy can be told now: a later round will see the difference.
 	l.commit(next, plan, refused, seen)
 	if changes := l.parting.take(plan, time.Now()); len(changes) > 0 {
 		l.hurry(ctx, changes, seen)
 	}
 	// The running HAProxy first, it is the one that serves; then the file, also while none is running.
-	err := l.converge(ctx, next, plan)
-	if err := errors.Join(err, l.plane.Save(ctx, Servers(next))); err != nil {
-		return err
+	err := errors.Join(l.converge(ctx, next, plan), l.plane.Save(ctx, Servers(next)))
+	if err == nil {
+		l.drains.update(next, time.Now())
+		err = l.acknowledge(ctx)
 	}
-	l.drains.update(next, time.Now())
-	return l.acknowledge(ctx)
+	return errors.Join(short, err)
 }
 
 // hurry makes the planned changes at once, so that they need not wait until every server was read and compared, which
@@ -237,20 +234,43 @@ func (l *Loop) read() (state.Pool, *catalogSeen) {
 	return l.pool, l.latest
 }
 
-func (l *Loop) plan(pool state.Pool, seen *catalogSeen) (state.Plan, []state.Refusal) {
+// decide is the plan, with the backend grown for it. If that fails, the plan is what can be done with the slots that there
+// are.
+func (l *Loop) decide(ctx context.Context, pool state.Pool, seen *catalogSeen) (state.Plan, []state.Refusal, error) {
 	if seen == nil {
-		return state.Plan{}, nil
+		return state.Plan{}, nil, nil
 	}
 	members, refusals := state.Desire(seen.catalog)
 	members, parity := state.Compare(pool, seen.catalog, members, l.options.Policy.Parity)
 	l.noteParity(parity)
-	plan := state.Diff(pool, members, l.options.Policy)
+	policy := l.options.Policy
+	plan := state.Diff(pool, members, policy)
 	if len(plan.Held) > 0 && slices.Equal(plan.Held, l.takeReleased()) {
-		unguarded := l.options.Policy
-		unguarded.Guard = 1
-		plan = state.Diff(pool, members, unguarded)
+		policy.Guard = 1
+		plan = state.Diff(pool, members, policy)
 	}
-	return plan, refusals
+	if plan.Grow == 0 {
+		l.growths.succeeded()
+		return plan, refusals, nil
+	}
+	err := l.grow(ctx, pool, plan)
+	if err != nil {
+		policy.NoGrowth = true
+		plan = state.Diff(pool, members, policy)
+	}
+	return plan, refusals, err
+}
+
+// grow gives the backend the slots of a plan, by a reload. Those that fail come ever more slowly.
+func (l *Loop) grow(ctx context.Context, pool state.Pool, plan state.Plan) error {
+	if !l.growths.due(time.Now()) {
+		return l.growths.err
+	}
+	if err := l.plane.Rebuild(ctx, Servers(plan.ApplyTo(pool))); err != nil {
+		return l.growths.failed(time.Now(), fmt.Errorf("growing the backend to %d slots, without which newcomers wait: %w", plan.Grow, err))
+	}
+	l.growths.succeeded()
+	return nil
 }
 
 // Release lets the changes through that the guard holds now, and returns them. It is an operator's decision, and only

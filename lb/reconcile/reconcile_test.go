@@ -29,8 +29,9 @@ type fakePlane struct {
 	foreign  []haproxy.Server // an operator's own server lines, which the file has above ours
 	lost     string           // the slot that HAProxy runs without, whatever its file has
 	changed  func()           // is called when HAProxy was reloaded
-	rebuilds int
+	rebuilds int              // all that were asked for
 	down     error
+	refuses  error         // to be reloaded
 	hang     chan struct{} // if not nil, reading the servers takes until it is closed
 }
 
@@ -79,12 +80,12 @@ func (f *fakePlane) Save(_ context.Context, servers []haproxy.Server) error {
 func (f *fakePlane) Rebuild(_ context.Context, servers []haproxy.Server) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.down != nil {
-		return f.down
+	f.rebuilds++
+	if err := errors.Join(f.down, f.refuses); err != nil {
+		return err
 	}
 	f.running, f.saved = append(slices.Clone(f.foreign), servers...), slices.Clone(servers)
 	f.running = slices.DeleteFunc(f.running, func(s haproxy.Server) bool { return s.Name == f.lost })
-	f.rebuilds++
 	f.changed()
 	return nil
 }
@@ -396,6 +397,33 @@ func TestAGrowthThatFailsIsTriedAgain(t *testing.T) {
 		w.plane.change(func() { w.plane.down = nil })
 		pass(time.Second)
 		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 ready")
+	})
+}
+
+func TestAGrowthThatFailsStopsNoOtherChange(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		w.catalog(t, "web-1 passing", "web-2 passing")
+		w.plane.change(func() { w.plane.refuses = errors.New("haproxy refused it") })
+		w.catalog(t, "web-1 maintenance", "web-2 critical", "web-3 critical", "web-4 passing", "web-5 passing")
+		w.runs(t, "slot-001 10.0.0.1:80 drain", "slot-002 10.0.0.2:80 drain", "slot-003 10.0.0.4:80 ready")
+		pass(2 * time.Second)
+		if w.plane.take("zato/main/drained/web-1") == "" {
+			t.Error("who leaves is not let go")
+		}
+		if report := w.Report(); !strings.Contains(report.Error, "growing the backend to 7 slots") {
+			t.Errorf("the error is %q", report.Error)
+		}
+		pass(5 * time.Minute)
+		if n := w.plane.rebuilds; n < 10 || n > 20 {
+			t.Errorf("%d reloads in five minutes", n)
+		}
+		w.plane.change(func() { w.plane.refuses = nil })
+		pass(longestDelay)
+		w.runs(t, "slot-001 10.0.0.1:80 drain", "slot-002 10.0.0.2:80 drain", "slot-003 10.0.0.4:80 ready",
+			"slot-004 10.0.0.3:80 drain", "slot-005 10.0.0.5:80 ready")
+		if report := w.Report(); report.Error != "" || report.Counters.Reloads[reloadToGrow] != 1 {
+			t.Errorf("report %+v", report)
+		}
 	})
 }
 

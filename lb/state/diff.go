@@ -9,6 +9,8 @@ import (
 type Policy struct {
 	// Headroom is the number of slots that are left free when the pool grows.
 	Headroom int
+	// NoGrowth leaves the pool as long as it is: who finds no free slot waits.
+	NoGrowth bool
 	// Guard is the largest share (0..1) of the members in rotation that may vanish unannounced in one plan. If more
 	// do, the catalog is disbelieved and all of them stay. 1 lets everything through.
 	Guard float64
@@ -40,6 +42,7 @@ type seating struct {
 	order    []Member // the members as given
 	gone     []int    // slots whose member is no longer wanted
 	held     []Change // what the guard refused
+	waiting  []Member // who finds no slot
 }
 
 func newSeating(pool Pool, members []Member) *seating {
@@ -136,7 +139,7 @@ func (s *seating) restore() {
 	}
 }
 
-// fill seats the rest, in new slots if need be.
+// fill seats the rest, in new slots if need be. If there may be none, those that serve come first.
 func (s *seating) fill(policy Policy) {
 	var free []int
 	for i := range s.after {
@@ -145,19 +148,21 @@ func (s *seating) fill(policy Policy) {
 		}
 	}
 	slices.SortStableFunc(free, func(a, b int) int { return cmp.Compare(s.freed(a), s.freed(b)) })
-	if missing := len(s.unseated) - len(free); missing > 0 {
+	rest := slices.DeleteFunc(slices.Clone(s.order), func(m Member) bool { _, unseated := s.unseated[m.Key]; return !unseated })
+	missing := len(rest) - len(free)
+	switch {
+	case missing > 0 && policy.NoGrowth:
+		idle := slices.DeleteFunc(slices.Clone(rest), Member.serves)
+		rest = append(slices.DeleteFunc(rest, func(m Member) bool { return !m.serves() }), idle...)
+		rest, s.waiting = rest[:len(free)], rest[len(free):]
+	case missing > 0:
 		for i := range missing + max(0, policy.Headroom) {
 			free = append(free, len(s.before.Slots)+i)
 			s.after = append(s.after, Member{})
 		}
 	}
-	for _, member := range s.order {
-		if _, waiting := s.unseated[member.Key]; !waiting {
-			continue
-		}
-		s.after[free[0]] = member
-		free = free[1:]
-		delete(s.unseated, member.Key)
+	for i, member := range rest {
+		s.after[free[i]] = member
 	}
 }
 
@@ -170,7 +175,7 @@ func (s *seating) freed(i int) uint64 {
 }
 
 func (s *seating) plan() Plan {
-	plan := Plan{Held: s.held}
+	plan := Plan{Held: s.held, Waiting: s.waiting}
 	grown := s.before
 	if len(s.after) > len(grown.Slots) {
 		plan.Grow = len(s.after)

@@ -11,6 +11,7 @@ type Plan struct {
 	Grow    int      // the number of slots to have, or 0 to leave it; growing costs a reload
 	Changes []Change // at most one for each slot, in the pool's order
 	Held    []Change // removals that the guard did not let through
+	Waiting []Member // newcomers for whom there is no slot, if the pool may not grow
 }
 
 // Change gives a slot another occupant, or the same occupant another address, weight or mode.
@@ -20,7 +21,7 @@ type Change struct {
 	After  Member `json:"after"`
 }
 
-// Empty says whether the plan changes nothing. It may still hold something back.
+// Empty says whether the plan changes nothing. It may still hold something back, or have somebody wait.
 func (p Plan) Empty() bool { return p.Grow == 0 && len(p.Changes) == 0 }
 
 // ApplyTo is the pool after the plan; the pool given is left as it was.
@@ -85,7 +86,7 @@ func (m Member) String() string {
 	return fmt.Sprintf("%s %s:%d weight %d%s %s", m.ID, m.Address, m.Port, m.Weight, limit, m.Mode)
 }
 
-// String is the plan as text, a line for each thing done or held.
+// String is the plan as text, a line for each thing done or left undone.
 func (p Plan) String() string {
 	var lines strings.Builder
 	if p.Grow > 0 {
@@ -96,6 +97,9 @@ func (p Plan) String() string {
 	}
 	for _, change := range p.Held {
 		fmt.Fprintf(&lines, "held: %s\n", change)
+	}
+	for _, member := range p.Waiting {
+		fmt.Fprintf(&lines, "waits for a slot: %s\n", member)
 	}
 	return lines.String()
 }

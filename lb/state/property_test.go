@@ -42,6 +42,7 @@ func anyPolicy(t *rapid.T) Policy {
 	return Policy{
 		Headroom: rapid.IntRange(0, 5).Draw(t, "headroom"),
 		Guard:    rapid.SampledFrom([]float64{0, 0.5, 1}).Draw(t, "guard"),
+		NoGrowth: rapid.Bool().Draw(t, "no growth"),
 	}
 }
 
@@ -58,7 +59,7 @@ func members(pool Pool) []Member {
 
 func byKey(a, b Member) int { return cmp.Compare(a.Key, b.Key) }
 
-func TestDiffReachesTheWantedMembersUnlessHeld(t *testing.T) {
+func TestDiffReachesTheWantedMembersUnlessHeldOrWithoutASlot(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pool, want, policy := anyPool(t), anyMembers(t, 8), anyPolicy(t)
 		plan := Diff(pool, want, policy)
@@ -74,6 +75,9 @@ func TestDiffReachesTheWantedMembersUnlessHeld(t *testing.T) {
 		}
 		for key, member := range held {
 			expected[key] = member
+		}
+		for _, member := range plan.Waiting {
+			delete(expected, member.Key)
 		}
 		got := map[string]Member{}
 		for _, member := range members(after) {
@@ -134,6 +138,29 @@ func TestThePoolGrowsOnlyWhenItHasRunOut(t *testing.T) {
 			}
 		case len(after.Slots)-after.Used() != policy.Headroom:
 			t.Fatalf("grew to %d slots with %d used, headroom is %d", len(after.Slots), after.Used(), policy.Headroom)
+		}
+	})
+}
+
+func TestAPoolThatMayNotGrowSeatsWhomItCan(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pool, want, policy := anyPool(t), anyMembers(t, 8), anyPolicy(t)
+		policy.NoGrowth = true
+		plan := Diff(pool, want, policy)
+		after := plan.ApplyTo(pool)
+		if plan.Grow > 0 || len(after.Slots) != len(pool.Slots) {
+			t.Fatalf("it grew from %d to %d slots", len(pool.Slots), len(after.Slots))
+		}
+		if len(plan.Waiting) > 0 && after.Used() < len(after.Slots) {
+			t.Fatalf("somebody waits beside a free slot:\n%s", plan)
+		}
+		before := members(pool)
+		for _, member := range members(after) {
+			newcomer := !slices.ContainsFunc(before, func(m Member) bool { return m.Key == member.Key || m.Port == member.Port }) &&
+				!slices.ContainsFunc(pool.Slots, func(s Slot) bool { return s.Last == member.Key })
+			if newcomer && !member.serves() && slices.ContainsFunc(plan.Waiting, Member.serves) {
+				t.Fatalf("%s has a slot and does not serve, and one that serves waits:\n%s", member, plan)
+			}
 		}
 	})
 }
