@@ -42,6 +42,7 @@ var (
 	descRepairs    = desc("repairs_total", "Running servers set right that nobody had planned to change.")
 	descFailures   = desc("failures_total", "Rounds of the reconciler that failed.")
 	descHolds      = desc("guard_holds_total", "Snapshots of which the guard held something back.")
+	descAcks       = desc("acknowledgement_failures_total", "Failed attempts to tell drained servers that they may go.")
 	descPeer       = desc("peer_diverges", "1 if another load balancer of the cluster sends traffic to other servers than this one.", "peer")
 )
 
@@ -89,6 +90,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	count(descRepairs, s.Sync.Repairs)
 	count(descFailures, s.Sync.Failures)
 	count(descHolds, s.Sync.Holds)
+	count(descAcks, s.Sync.AckFailures)
 	for _, peer := range s.Peers {
 		gauge(descPeer, truth(peer.Diverges), peer.ID)
 	}

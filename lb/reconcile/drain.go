@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -61,30 +62,42 @@ type Acknowledgement struct {
 	At       time.Time `json:"at"`
 }
 
-// acknowledge tells every member that has been drained that it may go, once.
-func (l *Loop) acknowledge(ctx context.Context) error {
+// acknowledge tells every member that has been drained that it may go, once. That somebody cannot be told keeps up neither
+// the others nor the rounds, and does not mean that HAProxy is not as it should be.
+func (l *Loop) acknowledge(ctx context.Context) {
 	if !l.drains.waiting() {
-		return nil
+		l.noteAcks(ctx, nil)
+		return
+	}
+	if time.Since(l.ackFailed) < retryDelay {
+		return
 	}
 	pool, _ := l.read()
 	stats, err := l.plane.Stats(ctx)
 	if err != nil {
-		return fmt.Errorf("asking whether drained servers are idle: %w", err)
+		l.noteAcks(ctx, fmt.Errorf("asking whether drained servers are idle: %w", err))
+		return
 	}
+	var failed []error
 	for _, slot := range pool.Slots {
-		if !l.drains.idle(slot.Member, stats.Servers[slot.Name].Traffic, time.Now()) {
-			continue
+		if l.drains.idle(slot.Member, stats.Servers[slot.Name].Traffic, time.Now()) {
+			failed = append(failed, l.letGo(ctx, slot))
 		}
-		value, err := json.Marshal(Acknowledgement{Instance: slot.Member.ID, Slot: slot.Name, At: time.Now().UTC()})
-		if err != nil {
-			return err
-		}
-		if err := l.acks.Put(ctx, consul.DrainedKey(l.options.Cluster, slot.Member.ID), value); err != nil {
-			return fmt.Errorf("acknowledging that %s is drained: %w", slot.Member.ID, err)
-		}
-		l.drains[slot.Member.Key] = time.Time{}
-		l.log.Info().Str("instance", slot.Member.ID).Str("slot", slot.Name).Msg("drained")
 	}
+	l.noteAcks(ctx, errors.Join(failed...))
+}
+
+// letGo tells the slot's member that it may go.
+func (l *Loop) letGo(ctx context.Context, slot state.Slot) error {
+	value, err := json.Marshal(Acknowledgement{Instance: slot.Member.ID, Slot: slot.Name, At: time.Now().UTC()})
+	if err != nil {
+		return err
+	}
+	if err := l.acks.Put(ctx, consul.DrainedKey(l.options.Cluster, slot.Member.ID), value); err != nil {
+		return fmt.Errorf("acknowledging that %s is drained: %w", slot.Member.ID, err)
+	}
+	l.drains[slot.Member.Key] = time.Time{}
+	l.log.Info().Str("instance", slot.Member.ID).Str("slot", slot.Name).Msg("drained")
 	return nil
 }
 

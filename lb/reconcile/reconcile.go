@@ -55,17 +55,18 @@ type Options struct {
 
 // Loop owns the pool. [Loop.Run] runs the rounds; the other methods may be called from any goroutine.
 type Loop struct {
-	options Options
-	plane   DataPlane
-	acks    Acknowledger
-	log     zerolog.Logger
-	convert converter
-	wake    chan struct{} // holds one wake-up; more would be the same
-	asked   chan struct{} // taken from by the loop itself, between two rounds
-	drains  drains        // used by the rounds only
-	parting parting       // likewise
-	repairs attempts      // likewise; to get the backend's slots back by a reload
-	growths attempts      // likewise; to get more slots by a reload
+	options   Options
+	plane     DataPlane
+	acks      Acknowledger
+	log       zerolog.Logger
+	convert   converter
+	wake      chan struct{} // holds one wake-up; more would be the same
+	asked     chan struct{} // taken from by the loop itself, between two rounds
+	drains    drains        // used by the rounds only
+	parting   parting       // likewise
+	repairs   attempts      // likewise; to get the backend's slots back by a reload
+	growths   attempts      // likewise; to get more slots by a reload
+	ackFailed time.Time     // likewise; when telling drained servers failed last
 
 	mu       sync.Mutex
 	released []state.Change // held changes that an operator lets through
@@ -149,13 +150,15 @@ const (
 	roundTimeout = 30 * time.Second       // a reload with a check of 5,000 servers takes a second or two
 	retryDelay   = 500 * time.Millisecond // after a round that failed
 	drainDelay   = 100 * time.Millisecond // while somebody waits to be drained
+	ackTimeout   = 3 * time.Second        // so that a Consul that hangs does not keep up the rounds
 )
 
 // Run runs rounds until ctx ends: when woken, and after [Options.Resync] at the latest. In between it looks after those
 // that are being drained.
 func (l *Loop) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		err := within(ctx, l.round)
+		var err error
+		within(ctx, roundTimeout, func(ctx context.Context) { err = l.round(ctx) })
 		if ctx.Err() != nil {
 			break // what was cut short is no failure
 		}
@@ -185,17 +188,15 @@ func (l *Loop) rest(ctx context.Context, err error) {
 		case <-round.C:
 			return
 		case <-drains.C:
-			if within(ctx, l.acknowledge) != nil && err == nil {
-				return // the round will say what is wrong
-			}
+			within(ctx, ackTimeout, l.acknowledge)
 		}
 	}
 }
 
-func within(ctx context.Context, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
+func within(ctx context.Context, limit time.Duration, do func(context.Context)) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return do(ctx)
+	do(ctx)
 }
 
 // round brings HAProxy to where the catalog wants it, as far as that can be done: a growth that fails keeps up nobody but
@@ -210,12 +211,13 @@ func (l *Loop) round(ctx context.Context) error {
 		l.hurry(ctx, changes, seen)
 	}
 	// The running HAProxy first, it is the one that serves; then the file, also while none is running.
-	err := errors.Join(l.converge(ctx, next, plan), l.plane.Save(ctx, Servers(next)))
-	if err == nil {
+	set, err := l.converge(ctx, next, plan)
+	if set {
 		l.drains.update(next, time.Now())
-		err = l.acknowledge(ctx)
 	}
-	return errors.Join(short, err)
+	err = errors.Join(short, err, l.plane.Save(ctx, Servers(next)))
+	within(ctx, ackTimeout, l.acknowledge)
+	return err
 }
 
 // hurry makes the planned changes at once, so that they need not wait until every server was read and compared, which
@@ -294,23 +296,24 @@ func (l *Loop) takeReleased() []state.Change {
 	return released
 }
 
-// converge sets every running server that differs from its slot, also while the backend lacks some of the slots.
-func (l *Loop) converge(ctx context.Context, pool state.Pool, plan state.Plan) error {
+// converge sets every running server that differs from its slot, also while the backend lacks some of the slots. It says
+// whether all that run are as they should be.
+func (l *Loop) converge(ctx context.Context, pool state.Pool, plan state.Plan) (set bool, err error) {
 	want := l.parting.servers(pool)
 	running, err := l.plane.Servers(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	running, amiss := l.mend(ctx, want, running)
 	differ := differing(want, running)
 	if len(differ) == 0 {
-		return amiss
+		return true, amiss
 	}
 	if err := l.plane.Set(ctx, differ); err != nil {
-		return errors.Join(amiss, err)
+		return false, errors.Join(amiss, err)
 	}
 	l.repaired(unplanned(differ, plan))
-	return amiss
+	return true, amiss
 }
 
 // mend rebuilds a backend whose slots are not ours, and returns the servers that run then. Reloads that do not help, since

@@ -32,6 +32,8 @@ type fakePlane struct {
 	rebuilds int              // all that were asked for
 	down     error
 	refuses  error         // to be reloaded
+	full     error         // why the file cannot be written
+	deaf     string        // the key that cannot be written
 	hang     chan struct{} // if not nil, reading the servers takes until it is closed
 }
 
@@ -73,8 +75,10 @@ func (f *fakePlane) Set(_ context.Context, changes []haproxy.Change) error {
 func (f *fakePlane) Save(_ context.Context, servers []haproxy.Server) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.saved = slices.Clone(servers)
-	return nil
+	if f.full == nil {
+		f.saved = slices.Clone(servers)
+	}
+	return f.full
 }
 
 func (f *fakePlane) Rebuild(_ context.Context, servers []haproxy.Server) error {
@@ -106,6 +110,9 @@ func (f *fakePlane) String() string {
 func (f *fakePlane) Put(_ context.Context, key string, value []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if key == f.deaf {
+		return errors.New("permission denied")
+	}
 	f.acks[key] = string(value)
 	return f.down
 }
@@ -455,6 +462,45 @@ func TestADrainedInstanceIsAcknowledgedOnceItIsIdle(t *testing.T) {
 		pass(2 * time.Second)
 		if w.plane.take(key) == "" {
 			t.Error("a second drain is not acknowledged")
+		}
+	})
+}
+
+func TestADrainIsAcknowledgedThoughTheFileCannotBeWritten(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		w.catalog(t, "web-1 passing", "web-2 passing")
+		w.plane.change(func() { w.plane.full = errors.New("no space left on device") })
+		w.catalog(t, "web-1 maintenance", "web-2 passing")
+		pass(2 * time.Second)
+		if w.plane.take("zato/main/drained/web-1") == "" {
+			t.Error("it is not acknowledged")
+		}
+		if report := w.Report(); report.Error != "no space left on device" {
+			t.Errorf("the error is %q", report.Error)
+		}
+	})
+}
+
+func TestWhoCannotBeToldThatItIsDrainedKeepsUpNobody(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		w.catalog(t, "web-1 passing", "web-2 passing", "web-3 passing")
+		w.plane.change(func() { w.plane.deaf = "zato/main/drained/web-1" })
+		w.catalog(t, "web-1 maintenance", "web-2 maintenance", "web-3 passing")
+		pass(3 * time.Second)
+		if w.plane.take("zato/main/drained/web-2") == "" {
+			t.Error("another one is not told either")
+		}
+		report := w.Report()
+		if report.Error != "" || report.Counters.Failures != 0 || time.Since(report.LastSync) > 5*time.Second {
+			t.Errorf("haproxy is said not to follow: %+v", report)
+		}
+		if n := report.Counters.AckFailures; n < 2 || n > 6 || report.AckError != "acknowledging that web-1 is drained: permission denied" {
+			t.Errorf("%d failures in two seconds, the last is %q", n, report.AckError)
+		}
+		w.plane.change(func() { w.plane.deaf = "" })
+		pass(time.Second)
+		if w.plane.take("zato/main/drained/web-1") == "" || w.Report().AckError != "" {
+			t.Errorf("it is not tried again: %q", w.Report().AckError)
 		}
 	})
 }

@@ -1,6 +1,8 @@
 package reconcile
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -20,6 +22,7 @@ type Report struct {
 	Consul   ConsulReport
 	LastSync time.Time // when HAProxy was last seen to be as the pool wants it; zero if never
 	Error    string    // why the last round failed, or ""
+	AckError string    // why servers that are drained could not be told so at the last attempt, or ""
 	History  []Entry   // the last changes, newest first
 	Counters Counters
 }
@@ -40,11 +43,12 @@ type Entry struct {
 
 // Counters only grow while the controller runs.
 type Counters struct {
-	Changes  uint64            // slots changed because the catalog said so
-	Repairs  uint64            // running servers set right that nobody had planned to change
-	Failures uint64            // rounds that failed
-	Holds    uint64            // snapshots of which the guard held something back
-	Reloads  map[string]uint64 // by reason
+	Changes     uint64            // slots changed because the catalog said so
+	Repairs     uint64            // running servers set right that nobody had planned to change
+	Failures    uint64            // rounds that failed
+	Holds       uint64            // snapshots of which the guard held something back
+	AckFailures uint64            // failed attempts to tell servers that they are drained
+	Reloads     map[string]uint64 // by reason
 }
 
 // historyLength is the number of changes kept for the status page.
@@ -148,6 +152,26 @@ func (l *Loop) finish(err error) {
 	l.report.Counters.Failures++
 	if was != l.report.Error {
 		l.log.Error().Err(err).Msg("haproxy is not as it should be, trying again")
+	}
+}
+
+// noteAcks notes how telling the drained servers went. What was cut short by the controller's end is no failure.
+func (l *Loop) noteAcks(ctx context.Context, err error) {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.report.AckError
+	if err == nil {
+		l.report.AckError = ""
+		return
+	}
+	l.ackFailed = time.Now()
+	l.report.AckError = err.Error()
+	l.report.Counters.AckFailures++
+	if was == "" {
+		l.log.Warn().Err(err).Msg("servers that are drained wait for the word that they may go, trying again")
 	}
 }
 
