@@ -247,7 +247,8 @@ func (l *Loop) decide(ctx context.Context, pool state.Pool, seen *catalogSeen) (
 	l.noteParity(parity)
 	policy := l.options.Policy
 	plan := state.Diff(pool, members, policy)
-	if len(plan.Held) > 0 && slices.Equal(plan.Held, l.takeReleased()) {
+	if released := l.takeReleased(); len(plan.Held) > 0 && slices.Equal(plan.Held, released) {
+		l.log.Warn().Int("changes", len(released)).Msg("an operator lets through what the guard held")
 		policy.Guard = 1
 		plan = state.Diff(pool, members, policy)
 	}
@@ -285,14 +286,12 @@ func (l *Loop) Release() []state.Change {
 	return l.released
 }
 
+// takeReleased disarms a release: it is for one round, whatever that finds.
 func (l *Loop) takeReleased() []state.Change {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	released := l.released
 	l.released = nil
-	if len(released) > 0 {
-		l.log.Warn().Int("changes", len(released)).Msg("an operator lets through what the guard held")
-	}
 	return released
 }
 

@@ -292,6 +292,29 @@ func TestAnOperatorLetsThroughWhatIsHeld(t *testing.T) {
 	})
 }
 
+func TestAReleaseThatFindsNothingLeftIsOver(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		w.catalog(t, "web-1 passing", "web-2 passing", "web-3 passing")
+		w.catalog(t, "web-3 passing")
+		held := w.Report().Held
+		hang := make(chan struct{})
+		w.plane.change(func() { w.plane.hang = hang })
+		w.Wake()
+		synctest.Wait() // a round is under way
+		w.Release()
+		w.catalog(t, "web-1 passing", "web-2 passing", "web-3 passing") // they are back, before the next round
+		w.plane.change(func() { w.plane.hang = nil })
+		close(hang)
+		synctest.Wait()
+		w.catalog(t, "web-3 passing")
+		pass(time.Minute)
+		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 ready", "slot-003 10.0.0.3:80 ready")
+		if report := w.Report(); !slices.Equal(report.Held, held) {
+			t.Errorf("an old release let through what is held now: %+v", report.Held)
+		}
+	})
+}
+
 func TestWhatSomebodyElseChangedIsSetRight(t *testing.T) {
 	inWorld(t, 2, func(t *testing.T, w *world) {
 		w.catalog(t, "web-1 passing", "web-2 passing")
