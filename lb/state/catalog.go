@@ -3,6 +3,7 @@ package state
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 )
 
@@ -98,10 +99,19 @@ func (i Instance) unusable() string {
 		return i.Fault
 	case i.Address == "":
 		return "it has no address"
+	case unspecified(i.Address):
+		return fmt.Sprintf("its address %s is that of no machine: register one at which it can be reached", i.Address)
 	case i.Port < 1 || i.Port > 65535:
 		return fmt.Sprintf("its port is %d, not 1..65535", i.Port)
 	}
 	return ""
+}
+
+// unspecified says whether an address is 0.0.0.0 or ::, on which programs listen. HAProxy would take it for the address that
+// the client has asked, which is its own.
+func unspecified(address string) bool {
+	ip, err := netip.ParseAddr(address)
+	return err == nil && ip.Unmap().IsUnspecified()
 }
 
 // mode puts a wish to leave above health: a draining instance whose checks fail must still be let finish.
