@@ -22,6 +22,7 @@ type endpoint struct {
 	cluster    string
 	status     string // HAProxy's words: UP, "UP 1/2", DOWN, "DOWN 3/40", DRAIN, MAINT
 	check      string // what the last check found
+	result     string // the same in HAProxy's code: L7OK, L4TOUT, "* L4TOUT" while it checks again
 	draining   bool   // by an operator's will
 	maintained bool
 	sessions   int // open, and waiting
@@ -123,7 +124,7 @@ func parse(answer string) (all []endpoint, err error) {
 	for i, name := range rows[0] {
 		column[name] = i
 	}
-	for _, name := range []string{"svname", "status", "check_desc", "scur", "qcur", "stot"} {
+	for _, name := range []string{"svname", "status", "check_status", "check_desc", "scur", "qcur", "stot"} {
 		if _, known := column[name]; !known {
 			return nil, fmt.Errorf("its statistics have no column %s", name)
 		}
@@ -136,7 +137,7 @@ func parse(answer string) (all []endpoint, err error) {
 		}
 		name := text("svname")
 		all = append(all, endpoint{
-			cluster: name, status: text("status"), check: text("check_desc"),
+			cluster: name, status: text("status"), check: text("check_desc"), result: text("check_status"),
 			draining: will[name]&draining != 0, maintained: will[name]&maintained != 0,
 			sessions: number("scur") + number("qcur"), requests: number("stot"),
 		})

@@ -21,13 +21,19 @@ var update = flag.Bool("update", false, "rewrite the files that are shipped")
 // config is what a command line makes of the flags.
 func config(t *testing.T, args ...string) (*configCommand, error) {
 	t.Helper()
+	g, err := parsed(t, append([]string{"config"}, args...)...)
+	return &g.Make, err
+}
+
+func parsed(t *testing.T, args ...string) (*grammar, error) {
+	t.Helper()
 	g := &grammar{}
 	parser, err := kong.New(g)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = parser.Parse(append([]string{"config"}, args...))
-	return &g.Make, err
+	_, err = parser.Parse(args)
+	return g, err
 }
 
 func TestTheFlagsHaveTheDefaultsOfTheEdge(t *testing.T) {
@@ -39,6 +45,13 @@ func TestTheFlagsHaveTheDefaultsOfTheEdge(t *testing.T) {
 	got.Clusters = nil
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("the flags say\n%+v\nthe edge\n%+v", got, want)
+	}
+}
+
+func TestTheWatchHasTheEdgesTimeForConnecting(t *testing.T) {
+	g, err := parsed(t, "watch", "--state-file=/x")
+	if want := haproxy.DefaultEdge().ConnectTimeout; err != nil || g.Watch.ConnectTimeout != want {
+		t.Errorf("%v, want %v: %v", g.Watch.ConnectTimeout, want, err)
 	}
 }
 
@@ -67,6 +80,9 @@ func TestBadFlagsAreRefusedByName(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", args, err)
 		}
+	}
+	if _, err := parsed(t, "watch", "--state-file=/x", "--connect-timeout=0s"); err == nil || !strings.Contains(err.Error(), "--connect-timeout") {
+		t.Error(err)
 	}
 	for _, socket := range []string{"", "x", "host:0"} {
 		if _, err := config(t, "--clusters=a=10.0.1.1:1", "--sockets="+socket); err == nil || !strings.Contains(err.Error(), "--sockets") {

@@ -15,7 +15,13 @@ import (
 )
 
 type watchCommand struct {
-	StateFile string `required:"" placeholder:"PATH" help:"The --state-file that HAProxy's configuration was made with."`
+	StateFile      string        `required:"" placeholder:"PATH" help:"The --state-file that HAProxy's configuration was made with."`
+	ConnectTimeout time.Duration `default:"250ms" help:"The --connect-timeout that HAProxy's configuration was made with: so long a request may be connecting to a cluster that is cut off, which is waited for before it is ended."`
+}
+
+// Validate is kong's hook.
+func (w *watchCommand) Validate() error {
+	return haproxy.CheckTime("--connect-timeout", w.ConnectTimeout, time.Millisecond)
 }
 
 // Run watches the outer load balancer of this machine until ctx ends.
@@ -26,7 +32,7 @@ func (w *watchCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) 
 	if folder, err := os.Stat(filepath.Dir(w.StateFile)); err != nil || !folder.IsDir() {
 		return program.BadConfig("--state-file", filepath.Dir(w.StateFile)+" is no folder", "create it, or name a file in one that is there")
 	}
-	one := watch{balancer: balancer{g.Sockets[0]}, stateFile: w.StateFile, log: log}
+	one := watch{balancer: balancer{g.Sockets[0]}, stateFile: w.StateFile, connect: w.ConnectTimeout, log: log}
 	one.run(ctx)
 	return nil
 }
@@ -35,19 +41,29 @@ func (w *watchCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) 
 type watch struct {
 	balancer
 	stateFile string
+	connect   time.Duration // the longest that connecting to a cluster may take
 	log       zerolog.Logger
 
-	down  map[string]bool // clusters that were down at the last look
-	kept  string          // what the state file says that matters
-	quiet bool            // HAProxy did not answer at the last look
+	down  map[string]time.Time // clusters that were down at the last look, since when
+	kept  string               // what the state file says that matters
+	quiet bool                 // HAProxy did not answer at the last look
 }
 
-// run ends the sessions of what is down at two looks in a row: whatever was connecting to it has been refused by then, and
-// is being tried elsewhere, so that only what hangs is left. It keeps the state file up to date.
+const (
+	// cutDelay has a cluster be down at two looks in a row, one of which may be early: whatever was connecting to it has been
+	// refused by then, and is being tried elsewhere, so that only what hangs is left. Where it is not refused, as by a cluster
+	// that is cut off, connecting ends by its own time-out, which is waited for: HAProxy tries a request elsewhere when that
+	// fails, but drops it when it is ended before it was sent.
+	cutDelay = lookInterval * 9 / 10
+	// unreachable is the result of a check of a cluster to which nobody can connect, in time.
+	unreachable = "L4TOUT"
+)
+
+// run ends the sessions of what has been down for long enough, and keeps the state file up to date.
 func (w *watch) run(ctx context.Context) {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
-	w.down = map[string]bool{}
+	w.down = map[string]time.Time{}
 	for ctx.Err() == nil {
 		w.look(context.WithoutCancel(ctx)) // to its end, which is near
 		select {
@@ -73,7 +89,7 @@ func (w *watch) look(ctx context.Context) {
 	if err := w.keep(answer, endpoints); err != nil {
 		w.log.Error().Err(err).Msg("a reload would forget what is drained")
 	}
-	if err := w.cut(ctx, lost(endpoints, w.down)); err != nil {
+	if err := w.cut(ctx, w.lost(endpoints, time.Now())); err != nil {
 		w.log.Error().Err(err).Msg("ending the sessions of a cluster that is down")
 	}
 }
@@ -99,14 +115,23 @@ func (w *watch) keep(answer string, endpoints []endpoint) error {
 	return nil
 }
 
-// lost are the endpoints that were down before, still are, and have sessions. It notes those that are down now.
-func lost(endpoints []endpoint, down map[string]bool) (all []endpoint) {
+// lost are the endpoints that have been down for long enough, and have sessions. It notes those that are down now.
+func (w *watch) lost(endpoints []endpoint, now time.Time) (all []endpoint) {
 	for _, e := range endpoints {
-		isDown := !e.well() && !e.maintained // who is being maintained may finish what it has
-		if isDown && down[e.cluster] && e.sessions > 0 {
+		if e.well() || e.maintained { // who is being maintained may finish what it has
+			delete(w.down, e.cluster)
+			continue
+		}
+		if _, known := w.down[e.cluster]; !known {
+			w.down[e.cluster] = now
+		}
+		delay := cutDelay
+		if strings.HasSuffix(e.result, unreachable) {
+			delay += 2 * w.connect // the time-out, and as much for a machine that is busy
+		}
+		if e.sessions > 0 && now.Sub(w.down[e.cluster]) >= delay {
 			all = append(all, e)
 		}
-		down[e.cluster] = isDown
 	}
 	return all
 }
