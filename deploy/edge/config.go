@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -166,6 +167,9 @@ func (c *configCommand) Run(context.Context) error {
 	if err := os.Rename(next, c.Write); err != nil {
 		return errors.Join(err, os.Remove(next))
 	}
+	if err := c.move(); err != nil {
+		return program.BadConfig("--state-file", err.Error(), "or HAProxy goes on with the ports that clusters had before")
+	}
 	fmt.Printf("%s is written; check it by haproxy -c -f %s, and reload HAProxy\n", c.Write, c.Write)
 	return nil
 }
@@ -187,4 +191,27 @@ func (c *configCommand) begin() error {
 	}
 	_, err = file.WriteString(noState)
 	return errors.Join(err, file.Close())
+}
+
+// move puts the clusters' ports into a state file that has others.
+func (c *configCommand) move() error {
+	if c.StateFile == "" {
+		return nil
+	}
+	states, err := os.ReadFile(c.StateFile)
+	if err != nil {
+		return err
+	}
+	ports := map[string]string{}
+	for _, cluster := range c.clusters {
+		_, ports[cluster.Name], err = net.SplitHostPort(cluster.Address)
+		if err != nil {
+			return err
+		}
+	}
+	moved := withPorts(string(states), ports)
+	if moved == string(states) {
+		return nil
+	}
+	return writeState(c.StateFile, moved)
 }

@@ -393,15 +393,9 @@ func (o outer) watch(ctx context.Context, said io.Writer) (ended <-chan struct{}
 	return done
 }
 
-func TestADrainOutlivesAReload(t *testing.T) {
-	o := startOuter(t, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	watched := o.watch(ctx, io.Discard)
-	defer func() { cancel(); <-watched }()
-	d := drainCommand{Cluster: "b", Timeout: bound}
-	if err := d.drain(t.Context(), io.Discard, []string{o.socket}); err != nil {
-		t.Fatal(err)
-	}
+// reload has HAProxy load its file again, and returns when it has.
+func (o outer) reload(t *testing.T) {
+	t.Helper()
 	worker := func() string {
 		info, err := balancer{o.socket}.ask(t.Context(), "show info")
 		if err != nil {
@@ -421,6 +415,18 @@ func TestADrainOutlivesAReload(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestADrainOutlivesAReload(t *testing.T) {
+	o := startOuter(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	watched := o.watch(ctx, io.Discard)
+	defer func() { cancel(); <-watched }()
+	d := drainCommand{Cluster: "b", Timeout: bound}
+	if err := d.drain(t.Context(), io.Discard, []string{o.socket}); err != nil {
+		t.Fatal(err)
+	}
+	o.reload(t)
 	if views := must(lookAt(t.Context(), []string{o.socket})); !seen(views[0], "b").draining || seen(views[0], "a").draining {
 		t.Errorf("after the reload: %+v", views)
 	}

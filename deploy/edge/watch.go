@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -94,7 +96,8 @@ func (w *watch) look(ctx context.Context) {
 	}
 }
 
-// keep writes HAProxy's own account of its servers, if anything in it has changed that matters.
+// keep writes HAProxy's own account of its servers, if anything in it has changed that matters, with the ports that the
+// next configuration has.
 func (w *watch) keep(answer string, endpoints []endpoint) error {
 	var matters strings.Builder
 	for _, e := range endpoints {
@@ -103,12 +106,13 @@ func (w *watch) keep(answer string, endpoints []endpoint) error {
 	if matters.String() == w.kept {
 		return nil
 	}
-	states, _, _ := strings.Cut(answer, "# pxname,")
-	next := w.stateFile + ".next"
-	if err := os.WriteFile(next, []byte(strings.TrimSpace(states)+"\n"), 0o644); err != nil {
+	before, err := os.ReadFile(w.stateFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.Rename(next, w.stateFile); err != nil {
+	states, _, _ := strings.Cut(answer, "# pxname,")
+	states = withPorts(strings.TrimSpace(states)+"\n", statePorts(string(before)))
+	if err := writeState(w.stateFile, states); err != nil {
 		return err
 	}
 	w.kept = matters.String()
