@@ -77,6 +77,12 @@ func table(o Options) []scenario {
 			fault: pauseHost(spell), gap: 2500 * time.Millisecond, gapIs: "until another consumes", more: "stopped ≤ 100 ms after it goes on",
 		},
 		{
+			name: "connector-freeze", trials: some, takes: spell + 3*second,
+			does:  fmt.Sprintf("SIGSTOP the active connector host and the processes of its connectors for %v, then SIGCONT", spell),
+			fault: freezeHost(spell), gap: 2500 * time.Millisecond, gapIs: "until another consumes",
+			more: "the last process of a connector ends ≤ 100 ms after they go on",
+		},
+		{
 			name: "connector-blackhole", does: "nothing passes between the active connector host and Consul, for 4 s", trials: some, takes: 8 * second, stage: wired,
 			fault: blackhole(4 * second), gap: 2500 * time.Millisecond, gapIs: "until another consumes", more: "the holder stops before another starts",
 		},
@@ -237,30 +243,6 @@ func change(ctx context.Context, p *play) error {
 		return err
 	}
 	return p.replaced(ctx, pid, "the definition has not taken effect")
-}
-
-// pauseHost stops the active host as a machine that swaps would. Its children, which go on, have to see themselves that
-// their time is over.
-func pauseHost(spell time.Duration) func(context.Context, *play) error {
-	return func(ctx context.Context, p *play) error {
-		p.holder.process.Signal(syscall.SIGSTOP)
-		goOn := func() { p.holder.process.Signal(syscall.SIGCONT) }
-		if err := p.another(ctx); err != nil {
-			goOn()
-			return err
-		}
-		if err := pause.For(ctx, spell-time.Since(p.began)); err != nil {
-			goOn()
-			return err
-		}
-		resumed := time.Now()
-		goOn()
-		if err := p.stopped(ctx, p.holder); err != nil {
-			return err
-		}
-		p.Measure("stopped after it goes on", time.Since(resumed), 100*time.Millisecond)
-		return nil
-	}
 }
 
 // stopped waits until a host says that it is not active and runs nothing.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"zatoha/bench/broker"
 	"zatoha/bench/experiment"
 	"zatoha/bench/history"
+	"zatoha/bench/pause"
 )
 
 // heard gives a witness the lines of a host's log, and returns the pids that it wants to watch.
@@ -65,6 +67,68 @@ func TestTheWitnessTellsARunFromWhatHostsSay(t *testing.T) {
 	}
 	if acting := w.acting(); len(acting) != 1 || acting["c-1"].Host != "host-2" {
 		t.Errorf("%v", acting)
+	}
+}
+
+func TestAProcessThatIsFrozenHasActedUntilThen(t *testing.T) {
+	w := &witness{children: map[childKey]*child{}}
+	heard(t, w, "host-1", fmt.Sprintf(started, 1, 41, 7), fmt.Sprintf(went, 2))
+	heard(t, w, "host-2", fmt.Sprintf(started, 3, 41, 8), fmt.Sprintf(went, 4)) // the other machine's process of that number
+	heard(t, w, "host-1", fmt.Sprintf(ended, 34, 41))
+	runs, _ := w.runs()
+	if faults := history.Check(runs); len(faults) != 1 || faults[0].Kind != history.Overlap {
+		t.Fatalf("%v", faults)
+	}
+	w.frozen("host-1", []int{41, 1}, runs[0].Start.Add(time.Second))
+	runs, _ = w.runs()
+	if faults := history.Check(runs); faults != nil || runs[0].Stop.Second() != 3 {
+		t.Errorf("%v, %v", runs, faults)
+	}
+	if acting := w.acting(); len(acting) != 1 || acting["c-1"].Host != "host-2" {
+		t.Errorf("%v", acting)
+	}
+}
+
+// asleep says whether a process does nothing because it was stopped.
+func asleep(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, found := strings.Cut(string(text), ") ")
+	return err == nil && found && strings.HasPrefix(rest, "T")
+}
+
+func TestProcessesAndWhatTheyHaveStartedAreStoppedAndGoOn(t *testing.T) {
+	cmd := exec.Command("sh", "-c", "sleep 60 & echo $!; wait")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	parent := cmd.Process.Pid
+	defer signal([]int{parent}, syscall.SIGKILL)
+	var child int
+	if _, err := fmt.Fscan(output, &child); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGCONT} {
+		stopped := s == syscall.SIGSTOP
+		if err := signal([]int{parent}, s); err != nil {
+			t.Fatal(err)
+		}
+		if err := pause.Within(t.Context(), 10*time.Second, time.Millisecond, func(context.Context) error {
+			if asleep(parent) != stopped || asleep(child) != stopped {
+				return errors.New("not yet")
+			}
+			return nil
+		}); err != nil {
+			t.Errorf("%v: %v", s, err)
+		}
+	}
+	if err := signal([]int{parent, 1 << 29}, syscall.SIGCONT); err == nil || !strings.Contains(err.Error(), "to process 536870912") {
+		t.Errorf("one that is none: %v", err)
 	}
 }
 
@@ -205,7 +269,7 @@ func TestTheScenarios(t *testing.T) {
 		seen[s.name] = true
 		whole += time.Duration(s.trials) * s.takes
 	}
-	if whole > 45*time.Minute {
+	if whole > 50*time.Minute {
 		t.Errorf("all of it takes %v", whole)
 	}
 	if all, without := len(Names()), len(scenarios(Options{})); len(seen) != all || without >= all {
