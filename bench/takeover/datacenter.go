@@ -70,7 +70,7 @@ func killLeader(ctx context.Context, p *play) error {
 	}
 	elected := time.Now()
 	p.Measure("Consul has another leader", elected.Sub(p.began), 0)
-	if err := p.resumed(ctx, elected); err != nil {
+	if err := p.resumed(ctx, elected, ""); err != nil {
 		return err
 	}
 	if err := p.datacenter.servers.Start(killed); err != nil {
@@ -81,7 +81,7 @@ func killLeader(ctx context.Context, p *play) error {
 
 // loseQuorum kills the leader of Consul's three servers and, when all is well with the next one, that one too. The last
 // one is no quorum until the others are started again.
-func loseQuorum(outage time.Duration) func(context.Context, *play) error {
+func loseQuorum(outage outages) func(context.Context, *play) error {
 	return func(ctx context.Context, p *play) error {
 		first, err := p.datacenter.leader(ctx)
 		if err != nil {
@@ -100,7 +100,8 @@ func loseQuorum(outage time.Duration) func(context.Context, *play) error {
 		if err := p.allStop(ctx); err != nil {
 			return err
 		}
-		if err := pause.For(ctx, outage-time.Since(p.began)); err != nil {
+		away := outage.of(p.Number)
+		if err := pause.For(ctx, away-time.Since(p.began)); err != nil {
 			return err
 		}
 		for _, i := range []int{first, second} {
@@ -111,7 +112,7 @@ func loseQuorum(outage time.Duration) func(context.Context, *play) error {
 		if _, err := p.datacenter.leader(ctx); err != nil {
 			return err
 		}
-		if err := p.resumed(ctx, time.Now()); err != nil {
+		if err := p.resumed(ctx, time.Now(), outage.after(away)); err != nil {
 			return err
 		}
 		return pause.For(ctx, catchUp)
@@ -132,8 +133,8 @@ func (p *play) allStop(ctx context.Context) error {
 	return nil
 }
 
-// resumed waits until messages of all connectors have come since a time, and measures how long that took.
-func (p *play) resumed(ctx context.Context, since time.Time) error {
+// resumed waits until messages of all connectors have come since a time, and measures how long that took, after what.
+func (p *play) resumed(ctx context.Context, since time.Time, after string) error {
 	if err := p.until(ctx, func(context.Context) error { return p.heard(since, 0) }); err != nil {
 		return err
 	}
@@ -143,6 +144,6 @@ func (p *play) resumed(ctx context.Context, since time.Time) error {
 			worst = max(worst, at.Sub(since))
 		}
 	}
-	p.Measure("all consume again", worst, 5*time.Second)
+	p.Measure("all consume again"+after, worst, 5*time.Second)
 	return nil
 }

@@ -42,14 +42,14 @@ func (s scenario) passLine() string {
 
 // table is every scenario.
 func table(o Options) []scenario {
-	n, spell, outage, messages := 30, 30*time.Second, 60*time.Second, 100_000
+	n, spell, outage, messages := 30, 30*time.Second, outages{10 * time.Second, 60 * time.Second}, 100_000
 	if o.Short {
-		n, spell, outage, messages = 2, 3*time.Second, 3*time.Second, 10_000
+		n, spell, outage, messages = 2, 3*time.Second, outages{3 * time.Second, 3 * time.Second}, 10_000
 	}
 	if o.Messages > 0 {
 		messages = o.Messages
 	}
-	some, few := max(n/2, 1), max(n/10, 1) // of what takes long
+	few := max(n/10, 1) // of what differs little from trial to trial
 	const second = time.Second
 	all := []scenario{
 		{
@@ -73,25 +73,25 @@ func table(o Options) []scenario {
 			fault: change, gap: 50 * time.Millisecond, gapIs: "its gap", one: true, more: "the others go on in their processes",
 		},
 		{
-			name: "connector-pause", does: fmt.Sprintf("SIGSTOP the active connector host for %v, then SIGCONT", spell), trials: some, takes: spell + 3*second,
+			name: "connector-pause", does: fmt.Sprintf("SIGSTOP the active connector host for %v, then SIGCONT", spell), trials: n, takes: spell + 3*second,
 			fault: pauseHost(spell), gap: 2500 * time.Millisecond, gapIs: "until another consumes", more: "stopped ≤ 100 ms after it goes on",
 		},
 		{
-			name: "connector-freeze", trials: some, takes: spell + 3*second,
+			name: "connector-freeze", trials: n, takes: spell + 3*second,
 			does:  fmt.Sprintf("SIGSTOP the active connector host and the processes of its connectors for %v, then SIGCONT", spell),
 			fault: freezeHost(spell), gap: 2500 * time.Millisecond, gapIs: "until another consumes",
 			more: "the last process of a connector ends ≤ 100 ms after they go on",
 		},
 		{
-			name: "connector-blackhole", does: "nothing passes between the active connector host and Consul, for 4 s", trials: some, takes: 8 * second, stage: wired,
+			name: "connector-blackhole", does: "nothing passes between the active connector host and Consul, for 4 s", trials: n, takes: 8 * second, stage: wired,
 			fault: blackhole(4 * second), gap: 2500 * time.Millisecond, gapIs: "until another consumes", more: "the holder stops before another starts",
 		},
 		{
-			name: "connector-consul-pause", does: fmt.Sprintf("SIGSTOP Consul for %v, then SIGCONT", outage), trials: few, takes: outage + 6*second,
+			name: "connector-consul-pause", does: fmt.Sprintf("SIGSTOP Consul for %v, then SIGCONT", outage), trials: n, takes: outage.mean() + 6*second,
 			fault: pauseConsul(outage), more: "all stop ≤ 1 s, all consume ≤ 5 s after it goes on",
 		},
 	}
-	all = append(all, datacenterScenarios(outage, some, few)...)
+	all = append(all, datacenterScenarios(outage, n)...)
 	all = append(all, sizeScenarios(o.RabbitMQ, n, few)...)
 	if o.RabbitMQ != "" {
 		all = append(all, messageScenarios(o.RabbitMQ, messages, few)...)
@@ -105,15 +105,15 @@ func table(o Options) []scenario {
 }
 
 // datacenterScenarios are those that need a Consul of several servers.
-func datacenterScenarios(outage time.Duration, some, few int) []scenario {
+func datacenterScenarios(outage outages, n int) []scenario {
 	return []scenario{
 		{
-			name: "connector-leader", does: "SIGKILL the leader of Consul's three servers", trials: some, takes: 10 * time.Second, stage: three,
+			name: "connector-leader", does: "SIGKILL the leader of Consul's three servers", trials: n, takes: 10 * time.Second, stage: three,
 			fault: killLeader, gap: 5 * time.Second, gapIs: "without a message", more: "all consume ≤ 5 s after there is another leader",
 		},
 		{
 			name: "connector-quorum", does: fmt.Sprintf("SIGKILL two leaders of Consul, one after the other: no quorum for %v", outage),
-			trials: few, takes: outage + 20*time.Second, stage: three, fault: loseQuorum(outage),
+			trials: n, takes: outage.mean() + 20*time.Second, stage: three, fault: loseQuorum(outage),
 			more: "all stop ≤ 1 s, all consume ≤ 5 s after there is a leader again",
 		},
 	}
@@ -275,7 +275,7 @@ func blackhole(spell time.Duration) func(context.Context, *play) error {
 }
 
 // pauseConsul stops Consul's only server, so that there is no quorum.
-func pauseConsul(outage time.Duration) func(context.Context, *play) error {
+func pauseConsul(outage outages) func(context.Context, *play) error {
 	return func(ctx context.Context, p *play) error {
 		p.Consul.Signal(syscall.SIGSTOP)
 		goOn := func() { p.Consul.Signal(syscall.SIGCONT) }
@@ -283,12 +283,13 @@ func pauseConsul(outage time.Duration) func(context.Context, *play) error {
 		if err := p.allStop(ctx); err != nil {
 			return err
 		}
-		if err := pause.For(ctx, outage-time.Since(p.began)); err != nil {
+		away := outage.of(p.Number)
+		if err := pause.For(ctx, away-time.Since(p.began)); err != nil {
 			return err
 		}
 		resumed := time.Now()
 		goOn()
-		return p.resumed(ctx, resumed)
+		return p.resumed(ctx, resumed, outage.after(away))
 	}
 }
 
