@@ -170,7 +170,7 @@ func (c *competitor) follow(ctx context.Context) {
 		return state, newIndex, err
 	}
 	equal := func(a, b lock) bool { return a == b }
-	watch(ctx, closely, ask, equal, func(l lock, err error) {
+	watch(ctx, urgently, ask, equal, func(l lock, err error) {
 		switch {
 		case errors.Is(err, errStale):
 		case err != nil:
@@ -193,7 +193,7 @@ type trace struct {
 func (c *competitor) followTraces(ctx context.Context) {
 	ask := func(ctx context.Context, index uint64) (uint64, uint64, error) { return c.api.trace(ctx, c.Key, index) }
 	equal := func(a, b uint64) bool { return a == b }
-	watch(ctx, closely, ask, equal, func(index uint64, err error) {
+	watch(ctx, urgently, ask, equal, func(index uint64, err error) {
 		c.told.failing("traces", err)
 		if last, known, _ := c.trace.get(); err == nil && (!known || last.index != index) {
 			c.trace.set(trace{index: index, at: time.Now()})

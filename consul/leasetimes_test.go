@@ -98,6 +98,49 @@ func TestWhenConsulHasALeaderAgainTheLeaseIsTakenAtOnce(t *testing.T) {
 	}
 }
 
+// impatient gives reads up as soon as those of a real Consul are, see newLeaseCalls.
+type impatient struct{ leaseAPI }
+
+func (i impatient) read(ctx context.Context, key string, index uint64) (lock, uint64, error) {
+	const wait, timeout = time.Second, 500 * time.Millisecond
+	limit := timeout
+	if index != 0 {
+		limit += wait
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return i.leaseAPI.read(ctx, key, index)
+}
+
+// The holder is cut off with the servers' leader, and what the others ask fails until there is another one.
+func TestAHostIsAwakeWhenConsulHasElectedALeader(t *testing.T) {
+	const most = 500 * time.Millisecond // of which the agent takes 200 ms to try again
+	for leaderless := modelSerf; leaderless < modelSerf+2*time.Second; leaderless += 20 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			w := newTown(1, func(c *competitor) { c.api = impatient{c.api} })
+			for _, host := range w.hosts {
+				w.start(host)
+			}
+			time.Sleep(5*time.Second + 130*time.Millisecond)
+			holder := w.history.holder()
+			w.history.forget()
+			w.suffer(fault{kind: "cut off the agent", host: slices.Index(w.hosts, holder), last: 8 * time.Second})
+			w.suffer(fault{kind: "no leader", last: leaderless})
+			time.Sleep(7 * time.Second)
+			w.history.mu.Lock()
+			since := w.history.records
+			w.history.mu.Unlock()
+			if len(since) != 1 || since[0].host == holder || since[0].start > leaderless+most {
+				t.Errorf("a leader after %v, then %v", leaderless, since)
+			}
+			w.end()
+			for _, wrong := range w.history.faults {
+				t.Error(wrong)
+			}
+		})
+	}
+}
+
 func TestTheLeaseIsHandedToTheHostThatWasNamed(t *testing.T) {
 	before, since := after(t, fault{kind: "hand over"}, other)
 	if len(since) != 1 || since[0].host != other(before) || since[0].start > 1600*time.Millisecond {

@@ -1,24 +1,29 @@
 package consul
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"time"
 )
 
 // pace is how often something that changes without end is asked for, each time whole, instead of spinning: a burst of times at
-// once, then once an interval.
+// once, then once an interval; and how rarely at most while it cannot be had.
 type pace struct {
 	interval time.Duration
 	burst    int
+	retryMax time.Duration
 }
 
 var (
-	// closely suits what matters to each request, or to the lease.
-	closely = pace{interval: 10 * time.Millisecond, burst: 10}
+	// urgently suits a lease: while Consul's servers elect a leader nothing can be read, and a host that sleeps behind a failed try
+	// leaves a lease lying that the new leader has freed. Hosts are few, and beat as often in any case.
+	urgently = pace{interval: 10 * time.Millisecond, burst: 10, retryMax: 200 * time.Millisecond}
+	// closely suits what matters to each request.
+	closely = pace{interval: 10 * time.Millisecond, burst: 10, retryMax: retryMax}
 	// calmly suits all else. Each state but the first two of a burst comes up to a tenth of a second late, and who follow the same
 	// thing, as every server and every host do, leave Consul and the processors to those who need them just then.
-	calmly = pace{interval: 100 * time.Millisecond, burst: 2}
+	calmly = pace{interval: 100 * time.Millisecond, burst: 2, retryMax: retryMax}
 )
 
 const (
@@ -47,7 +52,7 @@ func watch[T any](ctx context.Context, pace pace, ask query[T], equal func(a, b 
 		last  T
 		known bool // observe was told last, and no error since
 		limit = limiter{pace: pace}
-		retry backoff
+		retry = backoff{most: pace.retryMax}
 	)
 	for limit.wait(ctx) {
 		state, newIndex, err := ask(ctx, index)
@@ -93,14 +98,14 @@ func (l *limiter) wait(ctx context.Context) bool {
 	return sleep(ctx, delay)
 }
 
-// backoff yields delays that double from retryMin to retryMax.
+// backoff yields delays that double from retryMin to the most, which is retryMax if it is 0.
 type backoff struct {
-	delay time.Duration
+	delay, most time.Duration
 }
 
 // next is a random duration in the upper half of the current delay, so that many clients do not return in step.
 func (b *backoff) next() time.Duration {
-	b.delay = min(max(2*b.delay, retryMin), retryMax)
+	b.delay = min(max(2*b.delay, retryMin), cmp.Or(b.most, retryMax))
 	return b.delay/2 + rand.N(b.delay/2+1)
 }
 

@@ -179,7 +179,7 @@ func TestWatchBacksOffAndReturnsFast(t *testing.T) {
 }
 
 func TestWatchPacesAFlappingCatalog(t *testing.T) {
-	for name, pace := range map[string]pace{"closely": closely, "calmly": calmly} {
+	for name, pace := range map[string]pace{"urgently": urgently, "closely": closely, "calmly": calmly} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const rounds = 1000
