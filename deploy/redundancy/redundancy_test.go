@@ -32,6 +32,25 @@ func TestTheNamesOfScenariosTellThemApart(t *testing.T) {
 	}
 }
 
+// Whichever host is cut off, and with Consul's leader or without: only the gossip makes a difference.
+func TestTheLimitsOfTakeoversAreThoseOfTheGossip(t *testing.T) {
+	limits := map[string]string{
+		"partition-active": "≤ 8s", "partition-leader": "≤ 8s", "partition-active-tuned": "≤ 3s", "partition-leader-tuned": "≤ 3s",
+	}
+	for _, s := range partitions(options{Partition: time.Minute, Outage: time.Minute}) {
+		limit, ok := limits[s.name]
+		if !ok {
+			continue
+		}
+		if delete(limits, s.name); !strings.Contains(s.passLine, "another consumes "+limit+";") || s.on.fastGossip != strings.HasSuffix(s.name, "-tuned") {
+			t.Errorf("%s, fast gossip %v: %s", s.name, s.on.fastGossip, s.passLine)
+		}
+	}
+	if len(limits) > 0 {
+		t.Errorf("not played: %v", limits)
+	}
+}
+
 func TestBadFlagsAreRefused(t *testing.T) {
 	good := runCommand{Slack: 1, Partition: time.Minute, Outage: time.Minute}
 	if err := good.Validate(); err != nil {
