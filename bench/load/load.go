@@ -207,7 +207,7 @@ func (r *Running) Stop() Report {
 func (r *Running) client(ctx context.Context) {
 	c := client{options: &r.options}
 	defer c.close()
-	failed := 0
+	errors, cutOff := 0, 0
 	for {
 		number := r.taken.Add(1) - 1
 		if r.options.Requests > 0 && number >= int64(r.options.Requests) {
@@ -222,9 +222,12 @@ func (r *Running) client(ctx context.Context) {
 		}
 		out := c.request(ctx, r.requests[number%int64(len(r.requests))].withID(r.id, number))
 		if out.failure != "" || !success(out.status) {
-			failed++
+			errors++
+			if out.failure != Refused {
+				cutOff++
+			}
 		}
-		r.recorder.record(out, due, failed)
+		r.recorder.record(out, due, errors, cutOff)
 		if out.notConnected && pause.For(ctx, redialPause) != nil {
 			return
 		}

@@ -143,8 +143,30 @@ func TestRefused(t *testing.T) {
 	}
 	_ = listener.Close()
 	report := run(t, Options{Addr: listener.Addr().String(), Requests: 3, Templates: []Template{Get("/")}})
-	if report.Failures[Refused] != 3 || report.Reconnects != 0 || report.Elapsed < 3*redialPause {
+	if report.Failures[Refused] != 3 || report.MostErrors != 3 || report.MostCutOff != 0 || report.Reconnects != 0 || report.Elapsed < 3*redialPause {
 		t.Error(report)
+	}
+}
+
+// One client of two has all the resets, so that there are no more of them than clients.
+func TestErrorsAreCountedForEachClient(t *testing.T) {
+	var connections atomic.Int32
+	bothAsk := make(chan struct{})
+	report := run(t, Options{Connections: 2, Requests: 3, Templates: []Template{Get("/")}, Addr: serve(t, func(p peer) {
+		first := connections.Add(1) == 1
+		p.ask()
+		if first { // holds its client up until the other has had its resets
+			<-bothAsk
+			p.say(answer(200, "", ""))
+			return
+		}
+		if connections.Load() == 3 {
+			close(bothAsk)
+		}
+		p.reset()
+	})})
+	if report.Failures[Reset] != 2 || report.MostErrors != 2 || report.MostCutOff != 2 {
+		t.Errorf("most errors %d, most cut off %d: %s", report.MostErrors, report.MostCutOff, report)
 	}
 }
 

@@ -26,6 +26,7 @@ type Report struct {
 	ErrorsPerSecond []int          // by when the outcome came; ends with the last second that had an error
 	FirstError      string         // when and what, for the reader
 	MostErrors      int            // of the client that had the most
+	MostCutOff      int            // errors but refused connections, of the client that had the most of those
 	Failed          []time.Time    // when each request that failed was begun
 
 	latencies *histogram // for Sum
@@ -112,14 +113,14 @@ func newRecorder(connections int) *recorder {
 	}}
 }
 
-// record adds a request that was due and has now ended.
-// failed is how many of its client's have failed so far.
-func (r *recorder) record(out outcome, due time.Time, failed int) {
+// record adds a request that was due and has now ended. errors are those of its client so far, and cutOff those among them that
+// are no refused connections.
+func (r *recorder) record(out outcome, due time.Time, errors, cutOff int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
 	r.sums.Requests++
-	r.sums.MostErrors = max(r.sums.MostErrors, failed)
+	r.sums.MostErrors, r.sums.MostCutOff = max(r.sums.MostErrors, errors), max(r.sums.MostCutOff, cutOff)
 	if out.reconnected {
 		r.sums.Reconnects++
 	}

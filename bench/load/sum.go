@@ -9,6 +9,7 @@ func Sum(reports []Report) Report {
 		sum.Connections = max(sum.Connections, r.Connections)
 		sum.Requests += r.Requests
 		sum.MostErrors = max(sum.MostErrors, r.MostErrors)
+		sum.MostCutOff = max(sum.MostCutOff, r.MostCutOff)
 		sum.AnnouncedCloses += r.AnnouncedCloses
 		sum.Reconnects += r.Reconnects
 		sum.Failed = append(sum.Failed, r.Failed...)

@@ -27,7 +27,7 @@ func TestTheSumOfTheRunsIsOneRun(t *testing.T) {
 			out := rapid.SampledFrom(outcomes).Draw(t, "outcome")
 			due := time.Now().Add(-time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "latency")))
 			for _, r := range []*recorder{whole, rapid.SampledFrom(parts).Draw(t, "run")} {
-				r.record(out, due, 0)
+				r.record(out, due, 0, 0)
 			}
 		}
 		var reports []Report
