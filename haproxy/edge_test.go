@@ -22,7 +22,7 @@ func edges() map[string]Edge {
 	standby.Clusters = []Cluster{someClusters[0], {Name: "b", Address: "[fd00::1]:11223"}}
 	standby.Standby = true
 	standby.TLS = TLS{Bind: "0.0.0.0:443", Certificate: "/etc/zatoha/front.pem", RedirectPort: 443}
-	standby.AdminListen, standby.StateFile, standby.MetricsListen = "10.0.9.1:9999", "/var/lib/haproxy/edge.state", ""
+	standby.AdminListen, standby.StateFile, standby.MetricsListen = "10.0.9.1:9999", "/var/lib/zatoha-edge/state", ""
 	return map[string]Edge{"testdata/edge-active.cfg": active, "testdata/edge-standby.cfg": standby}
 }
 

@@ -75,8 +75,9 @@ until_so "grep -qx 0 $here/root/var/lib/zatoha/lb/track" # keepalived would give
 
 
 say "an outer load balancer, in front of what runs"
-mkdir -p "$here/root/run/haproxy" "$here/root/var/lib/zatoha-edge" # as systemd and the package of HAProxy do
-in_root zatoha-edge config --config /etc/zatoha/edge.yaml --clusters a=127.0.0.1:11223 --listen 127.0.0.1:11333 >"$here/root/tmp/edge.cfg"
+mkdir -p "$here/root/run/haproxy" # as the package of HAProxy does
+in_root zatoha-edge config --config /etc/zatoha/edge.yaml --clusters a=127.0.0.1:11223 --listen 127.0.0.1:11333 --write /tmp/edge.cfg
+grep -q "server-state-file /var/lib/zatoha-edge/state " "$here/root/tmp/edge.cfg" || fail "HAProxy reads another file than zatoha-edge.service writes"
 in_root haproxy -W -f /tmp/edge.cfg >"$here/haproxy-edge.log" 2>&1 &
 edge=$!
 line=$(sed -n 's/^ExecStart=//p' "$here/root/usr/lib/systemd/system/zatoha-edge.service")

@@ -31,7 +31,7 @@ type configCommand struct {
 	Socket        string           `default:"/run/haproxy/edge.sock" help:"Path of HAProxy's runtime socket."`
 	AdminListen   program.HostPort `placeholder:"ADDRESS" help:"Address of the runtime API for an edge on another machine. It asks for no password: a network of operators alone, never 0.0.0.0."`
 	MetricsListen offAddress       `default:"127.0.0.1:11225" placeholder:"ADDRESS" help:"Where HAProxy itself answers Prometheus, at /metrics and without a password, or off. For a Prometheus elsewhere: an address of this machine in a network of operators."`
-	StateFile     string           `placeholder:"PATH" help:"Edge watch runs beside this HAProxy, with the same --state-file: it ends the sessions of clusters that are down, and keeps there what is drained, over a reload and a restart; mostly /var/lib/haproxy/edge.state. Without it HAProxy ends them itself, which may close a connection in ten thousand, and forgets."`
+	StateFile     string           `placeholder:"PATH" help:"Edge watch runs beside this HAProxy, with the same --state-file: it ends the sessions of clusters that are down, and keeps there what is drained, over a reload and a restart; /var/lib/zatoha-edge/state is what zatoha-edge.service may write. Without it HAProxy ends them itself, which may close a connection in ten thousand, and forgets."`
 
 	TrustedProxies []haproxy.Network `placeholder:"ADDRESS" help:"Addresses of proxies before this one that are believed about the client."`
 	RateLimit      haproxy.RateLimit `default:"off" placeholder:"N/PERIOD" help:"Requests that one client address (of IPv6, one /64) may send in a period, like 100/10s."`

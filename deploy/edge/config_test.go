@@ -134,8 +134,8 @@ func TestTheFileKeepsWhatIsNotOurs(t *testing.T) {
 
 // shipped are the files beside this one, and the command lines that make them.
 var shipped = map[string][]string{
-	"active-active.cfg":  {"--clusters=a=10.0.1.10:11223,b=10.0.2.10:11223", "--state-file=/var/lib/haproxy/edge.state"},
-	"active-standby.cfg": {"--clusters=a=10.0.1.10:11223,b=10.0.2.10:11223", "--standby", "--state-file=/var/lib/haproxy/edge.state"},
+	"active-active.cfg":  {"--clusters=a=10.0.1.10:11223,b=10.0.2.10:11223", "--state-file=/var/lib/zatoha-edge/state"},
+	"active-standby.cfg": {"--clusters=a=10.0.1.10:11223,b=10.0.2.10:11223", "--standby", "--state-file=/var/lib/zatoha-edge/state"},
 }
 
 func TestTheShippedFilesAreWhatTheFlagsMake(t *testing.T) {
@@ -172,7 +172,7 @@ func TestHAProxyTakesTheShippedFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text = []byte(strings.ReplaceAll(string(text), "/var/lib/haproxy/edge.state", state))
+		text = []byte(strings.ReplaceAll(string(text), "/var/lib/zatoha-edge/state", state))
 		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -32,7 +32,7 @@ type grammar struct {
 	Track  trackCommand  `cmd:"" help:"Tell keepalived, beside which this runs, how well this outer load balancer serves, so that the virtual address is where one does."`
 	Probe  probeCommand  `cmd:"" help:"Exit status 1 if HAProxy does not answer here; what keepalived asks if edge track is hung."`
 
-	Sockets []string `default:"/run/haproxy/edge.sock" placeholder:"SOCKET" help:"Runtime sockets of all outer load balancers: paths, or host:port."`
+	Sockets []string `default:"/run/haproxy/edge.sock" placeholder:"SOCKET" help:"Runtime sockets of the outer load balancers that this is about: paths, or host:port. Watch takes its own alone; name all of them to drain, ready and status."`
 
 	program.Common
 }
