@@ -60,7 +60,6 @@ tools: ## Get HAProxy and Consul if they are missing.
 	@bin/tools haproxy consul
 
 .PHONY: test
-test: TOOLS = haproxy consul chromium
 test: tools ## Everything that must pass: lint, unit, test-ibmmq, integration.
 	@start=$$(date +%s) && $(MAKE) --no-print-directory lint unit test-ibmmq integration && \
 		echo "== test: all passed in $$(($$(date +%s) - start)) s"

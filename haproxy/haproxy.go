@@ -1,9 +1,12 @@
 // Package haproxy says, in HAProxy's own terms, what the load balancer wants of it: which servers a backend has, and
 // which lines of haproxy.cfg make the front. It does nothing; the packages below it do:
 //
-//	edit      puts our sections into haproxy.cfg and leaves every foreign byte as it was (pure)
-//	process   keeps one HAProxy in master-worker mode running, adopts it, reloads it
-//	embedded  the data plane in this process: the file, the runtime socket and the process, together
+//	edit         puts our sections into haproxy.cfg and leaves every foreign byte as it was (pure)
+//	process      keeps one HAProxy in master-worker mode running, adopts it, reloads it
+//	rollback     remembers the design that was in use before, and the one that was given up
+//	embedded     the data plane of this machine: the file, the runtime socket and the process, together
+//	remote       the same through an official Data Plane API, of an HAProxy that somebody else runs
+//	conformance  what both data planes must do, as a test
 //
 // A membership change takes the runtime socket alone ([Server] by [Server], in milliseconds); the file follows, so
 // that an HAProxy that starts without us serves what it served last. Only a change of structure reloads.

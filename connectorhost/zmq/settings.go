@@ -11,6 +11,22 @@
 // the publisher its connection before a byte of it is in memory, and is counted as dropped, with the reason. The channel
 // is stopped: it lets the publisher finish what is on the way, hands over what it has taken, and ends.
 //
+// # Fields
+//
+// Of both roles:
+//
+//	socket_type          PULL or SUB of a channel, PUSH or PUB of an outgoing connector
+//	socket_method        connect or bind
+//	address              tcp://HOST:PORT; several with commas between
+//	max_message_bytes    16 MiB; a larger message costs its sender the connection, or is not sent
+//
+// Of channels:
+//
+//	sub_key              of a SUB: what messages begin with that it wants; without it, all
+//	in_flight            10; messages whose service is called at a time. Order is kept if it is 1
+//
+// There is no dead_letter: ZeroMQ has no place for messages that nobody can handle.
+//
 // # What it promises
 //
 // At most once: ZeroMQ has no acknowledgements, and no place for messages that nobody could handle. A message that was

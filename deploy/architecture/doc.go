@@ -13,10 +13,12 @@
 //	connectorhost/zmtp -> go-zeromq/zmq4, which nobody else sees
 //	connectorhost/ibmmq -> mq-golang, which nobody else sees
 //	deploy, bench  -> each other; they run the programs, they do not import them
-//	deploy/edge    -> haproxy, deploy/program: it is a program that writes haproxy.cfg
+//	bench/feed     -> connectorhost/zmtp: it sends messages as a team's own program would
+//	bench/takeover -> server: its recorder is a server like that of any team
+//	deploy/edge    -> haproxy, lb/address, deploy/program: it writes haproxy.cfg, and judges as a load balancer does
 //	deploy/program -> nothing of ours
 //
-// No program imports another, nor any package of its tree but those three. What decides is pure: lb/state,
+// No program imports another, nor any package of its tree but those that are named here. What decides is pure: lb/state,
 // server/service, server/channel, server/invoke and connectorhost/connector import the standard library and nothing
 // else. Tests may also start a Consul by deploy/consultest, and a RabbitMQ by deploy/rabbittest, and look for the
 // programs that they run by deploy/tools/find.
