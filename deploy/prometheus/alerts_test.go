@@ -361,6 +361,17 @@ var examples = []example{
 		nil,
 	},
 	{
+		"ZatoTwoConnectorHosts", map[string]string{
+			`zatoha_connectorhost_active{cluster="one",instance="a"}`: steady("1"),
+			`zatoha_connectorhost_active{cluster="two",instance="b"}`: steady("1"),
+			`zatoha_connectorhost_active{cluster="two",instance="c"}`: steady("1"),
+		}, map[string]string{
+			`zatoha_connectorhost_active{cluster="one",instance="a"}`: steady("1"),
+			`zatoha_connectorhost_active{cluster="two",instance="b"}`: steady("1"),
+			`zatoha_connectorhost_active{cluster="two",instance="c"}`: steady("0"),
+		}, map[string]string{"cluster": "two"},
+	},
+	{
 		"ZatoNoStandby",
 		map[string]string{`zatoha_lb_connectorhosts{instance="one",role="standby"}`: steady("0"), `zatoha_lb_connectorhost_active{instance="one"}`: steady("1")},
 		map[string]string{`zatoha_lb_connectorhosts{instance="one",role="standby"}`: steady("0"), `zatoha_lb_connectorhost_active{instance="one"}`: steady("0")},
