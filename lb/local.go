@@ -94,12 +94,15 @@ func (l *local) run(ctx context.Context, told func(haproxy.Event)) error {
 	return err
 }
 
-// Look reads the process that is supervised, and its counters.
+// Look reads the process that is supervised, and its counters. A worker that hangs, and so does not give them, must not cost the
+// status page all that is known besides.
 func (l *local) Look(ctx context.Context) admin.Seen {
 	seen := admin.Seen{
 		DataPlane: admin.DataPlane{Kind: admin.Embedded, Address: l.paths.Config}, Process: l.process.Status(),
 	}
 	seen.Running = seen.Process.Master != 0
+	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
+	defer cancel()
 	seen.Stats, seen.Err = l.Counters(ctx)
 	seen.Reachable = seen.Err == nil
 	return seen

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -22,7 +23,11 @@ import (
 // localPlane is that of an HAProxy that does not run, with the text as its haproxy.cfg.
 func localPlane(t *testing.T, binary, config string) *local {
 	t.Helper()
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "zatoha") // t.TempDir is too long for a Unix socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	paths := process.Paths{Config: filepath.Join(dir, "haproxy.cfg"), Dir: dir}
 	if err := os.WriteFile(paths.Config, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -97,5 +102,19 @@ func TestTheStateDirectoryOfAnotherIsConfiguration(t *testing.T) {
 	defer unlock()
 	if _, err := claimDir(dir); !isConfig(err) {
 		t.Errorf("a second load balancer there is %v", err)
+	}
+}
+
+func TestAWorkerThatHangsIsSaidInTime(t *testing.T) {
+	plane := localPlane(t, "haproxy", "")
+	listener, err := net.Listen("unix", plane.paths.Stats()) // the kernel takes the connection, and nobody answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if seen := plane.Look(ctx); seen.Reachable || !errors.Is(seen.Err, context.DeadlineExceeded) || ctx.Err() != nil {
+		t.Errorf("of a socket that does not answer is seen %+v", seen)
 	}
 }
