@@ -156,7 +156,7 @@ func (p *Process) adoptOrStart(ctx context.Context) (*master, error) {
 
 // start starts haproxy in a session of its own and waits until its master names a worker.
 func (p *Process) start(ctx context.Context) (Processes, error) {
-	output, err := os.OpenFile(p.paths.Log(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o640)
+	output, err := openLog(p.paths.Log())
 	if err != nil {
 		return Processes{}, fmt.Errorf("haproxy's log: %w", err)
 	}
@@ -186,6 +186,20 @@ func (p *Process) start(ctx context.Context) (Processes, error) {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+// longLog is the size from which on a log is put aside, as HAProxy starts again.
+const longLog = 1 << 20
+
+// openLog opens the log for an HAProxy that starts. It goes on behind what the last one wrote, which may say why that one died;
+// a long one is put aside, in place of the one before.
+func openLog(path string) (*os.File, error) {
+	if info, err := os.Stat(path); err == nil && info.Size() > longLog {
+		if err := os.Rename(path, path+".1"); err != nil {
+			return nil, err
+		}
+	}
+	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
 }
 
 // Reload makes HAProxy read its configuration again, without closing a connection, and waits until a new worker

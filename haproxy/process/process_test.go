@@ -161,6 +161,34 @@ func TestAKilledHAProxyIsBack(t *testing.T) {
 	}
 }
 
+func TestTheLogOfAnHAProxyThatDiedIsKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "haproxy.log")
+	add := func(text string) {
+		t.Helper()
+		file, err := openLog(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = file.WriteString(text)
+		if err := errors.Join(err, file.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holds := func(path, want string) {
+		t.Helper()
+		if text, err := os.ReadFile(path); err != nil || string(text) != want {
+			t.Errorf("%s has %d bytes, %v, want %d", path, len(text), err, len(want))
+		}
+	}
+	long := strings.Repeat("x", longLog)
+	add("why it died\n")
+	add(long)
+	holds(path, "why it died\n"+long)
+	add("the next\n")
+	holds(path, "the next\n")
+	holds(path+".1", "why it died\n"+long)
+}
+
 func TestReloadBringsANewWorkerUnderTheSameMaster(t *testing.T) {
 	f := newFixture(t)
 	stop := f.run(t)
