@@ -68,12 +68,27 @@ func (m *Memory) Keep(text string) (undo func() error, err error) {
 	case err != nil:
 		return undo, fmt.Errorf("the last good configuration: %w", err)
 	default:
-		undo = func() error { return os.WriteFile(m.lastGood(), before, 0o600) }
+		undo = func() error { return replace(m.lastGood(), string(before), 0o600) }
 	}
-	if err := os.WriteFile(m.lastGood(), []byte(text), 0o600); err != nil {
+	if err := replace(m.lastGood(), text, 0o600); err != nil {
 		return undo, fmt.Errorf("keeping haproxy's last configuration: %w", err)
 	}
 	return undo, nil
+}
+
+// replace writes a file at one stroke: on a disk that is full, what was there before stays.
+func replace(path, text string, mode fs.FileMode) error {
+	next := path + ".next"
+	defer os.Remove(next) // not there any more if all is well
+	file, err := os.OpenFile(next, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(text)
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(next, path)
 }
 
 // Before are the sections to go back to from those that the file has, with the servers of now.
@@ -109,7 +124,7 @@ func (m *Memory) Reject(sections []edit.Section) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(m.rejected(), []byte(design+"\n"), 0o644); err != nil {
+	if err := replace(m.rejected(), design+"\n", 0o644); err != nil {
 		return fmt.Errorf("noting the design that was rolled back: %w", err)
 	}
 	return nil

@@ -141,3 +141,29 @@ func TestAMemoryThatCannotBeUsedIsAnError(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsKeptIsReplacedAtOneStroke holds on to the file by a second name, which a writing in place would change too.
+func TestWhatIsKeptIsReplacedAtOneStroke(t *testing.T) {
+	m := newMemory(t)
+	first, second := file(t, sections(1*time.Second, 2)), file(t, sections(2*time.Second, 2))
+	keep(t, m, first)
+	held := filepath.Join(t.TempDir(), "held")
+	if err := os.Link(m.lastGood(), held); err != nil {
+		t.Fatal(err)
+	}
+	keep(t, m, second)
+	for path, want := range map[string]string{held: first, m.lastGood(): second} {
+		if text, err := os.ReadFile(path); err != nil || string(text) != want {
+			t.Errorf("%s: %v, has\n%s", path, err, text)
+		}
+	}
+	if err := os.Mkdir(m.lastGood()+".next", 0o700); err != nil { // nothing can be written there
+		t.Fatal(err)
+	}
+	if _, err := m.Keep(first); err == nil {
+		t.Error("a file that cannot be written is no error")
+	}
+	if text, err := os.ReadFile(m.lastGood()); err != nil || string(text) != second {
+		t.Errorf("after that, %v, it has\n%s", err, text)
+	}
+}
