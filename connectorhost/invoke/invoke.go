@@ -7,10 +7,12 @@
 //	X-Zato-Connector-Epoch: 7         Authorization: Bearer <the shared token>
 //	X-Zato-Message-ID: 4711
 //
-// and X-Zato-Redelivered: true if it may have come before: the broker delivered it again, or this is another attempt. The
-// load balancer goes to another server where one cannot be reached, but there is no Idempotency-Key, which would let it
-// repeat the request when a server dies under it: that one might run the service a second time, unmarked. Here it is the
-// connector that repeats it. The answer is 200, and Invoke returns nil.
+// and X-Zato-Redelivered: true if it may have come before: the broker delivered it again, or this is another attempt. What
+// else its kind knows of it, such as routing_key and reply_to, is in X-Zato-Properties, a JSON object of texts in ASCII; of
+// more than 4 KiB the longest are left out, and named by the property "omitted". The load balancer goes to another server
+// where one cannot be reached, but there is no Idempotency-Key, which would let it repeat the request when a server dies
+// under it: that one might run the service a second time, unmarked. Here it is the connector that repeats it. The answer is
+// 200, and Invoke returns nil.
 //
 // Any other end chooses what becomes of the message, by the connector's errors:
 //
@@ -60,6 +62,7 @@ const (
 	HeaderEpoch       = "X-Zato-Connector-Epoch"
 	HeaderMessageID   = "X-Zato-Message-ID"
 	HeaderRedelivered = "X-Zato-Redelivered"
+	HeaderProperties  = "X-Zato-Properties"
 
 	headerCID = "X-Zato-CID" // servers set it, whatever they answer
 )
@@ -173,6 +176,9 @@ func (c *Client) request(ctx context.Context, m connector.Message) (*http.Reques
 	h.Set(HeaderMessageID, headerValue(m.ID))
 	if m.Redelivered {
 		h.Set(HeaderRedelivered, "true")
+	}
+	if len(m.Properties) > 0 {
+		h.Set(HeaderProperties, propertiesValue(m.Properties))
 	}
 	if !c.config.Token.IsZero() {
 		authorization, err := c.authorization()

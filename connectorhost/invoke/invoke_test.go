@@ -49,7 +49,7 @@ func TestTheRequestIsTheContract(t *testing.T) {
 	}, func(c *Config) { c.Token = connector.NewSecret("${env:ZATOHA_TEST_TOKEN}") })
 	t.Setenv("ZATOHA_TEST_TOKEN", "s3cret")
 	redelivered := message
-	redelivered.Redelivered, redelivered.ContentType = true, "text/plain"
+	redelivered.Redelivered, redelivered.ContentType, redelivered.Properties = true, "text/plain", map[string]string{"reply_to": "Büro"}
 	if err := client.Invoke(t.Context(), redelivered); err != nil {
 		t.Fatal(err)
 	}
@@ -59,12 +59,13 @@ func TestTheRequestIsTheContract(t *testing.T) {
 	for name, want := range map[string]string{
 		"X-Zato-Connector": "orders", "X-Zato-Connector-Epoch": "7", "X-Zato-Message-Id": "4711", "Idempotency-Key": "",
 		"X-Zato-Redelivered": "true", "Content-Type": "text/plain", "Authorization": "Bearer s3cret",
+		"X-Zato-Properties": `{"reply_to":"B\u00fcro"}`,
 	} {
 		if value := got.Header.Get(name); value != want {
 			t.Errorf("%s: %q, want %q", name, value, want)
 		}
 	}
-	if err := client.Invoke(t.Context(), message); err != nil || got.Header.Get("X-Zato-Redelivered") != "" || got.Header.Get("Content-Type") != "application/json" {
+	if err := client.Invoke(t.Context(), message); err != nil || got.Header.Get("X-Zato-Redelivered")+got.Header.Get("X-Zato-Properties") != "" || got.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("%v, %v", got.Header, err)
 	}
 }
@@ -229,6 +230,20 @@ func TestOnlyTheKindAndTheServersLimitAMessage(t *testing.T) {
 	large.Body = make([]byte, 16<<20+1)
 	if err := client.Invoke(t.Context(), large); err != nil || length != int64(len(large.Body)) {
 		t.Error(err, length)
+	}
+}
+
+func TestTheLongestPropertiesAreLeftOut(t *testing.T) {
+	long, longer := strings.Repeat("1,", 2<<10), strings.Repeat("ü", 3<<10)
+	for want, properties := range map[string]map[string]string{
+		`{"key":"k"}`:                                 {"key": "k"},
+		`{"key":"k","omitted":"part_sizes"}`:          {"key": "k", "part_sizes": long},
+		`{"key":"k","omitted":"reply_to,part_sizes"}`: {"key": "k", "part_sizes": long, "reply_to": longer},
+		"": {strings.Repeat("n", 5<<10): ""},
+	} {
+		if got := propertiesValue(properties); got != want {
+			t.Errorf("%.200s, want %s", got, want)
+		}
 	}
 }
 

@@ -37,8 +37,9 @@
 // # Frames
 //
 // A message of several frames becomes one call, whose payload is the frames joined, with nothing between; their sizes are
-// in the property part_sizes. That fits what a single frame looks like: the key that a SUB has asked for is where its
-// payload begins, whether the publisher sent key and body in one frame or in two. A message of one frame is the frame.
+// in the property part_sizes, which the service finds in the header X-Zato-Properties. That fits what a single frame looks
+// like: the key that a SUB has asked for is where its payload begins, whether the publisher sent key and body in one frame
+// or in two. A message of one frame is the frame.
 //
 // # Which side binds
 //

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"zatoha/connectorhost/connector"
 	"zatoha/server/service"
 )
 
@@ -227,7 +228,7 @@ func (s *Set) request(ctx context.Context, host, kind, name string, message serv
 		passTrace(service.TraceOf(ctx), properties)
 	}
 	if len(properties) > 0 {
-		header.Set(HeaderProperties, ascii(properties))
+		header.Set(HeaderProperties, connector.FormatProperties(properties))
 	}
 	if s.config.Token != nil {
 		token, err := s.config.Token()
