@@ -65,6 +65,9 @@ func TestWhatAMessageSaysComesBeforeTheDefinition(t *testing.T) {
 		p.Expiration != "5" || p.AppId != "app" || p.DeliveryMode != 2 {
 		t.Errorf("%q %q %+v %v", exchange, key, p, err)
 	}
+	if _, _, p, err := s.sending(connector.Message{ID: "a", Properties: map[string]string{"content_type": "x/y"}}); err != nil || p.ContentType != "x/y" {
+		t.Errorf("%+v %v", p, err)
+	}
 	long := strings.Repeat("x", 256)
 	for _, m := range []connector.Message{
 		{Body: make([]byte, 11)},

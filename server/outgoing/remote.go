@@ -27,7 +27,8 @@ const (
 	// HeaderOutcome, in the answer, is NotSent if the host is sure that the broker does not have the message.
 	HeaderOutcome = "X-Zato-Outcome"
 	NotSent       = "not-sent"
-	// contentType is the one among the message's headers that is HTTP's own.
+	// contentType is the one among the message's headers that is HTTP's own too. It is among the properties as well: only what
+	// stands there comes before the connector's definition.
 	contentType = "content_type"
 )
 
@@ -218,10 +219,9 @@ func (s *Set) request(ctx context.Context, host, kind, name string, message serv
 	header.Set("Content-Type", "application/octet-stream")
 	properties := map[string]string{}
 	for name, value := range message.Headers {
+		properties[name] = value
 		if name == contentType {
 			header.Set("Content-Type", value)
-		} else {
-			properties[name] = value
 		}
 	}
 	if kind == "amqp" { // the kinds without headers have no place for it

@@ -60,8 +60,8 @@ func TestWhatIsSentToAHost(t *testing.T) {
 	}
 	var properties map[string]string
 	text := first.Header.Get(HeaderProperties)
-	if err := json.Unmarshal([]byte(text), &properties); err != nil || len(properties) != 2 ||
-		properties["routing_key"] != "a\nb" || properties["Grüße"] != "😀" || strings.ContainsFunc(text, func(r rune) bool { return r > 126 || r < 32 }) {
+	if err := json.Unmarshal([]byte(text), &properties); err != nil || len(properties) != 3 ||
+		properties["content_type"] != "text/plain" || properties["routing_key"] != "a\nb" || properties["Grüße"] != "😀" || strings.ContainsFunc(text, func(r rune) bool { return r > 126 || r < 32 }) {
 		t.Errorf("%s: %v", text, err)
 	}
 	if second.Header.Get(HeaderMessageID) == "" || second.Header.Get(HeaderProperties) != "" ||
