@@ -145,10 +145,10 @@ faults: tools build ## Break the cluster under load and count what clients notic
 	@exec bin/bench faults $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: bench
-bench: tools build ## Measure propagation, throughput, latency, scale, takeover and outgoing messages; the reports go to bin/reports.
-	@bin/tools rabbitmq-server || echo "== bench: WITHOUT MESSAGES, for want of rabbitmq-server: outgoing fails"
+bench: tools build ## Measure propagation, throughput, latency, scale, takeover, outgoing messages and channels; the reports go to bin/reports.
+	@bin/tools rabbitmq-server || echo "== bench: WITHOUT MESSAGES, for want of rabbitmq-server: outgoing and channel fail"
 	@go build -o bin/ ./bench ./bench/takeover/recorder
-	@failed=0; for figures in propagation throughput latency scale takeover outgoing; do bin/bench $$figures || failed=1; done; exit $$failed
+	@failed=0; for figures in propagation throughput latency scale takeover outgoing channel; do bin/bench $$figures || failed=1; done; exit $$failed
 
 .PHONY: edge
 edge: tools build ## Break, drain and upgrade whole clusters behind outer load balancers (SHORT=1 for one minute, ONLY=edge-drain for one).

@@ -43,10 +43,12 @@ type grammar struct {
 	Latency     latencyCommand     `cmd:"" help:"How long an answer takes at fixed rates, beside a static HAProxy."`
 	Takeover    takeoverCommand    `cmd:"" help:"For how long connectors receive nothing when hosts fail, and whether ever two do."`
 	Outgoing    outgoingCommand    `cmd:"" help:"How many messages a second services can send, beside a bare publisher."`
+	Channel     channelCommand     `cmd:"" help:"How many messages a second a channel receives, beside a bare consumer."`
 	Edge        edgeCommand        `cmd:"" help:"Break, drain and upgrade whole clusters behind outer load balancers."`
 	Scale       scaleCommand       `cmd:"" help:"Changes and memory with thousands of instances."`
 	Upstream    upstreamCommand    `cmd:"" hidden:"" help:"An HTTP server that records what it executes; the faults are played with it."`
 	Publisher   publisherCommand   `cmd:"" hidden:"" help:"An HTTP server that publishes what is posted; outgoing messages are measured beside it."`
+	Consumer    consumerCommand    `cmd:"" hidden:"" help:"Posts what it receives from a queue; channels are measured beside it."`
 
 	Bin string `default:"bin" help:"Folder with the programs lb, server, connectorhost and recorder."`
 	Out string `default:"bin/reports" help:"Folder for the reports."`

@@ -65,6 +65,22 @@ type outgoingCommand struct {
 
 // Run is `bench outgoing`.
 func (c *outgoingCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) error {
+	return g.takeMessages(ctx, "outgoing", c.Trials, "publisher", measure.Outgoing)
+}
+
+type channelCommand struct {
+	Trials int `short:"n" default:"15" help:"Pairs for each kind of queue."`
+}
+
+// Run is `bench channel`.
+func (c *channelCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) error {
+	return g.takeMessages(ctx, "channel", c.Trials, "consumer", measure.Channel)
+}
+
+// takeMessages takes figures of messages through a RabbitMQ, beside the peer that one of our commands is.
+func (g *grammar) takeMessages(
+	ctx context.Context, name string, trials int, peer string, figures func(context.Context, measure.Options, measure.Broker) (measure.Outcome, error),
+) error {
 	rabbitMQ, err := find.FindRabbitMQ()
 	if err != nil {
 		return program.BadConfig("programs", err.Error(), "")
@@ -73,8 +89,8 @@ func (c *outgoingCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar)
 	if err != nil {
 		return err
 	}
-	return g.take(ctx, "outgoing", c.Trials, func(ctx context.Context, o measure.Options) (measure.Outcome, error) {
-		return measure.Outgoing(ctx, o, measure.Broker{RabbitMQ: rabbitMQ, Peer: []string{self, "publisher"}})
+	return g.take(ctx, name, trials, func(ctx context.Context, o measure.Options) (measure.Outcome, error) {
+		return figures(ctx, o, measure.Broker{RabbitMQ: rabbitMQ, Peer: []string{self, peer}})
 	})
 }
 
@@ -87,6 +103,17 @@ type publisherCommand struct {
 // Run is `bench publisher`.
 func (p *publisherCommand) Run(ctx context.Context, _ zerolog.Logger) error {
 	return measure.Publisher(ctx, string(p.Listen), p.URL, p.Queue)
+}
+
+type consumerCommand struct {
+	URL     string `required:"" name:"url" help:"Address of the broker."`
+	Queue   string `required:"" help:"Queue to receive from."`
+	Service string `required:"" placeholder:"URL" help:"Where to post each message."`
+}
+
+// Run is `bench consumer`.
+func (c *consumerCommand) Run(ctx context.Context, _ zerolog.Logger) error {
+	return measure.Consumer(ctx, c.URL, c.Queue, c.Service)
 }
 
 // take takes the figures, writes the report and prints the verdict.

@@ -161,11 +161,7 @@ func compare(o Options, contenders []contender) Outcome {
 			c.name, fmt.Sprint(len(c.rate)), fmt.Sprintf("%.0f", c.rate.Quantile(0.5)), fmt.Sprintf("%.3f", speed.Quantile(0.5)),
 			fmt.Sprintf("%.3f … %.3f", speed.Quantile(0.1), speed.Quantile(0.9)), c.p99.text(0.5), fmt.Sprintf("%.3f", tail.Quantile(0.5)), c.p99.text(1),
 		})
-		series := report.Series{Name: c.name, Line: true}
-		for i, rate := range c.rate {
-			series.Points = append(series.Points, report.Point{X: float64(i + 1), Y: rate})
-		}
-		chart.Series = append(chart.Series, series)
+		chart.Series = append(chart.Series, series(c.name, c.rate))
 	}
 	page.Table([]string{"", "n", "requests/s (median)", "ratio to static, by pairs (median)", "(10 % … 90 %)", "p99 latency (median)", "its ratio (median)", "worst p99"}, rows)
 	page.Plot(chart)
