@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -221,20 +220,9 @@ func (s *subject) show(ctx context.Context, l *lab, times *propagationTimes) err
 	return shown(false, began, &times.shownDown)
 }
 
-// The bits of HAProxy's administrative state that keep traffic away: maintenance, forced, inherited or by resolution,
-// and drain, forced or inherited. Bit 4 only tells that the server was disabled in the file.
-const away = 0x01 | 0x02 | 0x20 | 0x08 | 0x10
-
 // takes says whether HAProxy sends traffic to the server at the port.
 func takes(state, port string) bool {
-	for line := range strings.Lines(state) {
-		// The fields are those of HAProxy's server-state file: 5 is the operational state, 6 the administrative, 18 the port.
-		fields := strings.Fields(line)
-		if len(fields) <= 18 || fields[18] != port {
-			continue
-		}
-		admin, err := strconv.Atoi(fields[6])
-		return err == nil && fields[5] != "0" && admin&away == 0
-	}
-	return false
+	return slices.ContainsFunc(cluster.ReadServers(state), func(s cluster.ServerState) bool {
+		return strings.HasSuffix(s.Address, ":"+port) && s.Up && !s.Away
+	})
 }

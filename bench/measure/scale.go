@@ -140,8 +140,8 @@ func (l *lab) weighed(ctx context.Context, n, weight int) error {
 			return false, err
 		}
 		have := 0
-		for line := range strings.Lines(state) {
-			if fields := strings.Fields(line); len(fields) > 7 && fields[7] == strconv.Itoa(weight) {
+		for _, server := range cluster.ReadServers(state) {
+			if server.Weight == weight {
 				have++
 			}
 		}
@@ -157,13 +157,9 @@ func (s *scaled) arrive(ctx context.Context, l *lab, weight int) error {
 		return err
 	}
 	var ask []string
-	for line := range strings.Lines(state) {
-		fields := strings.Fields(line)
-		if len(fields) <= 18 {
-			continue
-		}
-		if admin, err := strconv.Atoi(fields[6]); err == nil && admin&away != 0 {
-			ask = append(ask, "get weight bck_http_plain/"+fields[3])
+	for _, server := range cluster.ReadServers(state) {
+		if server.Away {
+			ask = append(ask, "get weight bck_http_plain/"+server.Name)
 		}
 	}
 	newcomer := instance(s.instances, weight)

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -43,6 +45,46 @@ func (c *Cluster) Register(ctx context.Context, r Registration) error {
 // Deregister takes an instance out of Consul.
 func (c *Cluster) Deregister(ctx context.Context, id string) error {
 	return c.put(ctx, "agent/service/deregister/"+url.PathEscape(id), nil)
+}
+
+// healthEntry is as much of an instance as Consul tells with its health.
+type healthEntry struct {
+	Node    struct{ Address string }
+	Service struct {
+		ID, Address string
+		Port        int
+		Weights     struct{ Passing, Warning int }
+	}
+	Checks []struct{ Status string }
+}
+
+// Healthy asks Consul itself for the instances of a service that none of their checks is critical of.
+func (c *Cluster) Healthy(ctx context.Context, service string) ([]Registration, error) {
+	var entries []healthEntry
+	if err := getJSON(ctx, "http://"+c.ConsulAddr+"/v1/health/service/"+url.PathEscape(service), &entries); err != nil {
+		return nil, err
+	}
+	return healthy(service, entries), nil
+}
+
+func healthy(service string, entries []healthEntry) (all []Registration) {
+	for _, e := range entries {
+		r := Registration{
+			ID: e.Service.ID, Service: service, Weight: e.Service.Weights.Passing,
+			Address: net.JoinHostPort(cmp.Or(e.Service.Address, e.Node.Address), strconv.Itoa(e.Service.Port)),
+		}
+		critical := false
+		for _, check := range e.Checks {
+			critical = critical || check.Status == "critical"
+			if check.Status == "warning" {
+				r.Weight = e.Service.Weights.Warning
+			}
+		}
+		if !critical {
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 // Write puts a value, as JSON, under a key.

@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -44,6 +46,40 @@ func AskHAProxy(ctx context.Context, socket, command string) (string, error) {
 		return "", fmt.Errorf("haproxy's runtime socket: %s: %w", command, err)
 	}
 	return string(answer), nil
+}
+
+// ServerState is one of a backend's servers in HAProxy's runtime.
+type ServerState struct {
+	Name    string
+	Address string // host:port
+	Weight  int    // that was set
+	Up      bool   // by its checks
+	Away    bool   // nothing new is to be sent there, whatever its checks say
+}
+
+// away are the bits of HAProxy's administrative state that keep traffic away: maintenance, forced, inherited or by resolution,
+// and drain, forced or inherited. Bit 4 only tells that the server was disabled in the file.
+const away = 0x01 | 0x02 | 0x20 | 0x08 | 0x10
+
+// ReadServers reads the answer to `show servers state`, whose fields are those of HAProxy's server-state file.
+func ReadServers(state string) (all []ServerState) {
+	const name, address, operational, admin, weight, port = 3, 4, 5, 6, 7, 18
+	for line := range strings.Lines(state) {
+		fields := strings.Fields(line)
+		if len(fields) <= port || strings.HasPrefix(line, "#") {
+			continue
+		}
+		administrative, adminErr := strconv.Atoi(fields[admin])
+		weighs, weightErr := strconv.Atoi(fields[weight])
+		if adminErr != nil || weightErr != nil {
+			continue
+		}
+		all = append(all, ServerState{
+			Name: fields[name], Address: net.JoinHostPort(fields[address], fields[port]), Weight: weighs,
+			Up: fields[operational] != "0", Away: administrative&away != 0,
+		})
+	}
+	return all
 }
 
 // Launch starts another program beside the cluster's own, as they are started: its output goes to the cluster's logs,
