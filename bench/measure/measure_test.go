@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,19 @@ backend b # zatoha
 	}
 	if got := Bare("127.0.0.1:80", []string{"127.0.0.1:1", "127.0.0.1:2"}); strings.Count(got, " check\n") != 2 {
 		t.Error(got)
+	}
+}
+
+func TestTheMostMemoryOfAProcess(t *testing.T) {
+	const status = "Name:\tlb\nVmPeak:\t  900000 kB\nVmHWM:\t  146484 kB\nVmRSS:\t   70000 kB\n"
+	if mb, ok := highWater(status); !ok || int(mb) != 149 {
+		t.Error(mb, ok)
+	}
+	if mb, ok := highWater("VmRSS:\t   70000 kB\n"); ok {
+		t.Error(mb)
+	}
+	if mb, err := mostResident(os.Getpid()); err != nil || mb < 1 {
+		t.Error(mb, err)
 	}
 }
 
