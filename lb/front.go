@@ -38,7 +38,7 @@ type frontFlags struct {
 	CheckInterval time.Duration `default:"250ms" help:"Time between two of HAProxy's checks of a server; less while it is in doubt, more while it is down."`
 	CheckTimeout  time.Duration `default:"250ms" help:"Longest time that a check may take."`
 	SlowStart     time.Duration `name:"slowstart" default:"0s" help:"Time over which a server that comes into rotation gets its full share."`
-	HardStop      time.Duration `name:"hard-stop-after" default:"5m" help:"Longest time that connections open at a reload may go on."`
+	HardStop      time.Duration `name:"hard-stop-after" default:"5m" help:"Longest time that connections open at a reload may go on; then it closes them, WebSockets too."`
 }
 
 // Validate is kong's hook. It reports every fault.

@@ -91,7 +91,7 @@ func (f forecast) radius() string {
 	reload := "no reload"
 	switch {
 	case f.edit.Structural && f.running:
-		reload = "a reload, which closes no connection"
+		reload = "a reload, which closes no connection but those that are still open after --hard-stop-after"
 	case !f.running:
 		reload = "no reload, for HAProxy is not running and reads it when it starts"
 	}

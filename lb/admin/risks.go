@@ -70,7 +70,7 @@ func (s *Status) risks() []Risk {
 	risk(s.HAProxy.Backend.Queue > 0, plural(s.HAProxy.Backend.Queue, "request waits", "requests wait")+" in the queue",
 		"The servers are at their limit of connections. Add servers, or raise the limit.")
 	what := s.slotsShort()
-	risk(what != "", what, "The instance after the last free slot costs a reload, which closes no connection but starts a new worker.")
+	risk(what != "", what, "The instance after the last free slot costs a reload. It closes no connection but those, WebSockets say, that are then still open after --hard-stop-after.")
 	return found
 }
 
