@@ -48,6 +48,8 @@ func (c *controller) equip(pool state.Pool, r *runCommand, files address.Files) 
 		Resync:     r.Resync,
 		LastSeen:   c.seen.at(),
 		Propagated: admin.Propagation(registry),
+		Drained:    func() { c.peers.Changed() },
+		Agreed:     func(key string) bool { return c.peers.Drained(key) },
 	})
 	c.peers = peers.New(c.agent, consul.BalancersPrefix(r.Cluster), c.registration.ID, c.applied, c.log)
 	c.connectors = connectors.New(c.agent, r.ConnectorhostService, r.Cluster)
@@ -84,7 +86,7 @@ func (c *controller) run(ctx context.Context, listener net.Listener) error {
 // applied is what this load balancer tells the others of itself.
 func (c *controller) applied() peers.Applied {
 	report := c.loop.Report()
-	return peers.Applied{Index: report.Index, Digest: report.Pool.Digest(), At: time.Now().UTC()}
+	return peers.Applied{Index: report.Index, Digest: report.Pool.Digest(), At: time.Now().UTC(), Drained: c.loop.Drained()}
 }
 
 func (c *controller) registered(err error) {

@@ -5,6 +5,8 @@
 // One case: lb-2's guard holds back a removal that lb-1 has made. Both publish their digest of who gets traffic; each
 // sees the other's differ from its own, and if that stays so for [Patience], both report a divergence. It ends when the
 // digests are equal again, or when the other's word is older than [Lifetime]: then it is gone, not divergent.
+//
+// They also say which servers they have drained: a server may go when none of them has anything under way with it.
 package peers
 
 import (
@@ -36,6 +38,9 @@ type Applied struct {
 	Index  uint64    `json:"consul_index"` // of the catalog that it follows
 	Digest string    `json:"digest"`       // of who gets how much traffic
 	At     time.Time `json:"at"`           // when it said so, by its own clock
+	// Drained are the instances, by key, that leave and with which it has nothing under way. Null is an older version, which
+	// does not say.
+	Drained []string `json:"drained"`
 }
 
 // Peer is another load balancer as this one sees it.
@@ -61,6 +66,7 @@ type Peers struct {
 	id      string
 	applied func() Applied
 	log     zerolog.Logger
+	changed chan struct{} // holds one wake-up
 
 	mu     sync.Mutex
 	others map[string]*word
@@ -77,7 +83,29 @@ type word struct {
 
 // New compares the load balancer with this ID, of which applied tells the present state.
 func New(store Store, prefix, id string, applied func() Applied, log zerolog.Logger) *Peers {
-	return &Peers{store: store, prefix: prefix, id: id, applied: applied, log: log, others: map[string]*word{}}
+	return &Peers{
+		store: store, prefix: prefix, id: id, applied: applied, log: log, others: map[string]*word{}, changed: make(chan struct{}, 1),
+	}
+}
+
+// Changed has the present state looked at now, not within a second.
+func (p *Peers) Changed() {
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Drained says whether all others have drained the instance with this key, as far as their word counts.
+func (p *Peers) Drained(key string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, other := range p.others {
+		if time.Since(other.read) <= Lifetime && other.Drained != nil && !slices.Contains(other.Drained, key) {
+			return false
+		}
+	}
+	return true
 }
 
 // Run publishes and compares until ctx ends, and takes its own word back then.
@@ -94,7 +122,7 @@ func (p *Peers) Run(ctx context.Context) error {
 	for {
 		now := p.applied()
 		p.compare(now)
-		changed := now.Index != published.Index || now.Digest != published.Digest
+		changed := now.Index != published.Index || now.Digest != published.Digest || !slices.Equal(now.Drained, published.Drained)
 		if (changed || time.Since(published.At) >= repeatInterval) && p.publish(ctx, now) {
 			published = now
 			published.At = time.Now()
@@ -102,6 +130,7 @@ func (p *Peers) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return p.withdraw(ctx)
+		case <-p.changed:
 		case <-ticker.C:
 		}
 	}
@@ -149,6 +178,7 @@ func (p *Peers) read(seen consul.TreeObservation) {
 		if other.modified == pair.ModifyIndex {
 			continue
 		}
+		other.Applied = Applied{}
 		if err := json.Unmarshal(pair.Value, &other.Applied); err != nil {
 			p.log.Warn().Err(err).Str("key", pair.Key).Msg("a load balancer's word cannot be read")
 		}

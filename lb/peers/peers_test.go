@@ -73,6 +73,7 @@ type balancer struct {
 	*Peers
 	mu     sync.Mutex
 	digest string
+	drains []string
 	stop   func()
 }
 
@@ -82,13 +83,20 @@ func (b *balancer) set(digest string) {
 	b.digest = digest
 }
 
+func (b *balancer) drain(instances ...string) {
+	b.mu.Lock()
+	b.drains = instances
+	b.mu.Unlock()
+	b.Changed()
+}
+
 func startBalancer(t *testing.T, store *fakeStore, id string) *balancer {
 	t.Helper()
-	b := &balancer{digest: "same"}
+	b := &balancer{digest: "same", drains: []string{}}
 	b.Peers = New(store, "zato/main/lb/", id, func() Applied {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		return Applied{Index: 7, Digest: b.digest, At: time.Now()}
+		return Applied{Index: 7, Digest: b.digest, At: time.Now(), Drained: b.drains}
 	}, zerolog.New(zerolog.NewTestWriter(t)))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -143,6 +151,40 @@ func TestADivergenceIsReportedWhenItLasts(t *testing.T) {
 		if r := one.Report(); len(r) != 0 {
 			t.Errorf("stopped: %+v", r)
 		}
+		one.stop()
+	})
+}
+
+func TestAnInstanceIsDrainedWhenAllSaySoWhoseWordCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{pairs: map[string]consul.Pair{}}
+		one, two, three := startBalancer(t, store, "lb-1"), startBalancer(t, store, "lb-2"), startBalancer(t, store, "lb-3")
+		pass(time.Second)
+		expect := func(when string, want bool) {
+			t.Helper()
+			if synctest.Wait(); one.Drained("n/web-1") != want {
+				t.Errorf("%s: %v", when, !want)
+			}
+		}
+		two.drain("n/web-1", "n/web-9")
+		expect("one of two", false)
+		three.drain("n/web-1")
+		expect("both, which is told at once", true)
+		two.drain() // null, as an older version says
+		expect("one does not say", true)
+		two.drain("n/web-2")
+		expect("another instance", false)
+		two.stop()
+		expect("the other one is gone", true)
+		three.drain("n/web-3")
+		expect("the last one", false)
+		three.stop()
+		if err := store.Put(t.Context(), "zato/main/lb/lb-4", []byte(`{"digest": "same", "drained": []}`)); err != nil {
+			t.Fatal(err)
+		}
+		expect("one that dies", false)
+		pass(Lifetime + time.Second)
+		expect("one that is dead", true)
 		one.stop()
 	})
 }

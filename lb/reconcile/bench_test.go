@@ -17,7 +17,7 @@ func BenchmarkOneChange(b *testing.B) {
 	for _, n := range []int{100, 1000, 5000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			plane := &fakePlane{running: Servers(state.NewPool(n + 10)), sessions: map[string]int{}, acks: map[string]string{}}
-			l := New(state.NewPool(n+10), plane, plane, zerolog.Nop(), Options{Policy: state.Policy{Headroom: 10, Guard: 0.5}, Propagated: func(time.Duration) {}})
+			l := New(state.NewPool(n+10), plane, plane, zerolog.Nop(), Options{Policy: state.Policy{Headroom: 10, Guard: 0.5}, Propagated: func(time.Duration) {}, Drained: func() {}, Agreed: func(string) bool { return true }})
 			snapshot := consul.Snapshot{Instances: make([]consul.Instance, n)}
 			for i := range snapshot.Instances {
 				snapshot.Instances[i] = consul.Instance{

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"zatoha/consul"
@@ -12,9 +13,14 @@ import (
 	"zatoha/lb/state"
 )
 
-// drains are the members, by key, that are being drained and have not been acknowledged, with the time since when
-// HAProxy sends them nothing new; those acknowledged already have the zero time.
-type drains map[string]time.Time
+// drains are the members, by key, that are being drained.
+type drains map[string]drain
+
+type drain struct {
+	since time.Time // when HAProxy was told to send it nothing new
+	idle  bool      // it has nothing under way here, and gets nothing any more
+	told  bool      // that it may go
+}
 
 // drainSettle is how long a member must have been in drain before its idle connections prove anything: a request that
 // was on its way when the drain began has arrived by then.
@@ -22,8 +28,8 @@ const drainSettle = time.Second
 
 // waiting says whether anybody is still to be acknowledged.
 func (d drains) waiting() bool {
-	for _, since := range d {
-		if !since.IsZero() {
+	for _, one := range d {
+		if !one.told {
 			return true
 		}
 	}
@@ -39,7 +45,7 @@ func (d drains) update(pool state.Pool, now time.Time) {
 		}
 		draining[slot.Member.Key] = true
 		if _, known := d[slot.Member.Key]; !known {
-			d[slot.Member.Key] = now
+			d[slot.Member.Key] = drain{since: now}
 		}
 	}
 	for key := range d {
@@ -49,10 +55,13 @@ func (d drains) update(pool state.Pool, now time.Time) {
 	}
 }
 
-// idle says whether HAProxy has nothing under way with the member.
-func (d drains) idle(member state.Member, traffic haproxy.Traffic, now time.Time) bool {
-	since := d[member.Key]
-	return !since.IsZero() && now.Sub(since) >= drainSettle && traffic.Sessions == 0
+// look notes whether HAProxy has nothing under way any more with the member.
+func (d drains) look(member state.Member, traffic haproxy.Traffic, now time.Time) {
+	one, drains := d[member.Key]
+	if drains && !one.idle && now.Sub(one.since) >= drainSettle && traffic.Sessions == 0 {
+		one.idle = true
+		d[member.Key] = one
+	}
 }
 
 // Acknowledgement is the value of the KV key by which a drained instance learns that it may go.
@@ -62,7 +71,7 @@ type Acknowledgement struct {
 	At       time.Time `json:"at"`
 }
 
-// acknowledge tells every member that has been drained that it may go, once. That somebody cannot be told keeps up neither
+// acknowledge tells every member that has been drained, here and by the other load balancers, that it may go, once. That somebody cannot be told keeps up neither
 // the others nor the rounds, and does not mean that HAProxy is not as it should be.
 func (l *Loop) acknowledge(ctx context.Context) {
 	if !l.drains.waiting() {
@@ -78,13 +87,44 @@ func (l *Loop) acknowledge(ctx context.Context) {
 		l.noteAcks(ctx, fmt.Errorf("asking whether drained servers are idle: %w", err))
 		return
 	}
+	for _, slot := range pool.Slots {
+		l.drains.look(slot.Member, stats.Servers[slot.Name].Traffic, time.Now())
+	}
+	l.publishDrained()
 	var failed []error
 	for _, slot := range pool.Slots {
-		if l.drains.idle(slot.Member, stats.Servers[slot.Name].Traffic, time.Now()) {
+		if one := l.drains[slot.Member.Key]; one.idle && !one.told && l.options.Agreed(slot.Member.Key) {
 			failed = append(failed, l.letGo(ctx, slot))
 		}
 	}
 	l.noteAcks(ctx, errors.Join(failed...))
+}
+
+// Drained are the members, by key, with which HAProxy has nothing under way any more, as they are about to leave. A member may
+// go only when each load balancer of the cluster has it among these: one of them may be idle, and another one busy.
+func (l *Loop) Drained() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.drained // it is replaced, never changed
+}
+
+func (l *Loop) publishDrained() {
+	now := []string{}
+	for key, one := range l.drains {
+		if one.idle {
+			now = append(now, key)
+		}
+	}
+	slices.Sort(now)
+	l.mu.Lock()
+	changed := !slices.Equal(now, l.drained)
+	if changed {
+		l.drained = now
+	}
+	l.mu.Unlock()
+	if changed {
+		l.options.Drained()
+	}
 }
 
 // letGo tells the slot's member that it may go.
@@ -96,7 +136,9 @@ func (l *Loop) letGo(ctx context.Context, slot state.Slot) error {
 	if err := l.acks.Put(ctx, consul.DrainedKey(l.options.Cluster, slot.Member.ID), value); err != nil {
 		return fmt.Errorf("acknowledging that %s is drained: %w", slot.Member.ID, err)
 	}
-	l.drains[slot.Member.Key] = time.Time{}
+	one := l.drains[slot.Member.Key]
+	one.told = true
+	l.drains[slot.Member.Key] = one
 	l.log.Info().Str("instance", slot.Member.ID).Str("slot", slot.Name).Msg("drained")
 	return nil
 }

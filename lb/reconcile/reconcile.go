@@ -51,6 +51,9 @@ type Options struct {
 	Resync     time.Duration       // the longest time between two rounds
 	LastSeen   time.Time           // when Consul answered last, before this loop was made; zero if that is not known
 	Propagated func(time.Duration) // is told how long each change took from Consul's answer to HAProxy
+
+	Drained func()                // is called when [Loop.Drained] has changed
+	Agreed  func(key string) bool // whether the other load balancers have drained the member too
 }
 
 // Loop owns the pool. [Loop.Run] runs the rounds; the other methods may be called from any goroutine.
@@ -70,6 +73,7 @@ type Loop struct {
 
 	mu       sync.Mutex
 	released []state.Change // held changes that an operator lets through
+	drained  []string       // see [Loop.Drained]
 	pool     state.Pool
 	latest   *catalogSeen // nil until Consul has answered once
 	consul   ConsulReport
@@ -86,8 +90,8 @@ type catalogSeen struct {
 func New(pool state.Pool, plane DataPlane, acks Acknowledger, log zerolog.Logger, options Options) *Loop {
 	return &Loop{
 		options: options, plane: plane, acks: acks, log: log, pool: pool, consul: ConsulReport{Since: options.LastSeen},
-		convert: newConverter(options.MaxConn),
-		wake:    make(chan struct{}, 1), asked: make(chan struct{}), drains: drains{}, parting: parting{},
+		convert: newConverter(options.MaxConn), drained: []string{},
+		wake: make(chan struct{}, 1), asked: make(chan struct{}), drains: drains{}, parting: parting{},
 	}
 }
 
@@ -214,6 +218,7 @@ func (l *Loop) round(ctx context.Context) error {
 	set, err := l.converge(ctx, next, plan)
 	if set {
 		l.drains.update(next, time.Now())
+		l.publishDrained()
 	}
 	err = errors.Join(short, err, l.plane.Save(ctx, Servers(next)))
 	within(ctx, ackTimeout, l.acknowledge)

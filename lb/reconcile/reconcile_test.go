@@ -138,6 +138,9 @@ type world struct {
 	*Loop
 	plane *fakePlane
 	index uint64
+
+	published []string // what the other load balancers were told
+	busy      string   // the member that another load balancer has not drained yet
 }
 
 // inWorld runs a test with a loop over a pool of n free slots.
@@ -151,6 +154,12 @@ func inWorld(t *testing.T, n int, test func(t *testing.T, w *world)) {
 			Cluster:    "main",
 			Resync:     5 * time.Second,
 			Propagated: func(time.Duration) {},
+			Drained:    func() { w.published = append(w.published, fmt.Sprint(w.Drained())) },
+			Agreed: func(key string) bool {
+				w.plane.mu.Lock()
+				defer w.plane.mu.Unlock()
+				return key != w.busy
+			},
 		})
 		w.plane.changed = w.Wake
 		ctx, cancel := context.WithCancel(t.Context())
@@ -485,6 +494,28 @@ func TestADrainedInstanceIsAcknowledgedOnceItIsIdle(t *testing.T) {
 		pass(2 * time.Second)
 		if w.plane.take(key) == "" {
 			t.Error("a second drain is not acknowledged")
+		}
+	})
+}
+
+func TestADrainedInstanceWaitsForTheOtherLoadBalancers(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		const key = "zato/main/drained/web-1"
+		w.catalog(t, "web-1 passing", "web-2 passing")
+		w.plane.change(func() { w.busy = "n/web-1" })
+		w.catalog(t, "web-1 maintenance", "web-2 passing")
+		pass(10 * time.Second)
+		if w.plane.take(key) != "" {
+			t.Error("acknowledged while another load balancer is busy with it")
+		}
+		w.plane.change(func() { w.busy = "" })
+		pass(200 * time.Millisecond)
+		if w.plane.take(key) == "" {
+			t.Error("not acknowledged when all have drained it")
+		}
+		w.catalog(t, "web-2 passing")
+		if want := []string{"[n/web-1]", "[]"}; !slices.Equal(w.published, want) {
+			t.Errorf("the others were told %q, want %q", w.published, want)
 		}
 	})
 }
