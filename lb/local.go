@@ -20,12 +20,13 @@ import (
 // local is the HAProxy of this machine that the program starts, or adopts, and supervises.
 type local struct {
 	*embedded.DataPlane
-	process *process.Process
-	binary  string
-	paths   process.Paths
-	options haproxy.Options
-	machine string
-	log     zerolog.Logger
+	process      *process.Process
+	certificates *embedded.Certificates
+	binary       string
+	paths        process.Paths
+	options      haproxy.Options
+	machine      string
+	log          zerolog.Logger
 }
 
 func newLocal(binary string, paths process.Paths, options haproxy.Options, log zerolog.Logger, changed func()) (*local, error) {
@@ -38,8 +39,9 @@ func newLocal(binary string, paths process.Paths, options haproxy.Options, log z
 		options.TLS.Certificate = kong.ExpandPath(options.TLS.Certificate)
 	}
 	supervised := process.New(binary, paths, log, changed)
+	plane := embedded.New(binary, paths, options, supervised)
 	return &local{
-		DataPlane: embedded.New(binary, paths, options, supervised), process: supervised,
+		DataPlane: plane, process: supervised, certificates: plane.Certificates(log),
 		binary: binary, paths: paths, options: options, machine: machine, log: log,
 	}, nil
 }
@@ -86,7 +88,7 @@ func (l *local) run(ctx context.Context, told func(haproxy.Event)) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.Go(func() error { return l.process.Run(ctx) })
 	parts.Go(func() error { return l.Events(l.log, told).Run(ctx) })
-	parts.Go(func() error { return l.Certificates(l.log).Run(ctx) })
+	parts.Go(func() error { return l.certificates.Run(ctx) })
 	err := parts.Wait()
 	if running := l.process.Status(); running.Master != 0 {
 		l.log.Info().Int("haproxy", running.Master).Msg("the controller ends, haproxy goes on serving; to stop it: lb stop-haproxy")
@@ -94,11 +96,11 @@ func (l *local) run(ctx context.Context, told func(haproxy.Event)) error {
 	return err
 }
 
-// Look reads the process that is supervised, and its counters. A worker that hangs, and so does not give them, must not cost the
+// Look reads the process that is supervised, its certificates, and its counters. A worker that hangs, and so does not give them, must not cost the
 // status page all that is known besides.
 func (l *local) Look(ctx context.Context) admin.Seen {
 	seen := admin.Seen{
-		DataPlane: admin.DataPlane{Kind: admin.Embedded, Address: l.paths.Config}, Process: l.process.Status(),
+		DataPlane: admin.DataPlane{Kind: admin.Embedded, Address: l.paths.Config}, Process: l.process.Status(), Certificates: l.certificates.List(),
 	}
 	seen.Running = seen.Process.Master != 0
 	ctx, cancel := context.WithTimeout(ctx, statsTimeout)

@@ -150,6 +150,12 @@ func TestTheHTTPSFront(t *testing.T) {
 	if response, _ := ask(t, trusting(certificate), "http://"+c.Front+"/zato-lb-alive"); response.StatusCode != http.StatusOK {
 		t.Errorf("the monitor answers %s", response.Status)
 	}
+	eventually(t, func() error {
+		if _, body := ask(t, http.DefaultClient, "http://"+c.Admin+"/status"); !strings.Contains(body, path) {
+			return fmt.Errorf("no certificate in the status %s", body)
+		}
+		return nil
+	})
 }
 
 func TestWebSocketsPass(t *testing.T) {

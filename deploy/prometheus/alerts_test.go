@@ -61,7 +61,7 @@ func rules(t *testing.T) (all []rule) {
 func warnings(t *testing.T) (all []string) {
 	t.Helper()
 	files := token.NewFileSet()
-	for _, name := range []string{"risks.go", "connectors.go"} {
+	for _, name := range []string{"risks.go", "certificates.go", "connectors.go"} {
 		syntax, err := parser.ParseFile(files, filepath.Join("../../lb/admin", name), nil, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -340,6 +340,8 @@ var examples = []example{
 	is("ZatoServersDiffer", "zatoha_lb_servers_differing", steady("1"), "0x100 1x80", "held", "false"),
 	is("ZatoNoMajority", "zatoha_lb_services_majority", steady("0"), "1x100 0x80"),
 	is("ZatoPeersDiverge", "zatoha_lb_peer_diverges", steady("1"), steady("0"), "peer", "other"),
+	is("ZatoCertificateExpires", "zatoha_lb_certificate_due", steady("1"), steady("0"), "file", "/front.pem"),
+	is("ZatoCertificateRefused", "zatoha_lb_certificate_refused", steady("1"), "0x175 1x5", "file", "/front.pem"), // it is being written
 	is("ZatoRequestsQueue", "zatoha_lb_haproxy_backend_queue", steady("3"), steady("0"), "proxy", "b"),
 	is("ZatoSlotsShort", "zatoha_lb_slots", steady("0"), steady("3"), "use", "free"),
 	is("ZatoSlotsShort", "zatoha_lb_slots_free_for_seconds", steady("1800"), steady("99999")),

@@ -21,15 +21,9 @@ import (
 	"github.com/haproxytech/client-native/v5/models"
 	"github.com/haproxytech/client-native/v5/runtime"
 	"github.com/rs/zerolog"
-)
 
-// Certificate is one of the HTTPS front's.
-type Certificate struct {
-	File     string    `json:"file"`
-	Names    []string  `json:"names"`     // that it is for
-	NotAfter time.Time `json:"not_after"` // when it expires
-	Refused  string    `json:"refused"`   // why what the file has now is not served, and the one before still is; or ""
-}
+	"zatoha/haproxy"
+)
 
 // Certificates keeps the certificates of the running HAProxy as their files are, without a reload. A file is looked at
 // rather than waited for, so that it does not matter how it is replaced: written over, renamed, or by a symbolic link
@@ -46,7 +40,7 @@ type Certificates struct {
 
 // certificateFile is what was made of one file.
 type certificateFile struct {
-	Certificate
+	haproxy.Certificate
 	content [sha256.Size]byte
 }
 
@@ -77,14 +71,14 @@ func (c *Certificates) Run(ctx context.Context) error {
 }
 
 // List is a copy of what is known of each file, in the order of their paths.
-func (c *Certificates) List() []Certificate {
+func (c *Certificates) List() []haproxy.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	list := make([]Certificate, 0, len(c.files))
+	list := make([]haproxy.Certificate, 0, len(c.files))
 	for _, file := range c.files {
 		list = append(list, file.Certificate)
 	}
-	slices.SortFunc(list, func(a, b Certificate) int { return strings.Compare(a.File, b.File) })
+	slices.SortFunc(list, func(a, b haproxy.Certificate) int { return strings.Compare(a.File, b.File) })
 	return list
 }
 
@@ -137,9 +131,9 @@ func certificateFiles(path string) ([]string, error) {
 // the next look; if it is not running, it will read the file itself.
 func (c *Certificates) take(ctx context.Context, path string, text []byte, content [sha256.Size]byte) {
 	known := c.files[path]
-	next := &certificateFile{Certificate: Certificate{File: path}, content: content}
+	next := &certificateFile{Certificate: haproxy.Certificate{File: path}, content: content}
 	if known != nil {
-		next.Names, next.NotAfter = known.Names, known.NotAfter
+		next.Names, next.NotBefore, next.NotAfter = known.Names, known.NotBefore, known.NotAfter
 	}
 	bundle, err := readBundle(text)
 	changed := false
@@ -153,7 +147,7 @@ func (c *Certificates) take(ctx context.Context, path string, text []byte, conte
 		next.Refused = err.Error()
 		c.log.Error().Err(err).Str("file", path).Msg("this certificate is refused, the one before goes on being served; put a good one in its place")
 	default:
-		next.Names, next.NotAfter = bundle.names(), bundle.leaf.NotAfter
+		next.Names, next.NotBefore, next.NotAfter = bundle.names(), bundle.leaf.NotBefore, bundle.leaf.NotAfter
 	}
 	if changed {
 		c.log.Info().Str("file", path).Strs("names", next.Names).Time("not_after", next.NotAfter).Msg("haproxy serves another certificate")

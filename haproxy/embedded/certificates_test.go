@@ -100,8 +100,8 @@ func TestACertificateIsReplacedWithoutAReload(t *testing.T) {
 	next, two := newCertificate(t, "a.test", time.Now().Add(2*time.Hour))
 	write(t, path, string(next))
 	wants("written over", two, "")
-	if names := certificates.List()[0].Names; len(names) != 1 || names[0] != "a.test" {
-		t.Errorf("it is for %v", names)
+	if now := certificates.List()[0]; len(now.Names) != 1 || now.Names[0] != "a.test" || now.NotAfter.Sub(now.NotBefore) < 25*time.Hour {
+		t.Errorf("it is for %v, from %v to %v", now.Names, now.NotBefore, now.NotAfter)
 	}
 	write(t, path, "no certificate at all")
 	wants("with a bad one", two, "not a certificate and its key")

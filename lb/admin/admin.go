@@ -47,6 +47,8 @@ type Seen struct {
 	Process process.Status // empty if somebody else supervises it
 	Stats   haproxy.Stats
 	Err     error // why there are no Stats
+
+	Certificates []haproxy.Certificate // of the HTTPS front, as far as this controller keeps them
 }
 
 // Options say what is shown beside what is measured.

@@ -30,7 +30,8 @@ type fake struct {
 	err     error
 	remote  *Seen // instead of the last three, for an HAProxy that somebody else runs
 
-	connectors *connectors.Report
+	certificates []haproxy.Certificate
+	connectors   *connectors.Report
 }
 
 func (f *fake) Report() reconcile.Report { return f.report }
@@ -41,7 +42,7 @@ func (f *fake) Look(context.Context) Seen {
 	}
 	return Seen{
 		DataPlane: DataPlane{Kind: Embedded, Address: "/var/lib/zatoha/lb/haproxy.cfg", Reachable: f.err == nil},
-		Running:   f.process.Master != 0, Process: f.process, Stats: f.stats, Err: f.err,
+		Running:   f.process.Master != 0, Process: f.process, Stats: f.stats, Err: f.err, Certificates: f.certificates,
 	}
 }
 

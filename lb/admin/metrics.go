@@ -94,6 +94,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for _, peer := range s.Peers {
 		gauge(descPeer, truth(peer.Diverges), peer.ID)
 	}
+	exportCertificates(gauge, s)
 	if s.Connectors != nil {
 		exportConnectors(gauge, s)
 	}

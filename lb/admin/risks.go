@@ -66,6 +66,7 @@ func (s *Status) risks() []Risk {
 		risk(peer.Diverges, fmt.Sprintf("Load balancer %s sends traffic to other servers than this one", peer.ID),
 			fmt.Sprintf("It follows Consul's index %d, this one %d. Compare their status pages: one is behind, or its guard holds.", peer.Index, s.Consul.Index))
 	}
+	found = append(found, s.certificateRisks()...)
 	found = append(found, s.connectorRisks()...)
 	risk(s.HAProxy.Backend.Queue > 0, plural(s.HAProxy.Backend.Queue, "request waits", "requests wait")+" in the queue",
 		"The servers are at their limit of connections. Add servers, or raise the limit.")

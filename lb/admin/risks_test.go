@@ -12,10 +12,13 @@ import (
 
 	"pgregory.net/rapid"
 
+	"zatoha/haproxy"
 	"zatoha/haproxy/process"
 	"zatoha/lb/reconcile"
 	"zatoha/lb/state"
 )
+
+const day = 24 * time.Hour
 
 func TestWhatWouldBreakItIsSaid(t *testing.T) {
 	for name, change := range map[string]func(*fake){
@@ -55,6 +58,21 @@ func TestWhatWouldBreakItIsSaid(t *testing.T) {
 		},
 		"The servers do not agree on their services: 2 have a, 2 have b": func(f *fake) {
 			f.report.Parity = state.Parity{Groups: []state.ServicesGroup{{Services: "a", Servers: 2}, {Services: "b", Servers: 2}}}
+		},
+		"The certificate in /front.pem expires in 2 d 0 h": func(f *fake) {
+			f.certificates = []haproxy.Certificate{{File: "/front.pem", NotBefore: noon.Add(-300 * day), NotAfter: noon.Add(2 * day)}}
+		},
+		"The certificate in /front.pem has expired": func(f *fake) {
+			f.certificates = []haproxy.Certificate{{File: "/front.pem", NotBefore: noon.Add(-300 * day), NotAfter: noon}}
+		},
+		"The certificate file /front.pem is refused: no key": func(f *fake) {
+			f.certificates = []haproxy.Certificate{{File: "/front.pem", Refused: "no key"}}
+		},
+		", where the certificates are young": func(f *fake) {
+			f.certificates = []haproxy.Certificate{
+				{File: "/year.pem", NotBefore: noon.Add(-300 * day), NotAfter: noon.Add(8 * day)},
+				{File: "/day.pem", NotBefore: noon.Add(-12 * time.Hour), NotAfter: noon.Add(12 * time.Hour)},
+			}
 		},
 		"7 requests wait in the queue": func(f *fake) { f.stats.Backend.Queue = 7 },
 		"No slot is free":              func(f *fake) { f.report.Pool.Slots = f.report.Pool.Slots[:3] },

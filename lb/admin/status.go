@@ -39,6 +39,9 @@ type Status struct {
 	Changes   []reconcile.Entry `json:"changes"`              // the last ones, newest first
 	Peers     []peers.Peer      `json:"other_load_balancers"` // of the same cluster
 
+	// Certificates are those of the HTTPS front; absent if there is none, or its HAProxy is behind a Data Plane API.
+	Certificates []haproxy.Certificate `json:"certificates,omitempty"`
+
 	Connectors *connectors.Report `json:"connectors,omitempty"` // absent if there are no connector hosts
 }
 
@@ -122,7 +125,7 @@ func (a *Admin) status(ctx context.Context) Status {
 	s := Status{
 		Cluster: a.options.Cluster, Service: a.options.Service, Version: a.options.Version, Now: a.now(),
 		Rotation: []string{}, Slots: []Slot{}, Refused: list(report.Refused), Held: list(report.Held), Changes: list(report.History),
-		DataPlane: seen.DataPlane,
+		DataPlane: seen.DataPlane, Certificates: seen.Certificates,
 		HAProxy: HAProxy{
 			Running: seen.Running, Status: seen.Process, UptimeS: int64(seen.Stats.Uptime.Seconds()),
 			Frontend: seen.Stats.Frontend, Backend: seen.Stats.Backend,
