@@ -202,8 +202,8 @@ type Environment struct {
 
 // Invoker calls the service of a channel. It is called concurrently. A nil error is a success. The error chooses what
 // happens: [ErrFenced] stops the connector at once, [ErrUnavailable] means that the service was not reached, or not to
-// blame, and is tried again for ever without counting, [ErrUnfit] parks or drops the message at once, and any other counts as a
-// failed attempt.
+// blame, and is tried again for ever without counting, [ErrUnfit] parks or drops the message at once, [ErrInterrupted] does
+// so when it has come often, and any other counts as a failed attempt.
 type Invoker interface {
 	Invoke(ctx context.Context, message Message) error
 }
@@ -253,6 +253,7 @@ type Counts struct {
 	Duplicates   int64 `json:"duplicates"`    // accepted without calling the service, which had already succeeded
 	Failed       int64 `json:"failed"`        // attempts that the service failed
 	Unavailable  int64 `json:"unavailable"`   // attempts that reached no service
+	Interrupted  int64 `json:"interrupted"`   // attempts whose server was gone before it answered
 	GivenBack    int64 `json:"given_back"`    // to be delivered again
 	Parked       int64 `json:"parked"`        // put aside for good, where they can be found
 	Dropped      int64 `json:"dropped"`       // lost for good, by a kind that cannot park

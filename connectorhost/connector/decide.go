@@ -38,6 +38,7 @@ func react(err error) action {
 type attempt struct {
 	err      error // of the Invoker
 	number   int   // as in Message.Attempt; counted ones only
+	broken   int   // how many attempts with this delivery were interrupted, this one included
 	max      int
 	draining bool // the connector is being stopped
 	ended    bool // its time to finish is over
@@ -60,8 +61,13 @@ func (c Capabilities) aside() Verdict {
 	return Drop
 }
 
-// judge decides about an attempt. A message is parked, or dropped, only upon an answer that blames it: however often connections and
-// hosts died with it in hand, it is tried once more.
+// mostInterruptions is how often a server may end under one message. Whoever stops or kills servers hits a message once or
+// twice; pauses that grow see to it that the same trouble does not hit it more often. What still ends one server after the
+// other is the message itself.
+func mostInterruptions(maxAttempts int) int { return max(10, 2*maxAttempts) }
+
+// judge decides about an attempt. A message is parked, or dropped, only upon an answer that blames it, or when too many
+// servers have ended under it: however often connections and hosts died with it in hand, it is tried once more.
 func judge(a attempt) step {
 	switch {
 	case a.err == nil:
@@ -74,7 +80,9 @@ func judge(a attempt) step {
 		return step{settle: true, verdict: GiveBack}
 	case errors.Is(a.err, ErrUnfit):
 		return step{settle: true, verdict: a.can.aside(), counted: true}
-	case errors.Is(a.err, ErrUnavailable):
+	case errors.Is(a.err, ErrInterrupted) && a.broken >= mostInterruptions(a.max):
+		return step{settle: true, verdict: a.can.aside()}
+	case errors.Is(a.err, ErrUnavailable), errors.Is(a.err, ErrInterrupted):
 		return step{settle: a.draining && a.can.Redelivers, verdict: GiveBack}
 	case a.number >= a.max:
 		return step{settle: true, verdict: a.can.aside(), counted: true}
@@ -91,10 +99,12 @@ type pauses struct {
 }
 
 // Between attempts it is short at first, because the message keeps its place in flight from others, and long soon, because
-// what ails a service takes its time.
+// what ails a service takes its time. After interruptions it becomes longest: what ends servers must leave them time to start
+// again, and to finish the messages beside it.
 var (
 	betweenAttempts  = pauses{2 * time.Millisecond, 5 * time.Second, 5}
 	whileUnavailable = pauses{50 * time.Millisecond, 2 * time.Second, 2}
+	afterInterrupted = pauses{50 * time.Millisecond, 10 * time.Second, 3}
 	whileHeld        = pauses{50 * time.Millisecond, 500 * time.Millisecond, 2}
 	whileBackingOff  = pauses{50 * time.Millisecond, 2 * time.Second, 2}
 	toReconnect      = pauses{100 * time.Millisecond, 2 * time.Second, 2}

@@ -14,6 +14,7 @@ var errSaysNo = errors.New("says no")
 func TestEveryEndOfAnAttemptHasItsStep(t *testing.T) {
 	unfit := fmt.Errorf("%w: too large", ErrUnfit)
 	unavailable := fmt.Errorf("%w: nobody there", ErrUnavailable)
+	interrupted := fmt.Errorf("%w: EOF", ErrInterrupted)
 	fenced := fmt.Errorf("%w: epoch 8", ErrFenced)
 	redelivers := Capabilities{Redelivers: true, DeadLetter: true}
 	inPlace := Capabilities{Redelivers: true, RetryInPlace: true, DeadLetter: true}
@@ -35,6 +36,11 @@ func TestEveryEndOfAnAttemptHasItsStep(t *testing.T) {
 		{"not reached", attempt{err: unavailable, number: 9, can: redelivers}, step{verdict: GiveBack}},
 		{"not reached while stopping", attempt{err: unavailable, number: 1, can: redelivers, draining: true}, step{settle: true, verdict: GiveBack}},
 		{"not reached while stopping, and nobody delivers again", attempt{err: unavailable, number: 1, draining: true}, step{verdict: GiveBack}},
+		{"interrupted more often than it may fail", attempt{err: interrupted, number: 1, broken: 9, can: inPlace}, step{verdict: GiveBack}},
+		{"interrupted, and nothing is tried in place", attempt{err: interrupted, number: 3, broken: 1, can: redelivers}, step{verdict: GiveBack}},
+		{"interrupted while stopping", attempt{err: interrupted, number: 1, broken: 1, can: redelivers, draining: true}, step{settle: true, verdict: GiveBack}},
+		{"interrupted too often", attempt{err: interrupted, number: 1, broken: 10, can: redelivers, draining: true}, step{settle: true, verdict: Park}},
+		{"interrupted too often, and no place for it", attempt{err: interrupted, number: 1, broken: 10}, step{settle: true, verdict: Drop}},
 		{"out of time", attempt{err: errSaysNo, number: 9, can: redelivers, ended: true}, step{settle: true, verdict: GiveBack}},
 		{"out of time, and nobody delivers again", attempt{err: unavailable, number: 1, ended: true}, step{settle: true, verdict: Drop}},
 		{"unfit, and no place for it", attempt{err: unfit, number: 1}, step{settle: true, verdict: Drop, counted: true}},
@@ -48,11 +54,11 @@ func TestEveryEndOfAnAttemptHasItsStep(t *testing.T) {
 }
 
 func TestAMessageIsParkedOrDroppedOnlyByWhatBlamesIt(t *testing.T) {
-	ends := []error{nil, errSaysNo, ErrUnfit, ErrUnavailable, ErrFenced, ErrNotConnected}
+	ends := []error{nil, errSaysNo, ErrUnfit, ErrUnavailable, ErrFenced, ErrNotConnected, ErrInterrupted}
 	rapid.Check(t, func(t *rapid.T) {
 		a := attempt{
 			err: rapid.SampledFrom(ends).Draw(t, "err"), number: rapid.IntRange(1, 9).Draw(t, "number"), max: rapid.IntRange(1, 9).Draw(t, "max"),
-			draining: rapid.Bool().Draw(t, "draining"), ended: rapid.Bool().Draw(t, "ended"),
+			broken: rapid.IntRange(0, 30).Draw(t, "broken"), draining: rapid.Bool().Draw(t, "draining"), ended: rapid.Bool().Draw(t, "ended"),
 			can: Capabilities{
 				Redelivers: true, RetryInPlace: rapid.Bool().Draw(t, "in place"), DeadLetter: rapid.Bool().Draw(t, "dead letter"),
 			},
@@ -63,7 +69,8 @@ func TestAMessageIsParkedOrDroppedOnlyByWhatBlamesIt(t *testing.T) {
 		if aside && (s.verdict == Park) != a.can.DeadLetter {
 			t.Fatalf("%+v: %v", a, s.verdict)
 		}
-		if aside && (!blames || !errors.Is(a.err, ErrUnfit) && a.number < a.max) {
+		killer := errors.Is(a.err, ErrInterrupted) && a.broken >= mostInterruptions(a.max)
+		if aside && !killer && (!blames || !errors.Is(a.err, ErrUnfit) && a.number < a.max) {
 			t.Fatalf("%+v: %v", a, s.verdict)
 		}
 		if s.counted && !blames {

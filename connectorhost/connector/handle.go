@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -48,11 +49,14 @@ func (p *pump) enter(d Delivery) {
 // attempts calls the service until there is a verdict. There is none after a fence, nor if the connection is lost
 // between two attempts.
 func (p *pump) attempts(connection context.Context, d Delivery) (verdict Verdict, outcome Outcome, decided bool) {
-	number, unreachable := max(d.Attempt, 1), 0
+	number, unreachable, broken := max(d.Attempt, 1), 0, 0
 	for {
 		err := p.invoker.Invoke(p.life, d.Message)
+		if errors.Is(err, ErrInterrupted) {
+			broken++
+		}
 		s := judge(attempt{
-			err: err, number: number, max: p.definition.MaxAttempts, can: p.can,
+			err: err, number: number, broken: broken, max: p.definition.MaxAttempts, can: p.can,
 			draining: closed(p.stopping), ended: p.life.Err() != nil,
 		})
 		if s.fenced {
@@ -60,14 +64,17 @@ func (p *pump) attempts(connection context.Context, d Delivery) (verdict Verdict
 			return 0, Outcome{}, false
 		}
 		d.Redelivered = true // for the next attempt
-		p.note(d, err, number, s)
+		p.note(d, err, number, broken, s)
 		if s.settle && (s.verdict != GiveBack || !s.counted || closed(p.stopping)) {
-			return s.verdict, Outcome{Reason: reasonOf(err), Attempts: counted(number, s)}, true
+			return s.verdict, Outcome{Reason: reasonOf(err), Attempts: counted(number, s) + broken}, true
 		}
 		delay := betweenAttempts.after(number)
-		if s.counted {
+		switch {
+		case s.counted:
 			unreachable = 0
-		} else {
+		case errors.Is(err, ErrInterrupted):
+			unreachable, delay = 0, afterInterrupted.after(broken)
+		default:
 			unreachable++
 			delay = whileUnavailable.after(unreachable)
 		}
@@ -75,7 +82,7 @@ func (p *pump) attempts(connection context.Context, d Delivery) (verdict Verdict
 		case !p.rest(connection, delay) || p.fenced():
 			return 0, Outcome{}, false
 		case s.settle || p.can.Redelivers && closed(p.stopping):
-			return GiveBack, Outcome{Reason: reasonOf(err), Attempts: counted(number, s)}, true
+			return GiveBack, Outcome{Reason: reasonOf(err), Attempts: counted(number, s) + broken}, true
 		}
 		if s.counted {
 			number++
@@ -99,7 +106,7 @@ func reasonOf(err error) string {
 }
 
 // note counts an attempt, and logs it if it failed.
-func (p *pump) note(d Delivery, err error, number int, s step) {
+func (p *pump) note(d Delivery, err error, number, broken int, s step) {
 	switch {
 	case err == nil:
 		p.status.reached(nil)
@@ -107,6 +114,10 @@ func (p *pump) note(d Delivery, err error, number int, s step) {
 		p.status.reached(nil)
 		p.status.counts.failed.Add(1)
 		p.log.Warn("the service failed", "message", d.ID, "attempt", number, "of", p.definition.MaxAttempts, "error", err)
+	case errors.Is(err, ErrInterrupted):
+		p.status.reached(err)
+		p.status.counts.interrupted.Add(1)
+		p.log.Warn("the server was gone before it answered", "message", d.ID, "time", broken, "of", mostInterruptions(p.definition.MaxAttempts), "error", err)
 	case p.life.Err() == nil:
 		p.status.reached(err)
 		p.status.counts.unavailable.Add(1)

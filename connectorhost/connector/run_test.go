@@ -123,6 +123,44 @@ func TestAStopGivesBackWhatOnlyWaitsForAService(t *testing.T) {
 	})
 }
 
+// Servers end under two messages: under one as long as somebody kills them, under the other because of it.
+func TestOnlyAMessageUnderWhichServersEndAgainAndAgainIsParked(t *testing.T) {
+	for name, fields := range map[string]map[string]any{"given back": nil, "in place": {"in_place": true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newFake(fields)
+				h.Put(t, "good", nil)
+				h.Put(t, "killer", nil)
+				var tr trace
+				var kills atomic.Int64
+				ctx, stop := context.WithCancel(t.Context())
+				done := make(chan error)
+				d := define(t, h, connector.Channel, fields)
+				go func() {
+					done <- connector.Run(ctx, d, connector.InvokerFunc(func(_ context.Context, m connector.Message) error {
+						if m.ID == "killer" || kills.Add(1) <= 5 { // more than max_attempts
+							return fmt.Errorf("%w: EOF", connector.ErrInterrupted)
+						}
+						return nil
+					}), connector.Options{Report: tr.report})
+				}()
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+				if c := tr.latest.Counts; c.Accepted != 1 || c.Parked != 1 || c.Interrupted != 15 || c.Failed+c.Unavailable+c.GivenBack > 0 {
+					t.Errorf("%+v", tr.latest)
+				}
+				if all := h.Parked(t); len(all) != 1 || all[0].ID != "killer" || !strings.Contains(all[0].Reason, "EOF") {
+					t.Errorf("parked: %+v", all)
+				}
+				stop()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 func TestAFenceTellsTheBrokerNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newFake(nil)

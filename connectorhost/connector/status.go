@@ -25,14 +25,14 @@ type tracker struct {
 
 // counters are the Counts while they are counted.
 type counters struct {
-	received, redelivered, accepted, duplicates, failed, unavailable, givenBack, parked, dropped, unsettled atomic.Int64
-	sent, sendFailures, connects, disconnects                                                               atomic.Int64
+	received, redelivered, accepted, duplicates, failed, unavailable, interrupted, givenBack, parked, dropped, unsettled atomic.Int64
+	sent, sendFailures, connects, disconnects                                                                            atomic.Int64
 }
 
 func (c *counters) read() Counts {
 	return Counts{
 		Received: c.received.Load(), Redelivered: c.redelivered.Load(), Accepted: c.accepted.Load(),
-		Duplicates: c.duplicates.Load(), Failed: c.failed.Load(), Unavailable: c.unavailable.Load(),
+		Duplicates: c.duplicates.Load(), Failed: c.failed.Load(), Unavailable: c.unavailable.Load(), Interrupted: c.interrupted.Load(),
 		GivenBack: c.givenBack.Load(), Parked: c.parked.Load(), Dropped: c.dropped.Load(), Unsettled: c.unsettled.Load(),
 		Sent: c.sent.Load(), SendFailures: c.sendFailures.Load(), Connects: c.connects.Load(), Disconnects: c.disconnects.Load(),
 	}

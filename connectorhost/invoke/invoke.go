@@ -24,8 +24,11 @@
 //	407, and 401, 403 that   [connector.ErrUnavailable]: the token is wrong, or somebody between us and the servers says no,
 //	no service gave          which is not the message's fault; tried for ever. A service's answer has a CID, and no challenge
 //	                         for a Bearer; it counts
-//	408, 425, 429,           [connector.ErrUnavailable]: now is not the time, or nobody is there; tried for ever. So is
-//	502, 503                 everything that fails below HTTP: no connection, a broken one, no answer to the end
+//	408, 425, 429, 503       [connector.ErrUnavailable]: now is not the time, or nobody is there; tried for ever. So is what
+//	                         fails before the request is sent: no connection
+//	502, and an answer that  [connector.ErrInterrupted] if at that moment the load balancer says, at /zato-lb-alive, that it
+//	breaks off, or is none   has a server that can take traffic: the one that had the message has died, be it of the message.
+//	                         Else [connector.ErrUnavailable]
 //	3xx                      [connector.ErrUnavailable]: whoever answers is not our load balancer
 //	504, and no answer       a failed attempt if at that moment the load balancer says, at /zato-lb-alive, that it has a
 //	within the time-out      server that can take traffic: then the service is too slow for this message, and would be
@@ -36,7 +39,7 @@
 //	other 4xx, 5xx           a failed attempt, which counts: the service is at fault, or the message
 //
 // So a service tier that is away or set up wrongly, however long, parks nothing, while a message that its service does not
-// take is parked after max_attempts.
+// take is parked after max_attempts, and one that kills its servers after some more.
 package invoke
 
 import (
@@ -47,10 +50,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"zatoha/connectorhost/connector"
@@ -146,14 +150,22 @@ func (c *Client) Invoke(ctx context.Context, message connector.Message) error {
 	if err != nil {
 		return err
 	}
+	var sent atomic.Bool
+	request = request.WithContext(httptrace.WithClientTrace(timed, &httptrace.ClientTrace{
+		WroteRequest: func(wrote httptrace.WroteRequestInfo) { sent.Store(wrote.Err == nil) },
+	}))
 	status, header, answer, err := c.do(request)
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("call service %s: %w: %w", c.config.Service, connector.ErrUnavailable, ctx.Err())
 	case err != nil && timed.Err() != nil:
 		return c.tooSlow(ctx, fmt.Sprintf("no answer within %v", c.config.Timeout))
+	case err != nil && sent.Load():
+		return c.interrupted(ctx, err.Error())
 	case err != nil:
 		return fmt.Errorf("call service %s: %w: %w", c.config.Service, connector.ErrUnavailable, err)
+	case status == http.StatusBadGateway:
+		return c.interrupted(ctx, describe(status, answer))
 	case status == http.StatusGatewayTimeout:
 		return c.tooSlow(ctx, describe(status, answer))
 	}
@@ -218,78 +230,4 @@ func (c *Client) do(request *http.Request) (status int, header http.Header, answ
 	defer response.Body.Close()
 	answer, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	return response.StatusCode, response.Header, answer, err
-}
-
-// tooSlow decides who is to blame for an answer that did not come in time.
-func (c *Client) tooSlow(ctx context.Context, what string) error {
-	ctx, cancel := context.WithTimeout(ctx, aliveTime)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.alive, nil)
-	if err != nil {
-		return fmt.Errorf("call service %s: %w: %w", c.config.Service, connector.ErrUnavailable, err)
-	}
-	status, _, answer, err := c.do(request)
-	switch {
-	case err != nil:
-		return fmt.Errorf("call service %s: %w: %s, nor does the load balancer answer: %w", c.config.Service, connector.ErrUnavailable, what, err)
-	case status >= http.StatusInternalServerError:
-		return fmt.Errorf("call service %s: %w: %s, and the load balancer says %s", c.config.Service, connector.ErrUnavailable, what, describe(status, answer))
-	}
-	return fmt.Errorf("call service %s: %s, though there are servers", c.config.Service, what)
-}
-
-// judge makes an error of an answer.
-func (c *Client) judge(status int, header http.Header, answer []byte) error {
-	fail := func(class error) error {
-		return fmt.Errorf("service %s: %w: %s", c.config.Service, class, describe(status, answer))
-	}
-	switch {
-	case status >= 200 && status < 300:
-		return nil
-	case status < 400:
-		return fail(connector.ErrUnavailable)
-	}
-	switch status {
-	case http.StatusNotFound:
-		if noService(answer) {
-			return fail(connector.ErrUnavailable)
-		}
-	case http.StatusConflict:
-		if c.stale(header, answer) {
-			return fail(connector.ErrFenced)
-		}
-	case http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong, http.StatusUnsupportedMediaType, http.StatusRequestHeaderFieldsTooLarge:
-		return fail(connector.ErrUnfit)
-	case http.StatusUnauthorized, http.StatusForbidden:
-		if !byService(header) {
-			return fail(connector.ErrUnavailable)
-		}
-	case http.StatusProxyAuthRequired,
-		http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
-		http.StatusBadGateway, http.StatusServiceUnavailable:
-		return fail(connector.ErrUnavailable)
-	}
-	return fmt.Errorf("service %s answered %s", c.config.Service, describe(status, answer))
-}
-
-// byService says whether a service has refused a message, and not the server its token, or somebody before all servers.
-func byService(header http.Header) bool {
-	scheme, _, _ := strings.Cut(header.Get("WWW-Authenticate"), " ")
-	return header.Get(headerCID) != "" && !strings.EqualFold(scheme, "Bearer")
-}
-
-// noService says whether a 404 is the server's own, and not the service's. These are the server's words.
-func noService(answer []byte) bool {
-	text := details(answer)
-	return strings.HasPrefix(text, "there is no service ") || text == "nothing is at this path"
-}
-
-// stale says whether a 409 is about the epoch. Servers that do not name theirs in a header have words of their own; a
-// service that speaks of some epoch must not stop the connector.
-func (c *Client) stale(header http.Header, answer []byte) bool {
-	if known, err := strconv.ParseUint(header.Get(HeaderEpoch), 10, 64); err == nil {
-		return known > c.config.Epoch()
-	}
-	text := details(answer)
-	return strings.HasPrefix(text, "epoch ") && strings.Contains(text, " is over")
 }

@@ -113,7 +113,7 @@ func TestEveryAnswerChoosesWhatBecomesOfTheMessage(t *testing.T) {
 		{429, "", "", connector.ErrUnavailable},
 		{500, envelope("internal error"), "", counts},
 		{501, "", "", counts},
-		{502, "", "", connector.ErrUnavailable},
+		{502, "", "", connector.ErrInterrupted},
 		{503, envelope("no server"), "", connector.ErrUnavailable},
 		{504, "", "", counts},
 	} {
@@ -130,7 +130,7 @@ func TestEveryAnswerChoosesWhatBecomesOfTheMessage(t *testing.T) {
 
 // class is which of the errors it is that choose behaviour; counts if it is another.
 func class(err, counts error) error {
-	for _, known := range []error{connector.ErrFenced, connector.ErrUnfit, connector.ErrUnavailable, connector.ErrDefinition} {
+	for _, known := range []error{connector.ErrFenced, connector.ErrUnfit, connector.ErrUnavailable, connector.ErrInterrupted, connector.ErrDefinition} {
 		if errors.Is(err, known) {
 			return known
 		}
@@ -188,6 +188,31 @@ func TestASlowServiceIsToBlameOnlyIfThereAreServers(t *testing.T) {
 		err := client.Invoke(t.Context(), message)
 		if err == nil || class(err, nil) != want {
 			t.Errorf("with %d: %v, want %v", status, err, want)
+		}
+	}
+}
+
+// A server that dies when it has the message may have died of it, unless none is left at all.
+func TestAMessageIsSuspectedOnlyIfAServerHadItAndOthersLive(t *testing.T) {
+	var alive, begun atomic.Int64
+	client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/zato-lb-alive" {
+			w.WriteHeader(int(alive.Load()))
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		if connection, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			_, _ = io.WriteString(connection, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"[:begun.Load()])
+			connection.Close()
+		}
+	}, nil)
+	for _, length := range []int64{0, 5, 42} { // no answer, none that is HTTP, half of one
+		begun.Store(length)
+		for status, want := range map[int]error{200: connector.ErrInterrupted, 503: connector.ErrUnavailable} {
+			alive.Store(int64(status))
+			if err := client.Invoke(t.Context(), message); class(err, nil) != want {
+				t.Errorf("%d bytes of an answer, then alive is %d: %v, want %v", length, status, err, want)
+			}
 		}
 	}
 }

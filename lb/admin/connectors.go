@@ -91,7 +91,7 @@ func (v *view) Connected() (rows []connectorRow) {
 		if c.Counts != nil {
 			row.Handled = v.Grouped(uint64(max(0, c.Messages())))
 		}
-		for _, name := range []string{"failed", "unavailable", "redelivered", "duplicates", "given_back", "parked", "dropped", "unsettled", "send_failures"} {
+		for _, name := range []string{"failed", "unavailable", "interrupted", "redelivered", "duplicates", "given_back", "parked", "dropped", "unsettled", "send_failures"} {
 			if n := c.Counts[name]; n > 0 {
 				row.Told = append(row.Told, strings.ReplaceAll(name, "_", " ")+" "+v.Grouped(uint64(n)))
 			}
