@@ -82,7 +82,7 @@ func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent
 		invocations: private,
 		watches: []func(context.Context){
 			func(ctx context.Context) { built.channels.follow(ctx, agent, consul.ChannelsPrefix(s.Cluster)) },
-			func(ctx context.Context) { followEpoch(ctx, agent, s.Cluster, built.fence) },
+			func(ctx context.Context) { built.epoch.follow(ctx, agent, s.Cluster, built.log) },
 			func(ctx context.Context) { built.outgoing.Follow(ctx, agent, s.ConnectorService) },
 			func(ctx context.Context) {
 				built.outgoing.FollowDefinitions(ctx, agent, consul.ConnectorsPrefix(s.Cluster), nil)
@@ -110,7 +110,7 @@ type parts struct {
 	channels     *channels
 	application  *proxy.Proxy // nil if there is none
 	outgoing     *outgoing.Set
-	fence        *invoke.Fence
+	epoch        *epoch
 	registration consul.Registration
 	flush        func() error // of what is not sent yet when the server has stopped
 	log          zerolog.Logger
@@ -154,7 +154,7 @@ func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error)
 	channels.log = log.With().Str("id", registration.ID).Logger()
 	registry.MustRegister(channels.collectors()...)
 	built := &parts{
-		channels: channels, application: application, fence: &invoke.Fence{}, registration: registration, log: channels.log, flush: func() error { return nil },
+		channels: channels, application: application, epoch: newEpoch(), registration: registration, log: channels.log, flush: func() error { return nil },
 	}
 	options, err := s.tracing(built, registry)
 	if err != nil {
@@ -168,7 +168,7 @@ func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error)
 		front.WithApplication(application),
 		front.WithRequestLog(front.RequestLog{Every: s.LogRequests, Slow: s.SlowRequest}),
 		front.WithInvocations(&front.Invocations{
-			Services: s.services, Fence: built.fence, Timeout: s.ServiceTimeout,
+			Services: s.services, Fence: &built.epoch.fence, Informed: built.epoch.known, Timeout: s.ServiceTimeout,
 			Window: invoke.NewWindow[service.Response](invoke.Bounds{
 				Messages: s.RememberMessages, Bytes: rememberedBytes, Age: s.RememberFor,
 			}),
@@ -197,13 +197,4 @@ func (s *settings) tracing(built *parts, registry *prometheus.Registry) ([]front
 	}
 	built.flush = tracer.Close
 	return []front.Option{front.WithTracer(tracer)}, nil
-}
-
-// followEpoch learns from the key that the connector hosts compete for who of them still may act.
-func followEpoch(ctx context.Context, agent agent, cluster string, fence *invoke.Fence) {
-	agent.WatchKey(ctx, consul.LeaseKey(cluster), func(o consul.KeyObservation) {
-		if epoch, ok := invoke.EpochOf(o.Pair.Value); o.Err == nil && ok {
-			fence.Learn(epoch)
-		}
-	})
 }

@@ -40,9 +40,10 @@ type Invocations struct {
 	Services *service.Registry
 	Fence    *invoke.Fence
 	Window   *invoke.Window[service.Response]
-	Timeout  time.Duration // of a service; must be positive
-	Token    string        // that every call must carry; empty: none, and then there must be a listener for them
-	Private  bool          // there is a listener for them, and they are nowhere else
+	Timeout  time.Duration   // of a service; must be positive
+	Token    string          // that every call must carry; empty: none, and then there must be a listener for them
+	Private  bool            // there is a listener for them, and they are nowhere else
+	Informed <-chan struct{} // closed when the fence knows the epoch of today, or need not; until then all get 503. nil: it does
 
 	front  *Front
 	token  [sha256.Size]byte
@@ -91,6 +92,10 @@ func (i *Invocations) answer(ctx *fasthttp.RequestCtx, cid string) (class string
 		refuse(fasthttp.StatusBadRequest, "%s", faults)
 		return class, nil
 	}
+	if !i.informed() {
+		refuse(fasthttp.StatusServiceUnavailable, "this server has just started, and does not know yet which connector host may act")
+		return class, nil
+	}
 	if !i.Fence.Admit(message.epoch) {
 		i.front.metrics.invocations.WithLabelValues("stale").Inc()
 		i.front.log.Warn().Str("cid", cid).Str("connector", message.connector).Uint64("epoch", message.epoch).
@@ -124,6 +129,19 @@ func (i *Invocations) answer(ctx *fasthttp.RequestCtx, cid string) (class string
 		ctx.Response.Header.Del(fasthttp.HeaderRetryAfter)
 	}
 	return class, route
+}
+
+// informed says whether the fence can tell. A server that has just started would let in a host whose time was over before.
+func (i *Invocations) informed() bool {
+	if i.Informed == nil {
+		return true
+	}
+	select {
+	case <-i.Informed:
+		return true
+	default:
+		return false
+	}
 }
 
 // once runs the service, unless the message comes again and is being worked on or was: then it returns what comes, or came, of that.

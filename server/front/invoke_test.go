@@ -121,6 +121,22 @@ func TestInvocationsRunOnceAndOnlyForTheLatest(t *testing.T) {
 	}
 }
 
+// A server that has just started must not be the one by which a host acts whose time is over.
+func TestNobodyMayActUntilTheEpochIsKnown(t *testing.T) {
+	i := invocations(t, nil)
+	known := make(chan struct{})
+	i.Informed = known
+	r, _ := live(t, DefaultLimits(), nil, WithInvocations(i))
+	for _, epoch := range []string{"7", "8"} {
+		got := r.exchange(t, message("zato.ping", "c", epoch, "m", ""))
+		got.check(t, 503, refusal("this server has just started, and does not know yet which connector host may act"))
+	}
+	i.Fence.Learn(8)
+	close(known)
+	r.exchange(t, message("zato.ping", "c", "7", "m", "")).check(t, 409, refusal("epoch 7 is over, there is 8: another connector host has taken over"))
+	r.exchange(t, message("zato.ping", "c", "8", "m", "")).check(t, 200, pong)
+}
+
 func TestADuplicateWaitsForTheFirst(t *testing.T) {
 	entered, release := make(chan struct{}, 10), make(chan error)
 	i := invocations(t, map[string]service.Service{
