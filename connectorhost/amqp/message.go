@@ -42,9 +42,10 @@ func (s *Settings) received(d *amqp091.Delivery) connector.Message {
 	}
 	if d.Redelivered {
 		m.Attempt = 2
-	}
-	if before, counted := deliveries(d.Headers); counted {
-		m.Attempt, m.Redelivered = before+1, m.Redelivered || before > 0
+		// Only a quorum queue that delivers again writes the count. Else it came with the message, from a queue where it was before.
+		if before, counted := deliveries(d.Headers); counted && s.QueueType == quorum {
+			m.Attempt = before + 1
+		}
 	}
 	if len(d.Body) > s.MaxMessageBytes {
 		m.Unfit = fmt.Sprintf("it has %d bytes, more than max_message_bytes, %d", len(d.Body), s.MaxMessageBytes)

@@ -12,22 +12,28 @@ import (
 )
 
 func TestADeliveryTellsHowOftenThereWasOne(t *testing.T) {
-	s := &Settings{MaxMessageBytes: 10}
+	count := func(n any) amqp091.Table { return amqp091.Table{"x-delivery-count": n} }
 	for _, test := range []struct {
+		queueType   string
 		d           amqp091.Delivery
 		attempt     int
 		redelivered bool
 	}{
-		{amqp091.Delivery{}, 1, false},
-		{amqp091.Delivery{Redelivered: true}, 2, true},
-		{amqp091.Delivery{Redelivered: true, Headers: amqp091.Table{"x-delivery-count": int64(4)}}, 5, true},
-		{amqp091.Delivery{Headers: amqp091.Table{"x-delivery-count": int32(1)}}, 2, true},
-		{amqp091.Delivery{Headers: amqp091.Table{"x-delivery-count": int64(0)}}, 1, false},
-		{amqp091.Delivery{Headers: amqp091.Table{"x-delivery-count": "4"}}, 1, false},
-		{amqp091.Delivery{Headers: amqp091.Table{"x-delivery-count": int64(-4)}}, 1, false},
+		{classic, amqp091.Delivery{}, 1, false},
+		{classic, amqp091.Delivery{Redelivered: true}, 2, true},
+		{quorum, amqp091.Delivery{Redelivered: true}, 2, true},
+		{quorum, amqp091.Delivery{Redelivered: true, Headers: count(int64(4))}, 5, true},
+		{quorum, amqp091.Delivery{Redelivered: true, Headers: count(int32(1))}, 2, true},
+		{quorum, amqp091.Delivery{Redelivered: true, Headers: count("4")}, 2, true},
+		{quorum, amqp091.Delivery{Redelivered: true, Headers: count(int64(-4))}, 1, true},
+		// The header came with the message, out of a queue where it was before.
+		{quorum, amqp091.Delivery{Headers: count(int64(4))}, 1, false},
+		{classic, amqp091.Delivery{Headers: count(int64(4))}, 1, false},
+		{classic, amqp091.Delivery{Redelivered: true, Headers: count(int64(4))}, 2, true},
 	} {
+		s := &Settings{MaxMessageBytes: 10, QueueType: test.queueType}
 		if m := s.received(&test.d); m.Attempt != test.attempt || m.Redelivered != test.redelivered {
-			t.Errorf("%+v: attempt %d, redelivered %v", test.d.Headers, m.Attempt, m.Redelivered)
+			t.Errorf("%s, %+v: attempt %d, redelivered %v", test.queueType, test.d.Headers, m.Attempt, m.Redelivered)
 		}
 	}
 }
