@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"maps"
 	"net"
@@ -46,8 +47,15 @@ func newMembership(agent agent, h *host) *membership {
 // leaseCheckPrefix begins the IDs of the lease's checks of a host.
 func leaseCheckPrefix(id string) string { return "service:" + id + ":lease:" }
 
+// connectorCheck is the ID of a connector's check. Consul's servers take IDs that differ in case alone for one: the checks of
+// two connectors would overwrite each other, so a name with capitals is marked, behind a character that no name has.
 func (m *membership) connectorCheck(name string) string {
-	return "service:" + m.host.ID + ":connector:" + name
+	id := "service:" + m.host.ID + ":connector:" + name
+	if strings.ToLower(name) == name {
+		return id
+	}
+	sum := sha256.Sum256([]byte(name))
+	return id + "~" + hex.EncodeToString(sum[:4])
 }
 
 // registration is how Consul shall know the host just now.

@@ -164,6 +164,7 @@ func byChecks(i consul.Instance) []Connector {
 		if !ok {
 			continue
 		}
+		name, _, _ = strings.Cut(name, "~") // behind it is what sets apart names that differ in case alone
 		state, why, _ := strings.Cut(c.Output, ": ")
 		all = append(all, Connector{Name: name, State: cmp.Or(state, string(c.Status)), Why: why})
 	}

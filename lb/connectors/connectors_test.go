@@ -147,7 +147,7 @@ func TestConsulsChecksStandInForAHostThatDoesNotAnswer(t *testing.T) {
 		checks := []consul.Check{
 			{ID: "service:b:connector:orders", Status: consul.Critical, Output: "failed: it: broke"},
 			{ID: "service:b:connector:bills", Status: consul.Passing, Output: "running"},
-			{ID: "service:b:connector:new", Status: consul.Warning},
+			{ID: "service:b:connector:New~3ae7b5c1", Status: consul.Warning},
 		}
 		r := looked(t, &fakeConsul{status: held("b"), seen: observation(host("b", address, consul.Passing, checks...))})
 		if !strings.Contains(r.Error, want) || strings.Count(r.Error, "http://") != 1 {
@@ -157,7 +157,7 @@ func TestConsulsChecksStandInForAHostThatDoesNotAnswer(t *testing.T) {
 		for _, c := range r.Connectors {
 			states = append(states, c.Name+" "+c.State+" "+c.Why)
 		}
-		if want := []string{"bills running ", "new warning ", "orders failed it: broke"}; !slices.Equal(states, want) {
+		if want := []string{"New warning ", "bills running ", "orders failed it: broke"}; !slices.Equal(states, want) {
 			t.Errorf("%q", states)
 		}
 	}
