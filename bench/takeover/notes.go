@@ -1,10 +1,10 @@
 package takeover
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 )
 
 // tail reads what a growing file has got since it was asked last, in whole lines.
@@ -35,7 +35,7 @@ func (t *tail) lines(each func(string) error) error {
 		return err
 	}
 	for {
-		end := strings.IndexByte(string(text), '\n')
+		end := bytes.IndexByte(text, '\n')
 		if end < 0 {
 			return nil // the rest of it has not been written
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -179,6 +180,24 @@ func TestAGrowingFileIsReadInWholeLines(t *testing.T) {
 	}
 	if !slices.Equal(got, []string{"a", "bc", "d"}) {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestNotesOfALongWhileAreReadInOnePass(t *testing.T) {
+	tail := &tail{path: filepath.Join(t.TempDir(), "notes")}
+	text := strings.Repeat("c-1 7 1767351600123456789 c-1-42 K1 true\n", 5000)
+	if err := os.WriteFile(tail.path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	n := 0
+	if err := tail.lines(func(string) error { n++; return nil }); err != nil || n != 5000 {
+		t.Fatal(n, err)
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 20*uint64(len(text)) {
+		t.Errorf("%d bytes of memory for %d of text: what is left is copied for each line", took, len(text))
 	}
 }
 
