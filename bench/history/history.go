@@ -38,12 +38,13 @@ type Effect struct {
 	Connector, Message string
 	ID                 string // that the message goes by
 	Redelivered        bool   // the broker says that it may have come before
+	Server             string // whose process noted it: its name and the process's ID, as "server-1/4711"
 	Epoch              uint64
 	At                 time.Time
 }
 
 func (e Effect) String() string {
-	return fmt.Sprintf("message %s of %s under epoch %d at %s", e.Message, e.Connector, e.Epoch, e.At.Format(clock))
+	return fmt.Sprintf("message %s of %s under epoch %d at %s in %s", e.Message, e.Connector, e.Epoch, e.At.Format(clock), e.Server)
 }
 
 // Fault is a place in a history that should not be.
@@ -65,6 +66,7 @@ const (
 	Shared     Kind = "one epoch of two hosts"
 	Stale      Kind = "an effect of an epoch that was over"
 	Unmarked   Kind = "a message that came again and was not marked redelivered, or by another ID"
+	RanTwice   Kind = "a message that was marked redelivered, and that the same process of a server ran again"
 	Disorder   Kind = "a message out of its place"
 )
 

@@ -20,9 +20,23 @@ func again(effects []Effect, each func(first, repeated Effect)) {
 	}
 }
 
-// CheckRepeated counts the effects of a connector that were there before, and finds those of them that the broker did not
-// mark as redelivered, or that came by another ID. Messages that were published twice are left out.
+// CheckRepeated counts the effects of a connector that were there before, and finds those of them that should have been no such:
+// that the broker did not mark as redelivered, or that came by another ID, or that were marked and that the process of a
+// server ran though it had run the message before, which it is to know. Messages that were published twice are left out.
 func CheckRepeated(effects []Effect, connector string, published func(message string) (twice bool)) (n int, faults []Fault) {
+	ran := map[string]Effect{} // by server and message, the first
+	for _, e := range sorted(effects) {
+		if e.Connector != connector || published(e.Message) {
+			continue
+		}
+		key := e.Server + " " + e.Message
+		before, known := ran[key]
+		if known && e.Redelivered {
+			faults = append(faults, Fault{Kind: RanTwice, First: before.String(), Second: e.String()})
+		} else if !known {
+			ran[key] = e
+		}
+	}
 	again(effects, func(first, repeated Effect) {
 		if repeated.Connector != connector || published(repeated.Message) {
 			return
@@ -33,6 +47,16 @@ func CheckRepeated(effects []Effect, connector string, published func(message st
 		}
 	})
 	return n, faults
+}
+
+// Count is how many faults are of a kind.
+func Count(faults []Fault, kind Kind) (n int) {
+	for _, f := range faults {
+		if f.Kind == kind {
+			n++
+		}
+	}
+	return n
 }
 
 // CheckOrder finds every effect of a connector that is neither that of the next message nor that of the latest one once

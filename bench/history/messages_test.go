@@ -10,9 +10,32 @@ import (
 	"pgregory.net/rapid"
 )
 
-// effect is the effect of a message at a second, under epoch 1.
+// effect is the effect of a message at a second, under epoch 1, each time in another process.
 func effect(message string, second int, redelivered bool) Effect {
-	return Effect{Connector: "orders", Message: message, ID: message, Redelivered: redelivered, Epoch: 1, At: at(second)}
+	return Effect{
+		Connector: "orders", Message: message, ID: message, Redelivered: redelivered, Server: fmt.Sprint("server-1/", second), Epoch: 1, At: at(second),
+	}
+}
+
+func TestAProcessRunsAMessageThatIsMarkedOnce(t *testing.T) {
+	in := func(e Effect, server string) Effect {
+		e.Server = server
+		return e
+	}
+	effects := []Effect{
+		in(effect("a", 1, false), "server-1/10"), in(effect("a", 2, true), "server-2/20"), in(effect("a", 3, true), "server-1/11"),
+		in(effect("b", 4, false), "server-1/10"), in(effect("b", 5, true), "server-2/20"), in(effect("b", 6, true), "server-1/10"),
+		in(effect("c", 7, false), "server-1/10"), in(effect("c", 8, false), "server-1/10"), // whose mark is what is missed
+		in(effect("twice", 9, false), "server-1/10"), in(effect("twice", 10, true), "server-1/10"),
+	}
+	slices.Reverse(effects)
+	n, faults := CheckRepeated(effects, "orders", func(message string) bool { return message == "twice" })
+	if n != 5 || len(faults) != 2 || Count(faults, Unmarked) != 1 || Count(faults, RanTwice) != 1 {
+		t.Fatalf("%d, %v", n, faults)
+	}
+	if f := faults[0]; f.Kind != RanTwice || !strings.Contains(f.String(), "in server-1/10; message b of orders") {
+		t.Error(f)
+	}
 }
 
 func TestAMessageThatComesAgainHasToBeMarked(t *testing.T) {

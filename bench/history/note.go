@@ -8,10 +8,10 @@ import (
 )
 
 // ReadNote reads a line that a recorder (bench/takeover/recorder) wrote: connector, epoch, time in nanoseconds since 1970,
-// message, the ID that it goes by, and whether it may have come before.
+// message, the ID that it goes by, whether it may have come before, and the server's name and process.
 func ReadNote(line string) (e Effect, err error) {
 	fields := strings.Fields(line)
-	if len(fields) != 6 {
+	if len(fields) != 7 {
 		return e, fmt.Errorf("the line %.200q is no note", line)
 	}
 	epoch, err := strconv.ParseUint(fields[1], 10, 64)
@@ -27,6 +27,6 @@ func ReadNote(line string) (e Effect, err error) {
 		return e, fmt.Errorf("the line %.200q does not say whether it was redelivered: %w", line, err)
 	}
 	return Effect{
-		Connector: fields[0], Message: fields[3], ID: fields[4], Redelivered: redelivered, Epoch: epoch, At: time.Unix(0, nanoseconds),
+		Connector: fields[0], Message: fields[3], ID: fields[4], Redelivered: redelivered, Server: fields[6], Epoch: epoch, At: time.Unix(0, nanoseconds),
 	}, nil
 }

@@ -146,12 +146,12 @@ func messageScenarios(rabbitMQ string, messages, few int) []scenario {
 		{
 			name: "connector-order", trials: 1, takes: time.Duration(ordered)*20*time.Millisecond + 25*time.Second, fault: order(rabbitMQ, ordered),
 			does: fmt.Sprintf("%d messages by AMQP to one consumer with prefetch 1, through the faults of the storm", ordered),
-			more: "0 lost, none out of its place; no more run twice than faults, each marked redelivered",
+			more: "0 lost, none out of its place; no more run twice than faults, each marked redelivered and not in the process that had run it",
 		},
 		{
 			name: "connector-storm", trials: 1, takes: time.Duration(messages)*broker.BatchEvery/batch + 20*time.Second, fault: storm(rabbitMQ, messages),
 			does: fmt.Sprintf("%d messages by AMQP, while hosts, the connector's process and servers are killed and RabbitMQ is restarted by turns", messages),
-			more: "0 lost; no more run twice than were in flight at the faults, each with its ID and marked redelivered",
+			more: "0 lost; no more run twice than were in flight at the faults, each with its ID, marked redelivered, and not in the process that had run it",
 		},
 	}
 }

@@ -114,12 +114,13 @@ func order(rabbitMQ string, messages int) func(context.Context, *play) error {
 			return err
 		}
 		out := history.CheckOrder(p.effects, ordered, source.Number)
-		again, unmarked := history.CheckRepeated(p.effects, ordered, source.Twice)
-		for _, fault := range append(out, unmarked...) {
+		again, wrong := history.CheckRepeated(p.effects, ordered, source.Twice)
+		for _, fault := range append(out, wrong...) {
 			p.Fail("%s", fault)
 		}
 		p.Note("in order: %d messages by AMQP to one consumer with prefetch 1 through %d faults: %d lost, %d out of their place, %d ran twice, "+
-			"%d of these not marked redelivered", messages, faults, messages-arrived, len(out), again, len(unmarked))
+			"%d of these not marked redelivered, and %d in the process that had run it", messages, faults, messages-arrived, len(out), again,
+			history.Count(wrong, history.Unmarked), history.Count(wrong, history.RanTwice))
 		if arrived < messages {
 			p.Fail("%d of %d messages are lost", messages-arrived, messages)
 		}
@@ -231,17 +232,19 @@ func duplicates(ctx context.Context, url string) (n int) {
 
 // weigh holds the storm against its pass line.
 func (p *play) weigh(source *broker.Publisher, faults, arrived, dropped int) {
-	repeated, unmarked := history.CheckRepeated(p.effects, stormy, source.Twice)
+	repeated, wrong := history.CheckRepeated(p.effects, stormy, source.Twice)
 	p.Note("%d messages by AMQP through %d faults: %d lost, %d ran twice, of at most %d in flight at the faults, and %d of these not "+
-		"marked redelivered or by another ID; servers knew and dropped at least %d; %d may have been published twice, and are not counted",
-		source.Messages, faults, source.Messages-arrived, repeated, faults*prefetch, len(unmarked), dropped, len(source.Resent))
+		"marked redelivered or by another ID, and %d in the process that had run it; servers knew and dropped at least %d; %d may have been "+
+		"published twice, and are not counted",
+		source.Messages, faults, source.Messages-arrived, repeated, faults*prefetch, history.Count(wrong, history.Unmarked),
+		history.Count(wrong, history.RanTwice), dropped, len(source.Resent))
 	if arrived < source.Messages {
 		p.Fail("%d of %d messages are lost", source.Messages-arrived, source.Messages)
 	}
 	if repeated > faults*prefetch {
 		p.Fail("%d messages ran twice, with %d in flight at the faults", repeated, faults*prefetch)
 	}
-	for _, fault := range unmarked {
+	for _, fault := range wrong {
 		p.Fail("%s", fault)
 	}
 }

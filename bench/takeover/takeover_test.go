@@ -205,7 +205,7 @@ func TestNotesOfALongWhileAreReadInOnePass(t *testing.T) {
 func storms(arrived, repeated int, marked bool) (effects []history.Effect) {
 	for n := range arrived + repeated {
 		e := history.Effect{Connector: stormy, Message: fmt.Sprintf("storm-%d", n%arrived), At: time.Unix(int64(n), 0), Redelivered: n >= arrived && marked}
-		e.ID = e.Message
+		e.ID, e.Server = e.Message, fmt.Sprint("server-1/", n/arrived)
 		effects = append(effects, e)
 	}
 	return effects
@@ -227,6 +227,15 @@ func TestAStormThatLosesOrRepeatsMessagesFallsShort(t *testing.T) {
 		if got := strings.Join(p.Failures, "; "); (got == "") != (c.want == "") || !strings.Contains(got, c.want) || len(p.Notes) != 1 {
 			t.Errorf("%+v: %q, %q", c, got, p.Notes)
 		}
+	}
+	known := storms(1000, 1, true)
+	for i := range known {
+		known[i].Server = "server-1/1"
+	}
+	p := &play{Trial: &experiment.Trial{}, scene: &scene{effects: known}}
+	p.weigh(&broker.Publisher{Messages: 1000}, 2, 1000, 0)
+	if got := strings.Join(p.Failures, "; "); !strings.Contains(got, "the same process of a server ran again") || !strings.Contains(p.Notes[0], "1 in the process") {
+		t.Errorf("%q, %q", got, p.Notes)
 	}
 }
 

@@ -4,14 +4,15 @@
 // the file; the others are a server's.
 //
 // One case: the connector c-1 calls record with the message c-1-42, under epoch 7, and the file gets the line
-// "c-1 7 1767351600123456789 c-1-42 K0…42 false": the ID is one of the connector's own, and the broker has not delivered it
-// before.
+// "c-1 7 1767351600123456789 c-1-42 K0…42 false server-1/4711": the ID is one of the connector's own, the broker has not
+// delivered it before, and it was noted in server-1.notes by the process 4711.
 package main
 
 import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -34,11 +35,13 @@ func run() int {
 		return 2
 	}
 	defer record.Close()
+	process := fmt.Sprintf("%s/%d", strings.TrimSuffix(filepath.Base(record.Name()), filepath.Ext(record.Name())), os.Getpid())
 	os.Args = append(os.Args[:1], os.Args[2:]...)
 	note := func(_ *service.Context, r service.Request) (service.Response, error) {
 		fields := []string{
 			r.Headers.Get("X-Zato-Connector"), r.Headers.Get("X-Zato-Connector-Epoch"), strconv.FormatInt(time.Now().UnixNano(), 10),
 			string(r.Payload), r.Headers.Get("X-Zato-Message-ID"), strconv.FormatBool(r.Headers.Get("X-Zato-Redelivered") != ""),
+			process,
 		}
 		_, err := record.WriteString(strings.Join(fields, " ") + "\n") // one write, whole
 		return service.Response{}, err
