@@ -4,10 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,16 +20,18 @@ import (
 type scaled struct {
 	instances  int
 	inHand     Sample        // from the snapshot in hand to HAProxy's runtime
+	newInHand  Sample        // the same of an instance that is new
 	endToEnd   Sample        // from the change being sent to Consul to HAProxy's runtime
-	newcomer   Sample        // the same of one that is new
+	newcomer   Sample        // the same of an instance that is new
 	burst      int           // changes at once
 	bursts     Sample        // from the controller's learning of so many at one stroke to all being in HAProxy's runtime
 	registered time.Duration // from the first registration to the last slot
 	resident   float64       // of the controller, MB, at its most
 }
 
-// What a controller may take, of time for many changes and of memory.
+// What a controller may take, of time and of memory.
 const (
+	inHandLimit   = 10   // ms, of one change at every size, and so of the median and of the p99
 	burstLimit    = 2000 // ms
 	residentLimit = 150  // MB
 	burstRounds   = 5
@@ -44,7 +42,7 @@ func Scale(ctx context.Context, o Options, sizes []int) (Outcome, error) {
 	page := report.New("Scale", o.Circumstances)
 	page.Paragraph("Instances are registered in one Consul agent, without checks; nobody listens at their addresses, so HAProxy's own " +
 		"checks are refused. A change is a new weight, a newcomer one instance more; it has arrived when HAProxy's runtime socket says so. \"In hand\" is the " +
-		"controller's own zatoha_lb_propagation_seconds: from Consul's answer decoded to HAProxy set. Changes are made \"at once\" while the controller is " +
+		"controller's own zatoha_lb_propagation_seconds: from Consul's answer decoded to HAProxy set, with the 3 ms, of a newcomer, for which it is given more than its weight. Changes are made \"at once\" while the controller is " +
 		"stopped, by SIGSTOP, and their time begins at its SIGCONT.")
 	var all []target
 	var rows [][]string
@@ -61,7 +59,8 @@ func Scale(ctx context.Context, o Options, sizes []int) (Outcome, error) {
 		if size == 5000 {
 			endToEnd.median = 250
 		}
-		all = append(all, target{what: fmt.Sprintf("%d: snapshot in hand → runtime", size), sample: s.inHand, median: 10}, endToEnd,
+		all = append(all, target{fmt.Sprintf("%d: snapshot in hand → runtime", size), s.inHand, inHandLimit, inHandLimit}, endToEnd,
+			target{fmt.Sprintf("%d: newcomer, snapshot in hand → runtime", size), s.newInHand, inHandLimit, inHandLimit},
 			target{what: fmt.Sprintf("%d: newcomer, end to end", size), sample: s.newcomer},
 			target{what: fmt.Sprintf("%d: %d changes at once", size, s.burst), sample: s.bursts, p99: burstLimit})
 		good := s.resident <= residentLimit
@@ -70,8 +69,8 @@ func Scale(ctx context.Context, o Options, sizes []int) (Outcome, error) {
 		for i, sample := range []Sample{s.inHand, s.endToEnd, s.newcomer} {
 			chart.Series[i].Points = append(chart.Series[i].Points, report.Point{X: float64(size), Y: sample.Quantile(0.5)})
 		}
-		fmt.Fprintf(o.Progress, "%d instances: in hand → runtime %s; end to end %s; newcomer %s; %d at once %s; at most %.0f MB\n",
-			size, s.inHand, s.endToEnd, s.newcomer, s.burst, s.bursts, s.resident)
+		fmt.Fprintf(o.Progress, "%d instances: in hand → runtime %s; end to end %s; newcomer %s, of which in hand %s; %d at once %s; at most %.0f MB\n",
+			size, s.inHand, s.endToEnd, s.newcomer, s.newInHand, s.burst, s.bursts, s.resident)
 	}
 	met, summary := targets(page, all)
 	page.Plot(chart)
@@ -185,6 +184,10 @@ func (s *scaled) arrive(ctx context.Context, l *lab, weight int) error {
 			ask = append(ask, "get weight bck_http_plain/"+server.Name)
 		}
 	}
+	counted, err := l.propagation(ctx)
+	if err != nil {
+		return err
+	}
 	newcomer := instance(s.instances, weight)
 	began := time.Now()
 	if err := l.Register(ctx, newcomer); err != nil {
@@ -198,6 +201,9 @@ func (s *scaled) arrive(ctx context.Context, l *lab, weight int) error {
 		return err
 	}
 	s.newcomer.add(time.Since(began))
+	if err := l.applied(ctx, counted, &s.newInHand); err != nil {
+		return err
+	}
 	if err := l.Deregister(ctx, newcomer.ID); err != nil {
 		return err
 	}
@@ -213,7 +219,7 @@ func (s *scaled) change(ctx context.Context, l *lab, id, slot string, weight int
 	if err != nil {
 		return err
 	}
-	sum, count, err := l.propagation(ctx)
+	counted, err := l.propagation(ctx)
 	if err != nil {
 		return err
 	}
@@ -229,45 +235,7 @@ func (s *scaled) change(ctx context.Context, l *lab, id, slot string, weight int
 		return err
 	}
 	s.endToEnd.add(time.Since(began))
-	return poll(ctx, 10*time.Millisecond, func() (bool, error) { // the controller counts it a moment later
-		sumNow, countNow, err := l.propagation(ctx)
-		if err != nil || countNow == count {
-			return false, err
-		}
-		s.inHand = append(s.inHand, (sumNow-sum)/(countNow-count)*1000)
-		return true, nil
-	})
-}
-
-var propagationMetric = regexp.MustCompile(`(?m)^zatoha_lb_propagation_seconds_(sum|count) (\S+)$`)
-
-// propagation reads the controller's own histogram.
-func (l *lab) propagation(ctx context.Context) (sum, count float64, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.Admin+"/metrics", nil)
-	if err != nil {
-		return 0, 0, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return 0, 0, err
-	}
-	for _, found := range propagationMetric.FindAllSubmatch(text, -1) {
-		value, err := strconv.ParseFloat(string(found[2]), 64)
-		if err != nil {
-			return 0, 0, fmt.Errorf("the metric %s: %w", found[0], err)
-		}
-		if string(found[1]) == "sum" {
-			sum = value
-		} else {
-			count = value
-		}
-	}
-	return sum, count, nil
+	return l.applied(ctx, counted, &s.inHand)
 }
 
 // poll asks until it is so, fails, or takes too long.
@@ -282,30 +250,4 @@ func poll(ctx context.Context, every time.Duration, so func() (bool, error)) err
 			return err
 		}
 	}
-}
-
-// mostResident is the most memory, in MB, that a process has had.
-func mostResident(pid int) (float64, error) {
-	path := fmt.Sprintf("/proc/%d/status", pid)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return 0, err
-	}
-	most, ok := highWater(string(text))
-	if !ok {
-		return 0, fmt.Errorf("%s has no VmHWM", path)
-	}
-	return most, nil
-}
-
-var highWaterLine = regexp.MustCompile(`(?m)^VmHWM:\s*(\d+) kB$`)
-
-// highWater reads it from the kernel's text, whose kB are of 1024 bytes.
-func highWater(status string) (mb float64, ok bool) {
-	found := highWaterLine.FindStringSubmatch(status)
-	if found == nil {
-		return 0, false
-	}
-	kb, err := strconv.ParseFloat(found[1], 64)
-	return kb * 1024 / 1e6, err == nil
 }
