@@ -89,12 +89,13 @@ func serving(ctx context.Context, url string) error {
 func killConsul(d time.Duration) fault {
 	return func(ctx context.Context, p *play) error {
 		p.Consul.Kill()
+		p.obstacles.shut()
 		if err := p.holding(ctx, d, servers); err != nil {
 			return err
 		}
 		startCtx, cancel := context.WithTimeout(ctx, bound)
 		defer cancel()
-		if err := p.StartConsul(startCtx); err != nil {
+		if err := errors.Join(p.StartConsul(startCtx), p.obstacles.open()); err != nil {
 			return err
 		}
 		// The servers register again one after the other, and the guard lets a minority of them go meanwhile.

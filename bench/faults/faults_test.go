@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -251,8 +253,20 @@ func TestObstacles(t *testing.T) {
 		}
 		expect("200 consul", health)
 	}
+	address := o.address()
+	for range 2 {
+		o.shut()
+		if _, err := net.Dial("tcp", address); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("shut: %v", err)
+		}
+		if err := o.open(); err != nil || o.address() != address {
+			t.Fatal(o.address(), err)
+		}
+		expect("200 consul", health)
+	}
 	consul.Close()
 	expect("502 ", health)
+	o.shut() // and is closed so
 }
 
 func consulBehindObstacles(t *testing.T) (*http.Server, *obstacles) {

@@ -123,6 +123,17 @@ func (o *obstacles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // emptyIndex is that of an empty catalog: behind any other, as that of a Consul that has lost its data.
 const emptyIndex = "1"
 
+// shut is the port of a Consul that has died: it refuses connections, and those that there were have ended.
+func (o *obstacles) shut() { o.wire.Stop() }
+
+// open lets connections through again, at the same address.
+func (o *obstacles) open() error {
+	if err := o.wire.Start(); err != nil {
+		return fmt.Errorf("toxiproxy: %w", err)
+	}
+	return nil
+}
+
 // toxin is one of toxiproxy's, as its API takes it.
 type toxin string
 
