@@ -130,12 +130,15 @@ redundancy: tools build ## Break a cluster on several hosts, which are namespace
 	@go build -o bin/zatoha-consul ./deploy/consul
 	@exec bin/redundancy $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY)) $(if $(SLACK),--slack $(SLACK))
 
+# How long each fuzz target runs.
+FUZZTIME ?= 20s
+
 .PHONY: fuzz
-fuzz: ## Fuzz each fuzz target for 20 seconds.
+fuzz: ## Fuzz each fuzz target for 20 seconds (FUZZTIME=5m for longer).
 	@grep -r --include='*_test.go' '^func Fuzz' . | sed 's|/[^/]*:func \(Fuzz[^(]*\).*| \1|' | \
 	while read -r package target; do \
 		echo "== fuzz: $$package $$target"; \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime 20s "$$package" || exit 1; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
 	done
 
 .PHONY: faults
