@@ -111,6 +111,8 @@ integration: tools build ## Run the tests of the whole, with the real HAProxy an
 	@bin/tools chromium || echo "== integration: WITHOUT THE TEST OF CONSUL'S UI, for want of chromium"
 	@bin/tools rabbitmq-server
 	@bin/tools prometheus || echo "== integration: WITHOUT THE TESTS OF ALARMS AND DASHBOARD, for want of prometheus"
+	@command -v slowhttptest >/dev/null || \
+		echo "== integration: WITHOUT THE TEST OF SLOW CLIENTS, for want of slowhttptest (go run ./deploy/tools slowhttptest)"
 	@ZATOHA_REQUIRE_TOOLS=1 go test -count=1 -timeout 10m ./deploy/integration/... ./connectorhost/amqp/rabbitmq
 	@said=$$(go test -count=1 -v ./deploy/systemd ./deploy/debian ./deploy/compose ./deploy/prometheus 2>&1) || \
 		{ echo "$$said"; exit 1; }; echo "$$said" | grep -E '^ok|NOT RUN'
@@ -144,6 +146,7 @@ fuzz: ## Fuzz each fuzz target for 20 seconds (FUZZTIME=5m for longer).
 .PHONY: faults
 faults: tools build ## Break the cluster under load and count what clients notice (SHORT=1 for four minutes, ONLY=kill-get,pause for some).
 	@bin/tools consul-template || echo "== faults: WITHOUT THE PEER, for want of consul-template"
+	@$(if $(SHORT),:,bin/tools slowhttptest) || echo "== faults: WITHOUT A SECOND OPINION ON SLOW CLIENTS, for want of slowhttptest"
 	@go build -o bin/ ./bench ./bench/takeover/recorder
 	@exec bin/bench faults $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 

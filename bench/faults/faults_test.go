@@ -18,6 +18,7 @@ import (
 
 	"zatoha/bench/experiment"
 	"zatoha/bench/load"
+	"zatoha/bench/measure"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -150,9 +151,20 @@ func TestSlowRoundsAreJudgedTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"| slow-read | 3 |", "| 10.00 ms | 10.00 ms | 20.00 ms | 1.00 (1.00 … 2.00) | 2.00 (1.50 … 3.00) |", "- slow-read: all slow"} {
+	for _, want := range []string{"| slow-read | 3 |", "| 10.00 ms | 10.00 ms | 20.00 ms | 1.00 (1.00 … 2.00) | 2.00 (1.50 … 3.00) | neither |", "- slow-read: all slow"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the report does not say %q:\n%s", want, text)
+		}
+	}
+}
+
+func TestWhatSlowClientsAreWithstoodAgainst(t *testing.T) {
+	for _, test := range []struct {
+		control, attacked float64
+		want              string
+	}{{1, 1.99, "undisturbed"}, {3, 1.5, "undisturbed"}, {3, 5.9, "the control alone"}, {0.5, 2, "neither"}, {3, 6, "neither"}} {
+		if got := withstands(measure.Sample{test.control}, measure.Sample{test.attacked}); got != test.want {
+			t.Errorf("control %v, attacked %v: %s, want %s", test.control, test.attacked, got, test.want)
 		}
 	}
 }

@@ -46,6 +46,18 @@ func judgeSlow(trials []experiment.Trial) (failures []string) {
 	return failures
 }
 
+// withstands says what the p99 is less than twice of, the attacked one's in the median of the rounds: what it was undisturbed, or
+// what a machine under attack, whoever is attacked there, makes of it.
+func withstands(control, attacked measure.Sample) string {
+	switch got := attacked.Quantile(0.5); {
+	case got < slowLimit:
+		return "undisturbed"
+	case got < slowLimit*control.Quantile(0.5):
+		return "the control alone"
+	}
+	return "neither"
+}
+
 // slowClients shows the rounds with slow clients.
 func slowClients(page *report.Page, results []experiment.Result) {
 	var rows [][]string
@@ -73,6 +85,7 @@ func slowClients(page *report.Page, results []experiment.Result) {
 		rows = append(rows, []string{
 			r.Name, fmt.Sprint(len(attacked)), fmt.Sprintf("%d, %d came again", counts.Open, counts.Closed),
 			median(undisturbed), median(beside), median(during), ratio(control), ratio(attacked),
+			withstands(control, attacked),
 		})
 	}
 	if len(rows) == 0 {
@@ -83,5 +96,5 @@ func slowClients(page *report.Page, results []experiment.Result) {
 		"is the control; they are at ours. Ours are watched while the first of them are thrown out and come again; slowhttptest, which keeps " +
 		"half a core busy with two thousand connections, from when all are made. Ratios are those of the p99 to the one undisturbed, by " +
 		fmt.Sprintf("rounds, median (least … most); the median must be less than %g times that undisturbed, or that of the control, from %d rounds on.", slowLimit, slowRounds))
-	page.Table([]string{"scenario", "n", "slow clients", "p99 undisturbed (median)", "control", "attacked", "ratio of the control", "ratio attacked"}, rows)
+	page.Table([]string{"scenario", "n", "slow clients", "p99 undisturbed (median)", "control", "attacked", "control to undisturbed", "attacked to undisturbed", fmt.Sprintf("less than %g times", slowLimit)}, rows)
 }

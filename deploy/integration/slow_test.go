@@ -24,7 +24,7 @@ const (
 func TestSlowClients(t *testing.T) {
 	tool, err := exec.LookPath("slowhttptest")
 	if err != nil {
-		t.Skip("no slowhttptest on PATH: install the package slowhttptest to run this test")
+		t.Skip("NOT RUN, for want of slowhttptest in PATH: `go run ./deploy/tools slowhttptest` installs it")
 	}
 	allowFiles(t, 4*slowClients)
 	c := started(t, newConfig(t, 3))

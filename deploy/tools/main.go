@@ -1,5 +1,6 @@
 // Program tools makes sure that the real programs are there that the cluster and its tests run on: HAProxy, Consul, and
-// for who wants them consul-template, hey, Chromium, RabbitMQ, Prometheus, Python's ZeroMQ, keepalived, ip and nft.
+// for who wants them consul-template, slowhttptest, hey, Chromium, RabbitMQ, Prometheus, Python's ZeroMQ, keepalived, ip and
+// nft.
 //
 // One case: `make run` on a bare machine calls `tools haproxy consul`. There is no haproxy: apt-get installs it. There
 // is no consul, and Debian has none: Go builds it from the module in deploy/tools/consul into the cache, which takes
@@ -60,6 +61,7 @@ func (m *machine) tools() []tool {
 		{"haproxy", find.FindHAProxy, m.apt("haproxy")},
 		{consul.name, consul.find, m.build(consul)},
 		{consulTemplate.name, consulTemplate.find, m.build(consulTemplate)}, // a peer, for the faults
+		{"slowhttptest", inPath("slowhttptest"), m.apt("slowhttptest")},     // slow clients, for the faults
 		{"hey", inPath("hey"), m.apt("hey")},
 		{"chromium", inPath("chromium"), m.apt("chromium")}, // 124 MB, for a test of Consul's UI
 		{"rabbitmq-server", find.FindRabbitMQ, m.withoutService("rabbitmq-server", m.apt("rabbitmq-server"))},
@@ -82,8 +84,8 @@ func inPath(name string) func() (string, error) {
 	}
 }
 
-const usage = `usage: tools [-print] [haproxy] [consul] [consul-template] [hey] [chromium] [rabbitmq-server] [prometheus]
-             [python3-zmq] [keepalived] [iproute2] [nftables]
+const usage = `usage: tools [-print] [haproxy] [consul] [consul-template] [slowhttptest] [hey] [chromium] [rabbitmq-server]
+             [prometheus] [python3-zmq] [keepalived] [iproute2] [nftables]
 
 Makes sure that the programs named are there, by default haproxy and consul: from PATH, else installed by apt-get
 (consul and consul-template: built from their Go modules into ${ZATOHA_CACHE:-${XDG_CACHE_HOME:-~/.cache}/zatoha}, once).

@@ -81,8 +81,14 @@ func TestWhatIsThereIsFound(t *testing.T) {
 	newBare(t, scripts).expect(t, "-print consul haproxy", 0, "PATH/consul\nPATH/haproxy\n")
 }
 
+// What the faults are joined by is found as anything else is.
+func TestSlowHTTPTestIsFound(t *testing.T) {
+	newBare(t, map[string]string{"slowhttptest": "exit 0"}).expect(t, "-print slowhttptest", 0, "PATH/slowhttptest\n")
+	newBare(t, nil).expect(t, "slowhttptest", 2, "", "tools: slowhttptest is missing and cannot be installed")
+}
+
 func TestBadArguments(t *testing.T) {
-	newBare(t, nil).expect(t, "nginx", 2, "", `tools: unknown program "nginx": name one of haproxy, consul, consul-template, hey, chromium, rabbitmq-server, prometheus, python3-zmq, keepalived, iproute2, nftables`)
+	newBare(t, nil).expect(t, "nginx", 2, "", `tools: unknown program "nginx": name one of haproxy, consul, consul-template, slowhttptest, hey, chromium, rabbitmq-server, prometheus, python3-zmq, keepalived, iproute2, nftables`)
 	newBare(t, nil).expect(t, "-x", 2, "", "-x", "usage: tools")
 	newBare(t, nil).expect(t, "-h", 0, "", "usage: tools")
 }
