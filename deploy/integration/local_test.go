@@ -149,7 +149,7 @@ func TestMakeRunStartsShowsAndStopsEverything(t *testing.T) {
 		l := startLocal(t, config, 5)
 		l.ready(t)
 		t.Logf("ready after %s", time.Since(began))
-		for _, row := range []string{"load balancer ", "server-5 ", "connectorhost-3 ", "), active ", "sample ZeroMQ channel ", "Consul ", "curl -i http://" + config.Front + "/zato/ping"} {
+		for _, row := range []string{"load balancer, HAProxy (pid ", "its controller (pid ", "Consul (pid ", "server-5 ", "connectorhost-3 ", "), active ", "sample ZeroMQ channel ", "curl -i http://" + config.Front + "/zato/ping"} {
 			if !strings.Contains(l.output.String(), row) {
 				t.Errorf("the table does not show %q:\n%s", row, l.output)
 			}

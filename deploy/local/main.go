@@ -177,9 +177,9 @@ func table(ctx context.Context, c *cluster.Cluster, samples []sample, took time.
 	w := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
 	front, admin, consul := url(c.Front), url(c.Admin), url(c.ConsulAddr)
 	fmt.Fprintln(w, "WHAT\tWHERE\tTRY")
-	fmt.Fprintf(w, "load balancer\t%s\tcurl -i %s/zato/ping\n", front, front)
+	fmt.Fprintf(w, "load balancer%s\t%s\tcurl -i %s/zato/ping\n", haproxy(ctx, c), front, front)
 	fmt.Fprintf(w, "is it alive?\t%s/zato-lb-alive\tcurl -i %s/zato-lb-alive\n", front, front)
-	fmt.Fprintf(w, "its status\t%s/status\tcurl -s %s/status\n", admin, admin)
+	fmt.Fprintf(w, "its controller (pid %d)\t%s/status\tcurl -s %s/status\n", c.LB.PID(), admin, admin)
 	fmt.Fprintf(w, "its metrics\t%s/metrics\tcurl -s %s/metrics\n", admin, admin)
 	for i, server := range c.Servers {
 		where := url(c.Config.Servers[i])
@@ -197,11 +197,20 @@ func table(ctx context.Context, c *cluster.Cluster, samples []sample, took time.
 	for _, s := range samples {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", s.what, s.where, s.try)
 	}
-	fmt.Fprintf(w, "Consul\t%s/ui\tcurl -s %s/v1/health/service/zato-server\n", consul, consul)
+	fmt.Fprintf(w, "Consul (pid %d)\t%s/ui\tcurl -s %s/v1/health/service/zato-server\n", c.Consul.PID(), consul, consul)
 	fmt.Fprintf(w, "logs\t%s\ttail -f %s/*.log\n", c.LogDir(), c.LogDir())
 	_ = w.Flush() // into memory
 	text.WriteString("\nCtrl-C stops everything.\n\n")
 	return text.String()
+}
+
+// haproxy names the process that HAProxy is; without an answer of its controller, none.
+func haproxy(ctx context.Context, c *cluster.Cluster) string {
+	status, err := c.Status(ctx)
+	if err != nil || status.HAProxy.Master == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", HAProxy (pid %d)", status.HAProxy.Master)
 }
 
 // url is how this machine reaches a listener.
