@@ -48,13 +48,7 @@ func (s scenario) play(ctx context.Context, on *scene, trial *experiment.Trial) 
 	if err := p.read(); err != nil {
 		return err
 	}
-	if s.gap > 0 {
-		names := p.names
-		if s.one {
-			names = []string{p.target()}
-		}
-		p.silence(s.gapIs, names, s.gap)
-	}
+	s.silences(p)
 	runs, err := p.witness.runs()
 	if err != nil {
 		return err
@@ -64,6 +58,25 @@ func (s scenario) play(ctx context.Context, on *scene, trial *experiment.Trial) 
 	}
 	p.Failures = slices.Compact(p.Failures)
 	return nil
+}
+
+// mostBeside is how long connectors may be silent that a fault is not for. They hear every few milliseconds, so only something
+// broken exceeds it.
+const mostBeside = 500 * time.Millisecond
+
+// silences measures for how long no message came of those that the fault is for, and beside it of the others.
+func (s scenario) silences(p *play) {
+	hit, beside := p.names, []string(nil)
+	if s.one {
+		hit = []string{p.target()}
+		beside = slices.DeleteFunc(slices.Clone(p.names), func(name string) bool { return name == p.target() })
+	}
+	if s.gap > 0 {
+		p.silence(s.gapIs, hit, s.gap)
+	}
+	if len(beside) > 0 {
+		p.silence("the others' longest silence", beside, mostBeside)
+	}
 }
 
 // silence measures for how long no message came of some connectors: of the one that fared worst.

@@ -29,6 +29,8 @@ type scenario struct {
 	more       string  // of the pass line
 }
 
+var othersGoOn = "the others go on in their processes, silent ≤ " + experiment.Readable(mostBeside)
+
 func (s scenario) passLine() string {
 	line := "never two at once, epochs grow, no effect of an epoch that is over"
 	if s.gap > 0 {
@@ -58,7 +60,7 @@ func table(o Options) []scenario {
 		},
 		{
 			name: "connector-kill-child", does: "SIGKILL the process of one connector", trials: n, takes: 3 * second,
-			fault: killChild, gap: 300 * time.Millisecond, gapIs: "until it is back", one: true, more: "the others go on in their processes",
+			fault: killChild, gap: 300 * time.Millisecond, gapIs: "until it is back", one: true, more: othersGoOn,
 		},
 		{
 			name: "connector-move", does: "hand the role over to another host", trials: n, takes: 2 * second,
@@ -70,7 +72,7 @@ func table(o Options) []scenario {
 		},
 		{
 			name: "connector-change", does: "change the definition of one connector", trials: n, takes: 2 * second,
-			fault: change, gap: 50 * time.Millisecond, gapIs: "its gap", one: true, more: "the others go on in their processes",
+			fault: change, gap: 50 * time.Millisecond, gapIs: "its gap", one: true, more: othersGoOn,
 		},
 		{
 			name: "connector-pause", does: fmt.Sprintf("SIGSTOP the active connector host for %v, then SIGCONT", spell), trials: n, takes: spell + 3*second,

@@ -325,6 +325,38 @@ func TestEachTenthOutageIsLong(t *testing.T) {
 	}
 }
 
+func TestTheOthersMayNotFallSilent(t *testing.T) {
+	// Each connector gets a message each 10 ms, but for the target in the first 40 ms, and c-2 for a while.
+	silentFor := func(ms int) []history.Effect {
+		var effects []history.Effect
+		for at := -20; at < 2000; at += 10 {
+			for _, name := range []string{"c-1", "c-2", "c-3"} {
+				if name == "c-1" && 0 < at && at < 40 || name == "c-2" && 500 < at && at < 500+ms {
+					continue
+				}
+				effects = append(effects, history.Effect{Connector: name, At: time.UnixMilli(int64(10_000 + at))})
+			}
+		}
+		return effects
+	}
+	change := scenario{gap: 50 * time.Millisecond, gapIs: "its gap", one: true}
+	for ms, want := range map[int]string{0: "", 400: "", 600: "the others' longest silence took 600 ms, at most 500 ms may be"} {
+		p := &play{
+			Trial: &experiment.Trial{}, began: time.UnixMilli(10_000),
+			scene: &scene{names: []string{"c-1", "c-2", "c-3"}, effects: silentFor(ms)},
+		}
+		change.silences(p)
+		if got := strings.Join(p.Failures, "; "); got != want || len(p.Measured) != 2 || p.Measured[0].Took != 40*time.Millisecond {
+			t.Errorf("silent for %d ms: %q, %+v", ms, got, p.Measured)
+		}
+	}
+	all := &play{Trial: &experiment.Trial{}, began: time.UnixMilli(10_000), scene: &scene{names: []string{"c-1", "c-2"}, effects: silentFor(600)}}
+	scenario{gap: time.Second, gapIs: "gap"}.silences(all)
+	if len(all.Measured) != 1 || all.Measured[0].Took != 600*time.Millisecond {
+		t.Errorf("a fault of all: %+v", all.Measured)
+	}
+}
+
 func TestTheReportTellsTheFiguresAndWhatFellShort(t *testing.T) {
 	trial := func(ms int, failures ...string) experiment.Trial {
 		return experiment.Trial{Failures: failures, Measured: []experiment.Measured{{What: "gap", Took: time.Duration(ms) * time.Millisecond}}}
