@@ -51,7 +51,10 @@ func table(o Options) []scenario {
 	if o.Messages > 0 {
 		messages = o.Messages
 	}
-	few := max(n/10, 1) // of what differs little from trial to trial
+	some, few := n, max(n/10, 1) // of what takes long in the short form too, and of what differs little from trial to trial
+	if o.Short {
+		some = 1
+	}
 	const second = time.Second
 	all := []scenario{
 		{
@@ -75,25 +78,25 @@ func table(o Options) []scenario {
 			fault: change, gap: 50 * time.Millisecond, gapIs: "its gap", one: true, more: othersGoOn,
 		},
 		{
-			name: "connector-pause", does: fmt.Sprintf("SIGSTOP the active connector host for %v, then SIGCONT", spell), trials: n, takes: spell + 3*second,
+			name: "connector-pause", does: fmt.Sprintf("SIGSTOP the active connector host for %v, then SIGCONT", spell), trials: some, takes: spell + 3*second,
 			fault: pauseHost(spell), gap: 2500 * time.Millisecond, gapIs: "until another consumes", more: "stopped ≤ 100 ms after it goes on",
 		},
 		{
-			name: "connector-freeze", trials: n, takes: spell + 3*second,
+			name: "connector-freeze", trials: some, takes: spell + 3*second,
 			does:  fmt.Sprintf("SIGSTOP the active connector host and the processes of its connectors for %v, then SIGCONT", spell),
 			fault: freezeHost(spell), gap: 2500 * time.Millisecond, gapIs: "until another consumes",
 			more: "the last process of a connector ends ≤ 100 ms after they go on",
 		},
 		{
-			name: "connector-blackhole", does: "nothing passes between the active connector host and Consul, for 4 s", trials: n, takes: 8 * second, stage: wired,
+			name: "connector-blackhole", does: "nothing passes between the active connector host and Consul, for 4 s", trials: some, takes: 8 * second, stage: wired,
 			fault: blackhole(4 * second), gap: 2500 * time.Millisecond, gapIs: "until another consumes", more: "the holder stops before another starts",
 		},
 		{
-			name: "connector-consul-pause", does: fmt.Sprintf("SIGSTOP Consul for %v, then SIGCONT", outage), trials: n, takes: outage.mean() + 6*second,
+			name: "connector-consul-pause", does: fmt.Sprintf("SIGSTOP Consul for %v, then SIGCONT", outage), trials: some, takes: outage.mean() + 6*second,
 			fault: pauseConsul(outage), more: "all stop ≤ 1 s, all consume ≤ 5 s after it goes on",
 		},
 	}
-	all = append(all, datacenterScenarios(outage, n)...)
+	all = append(all, datacenterScenarios(outage, some)...)
 	all = append(all, sizeScenarios(o.RabbitMQ, n, few)...)
 	if o.RabbitMQ != "" {
 		all = append(all, messageScenarios(o.RabbitMQ, messages, few)...)
@@ -107,15 +110,15 @@ func table(o Options) []scenario {
 }
 
 // datacenterScenarios are those that need a Consul of several servers.
-func datacenterScenarios(outage outages, n int) []scenario {
+func datacenterScenarios(outage outages, some int) []scenario {
 	return []scenario{
 		{
-			name: "connector-leader", does: "SIGKILL the leader of Consul's three servers", trials: n, takes: 10 * time.Second, stage: three,
+			name: "connector-leader", does: "SIGKILL the leader of Consul's three servers", trials: some, takes: 10 * time.Second, stage: three,
 			fault: killLeader, gap: 5 * time.Second, gapIs: "without a message", more: "all consume ≤ 5 s after there is another leader",
 		},
 		{
 			name: "connector-quorum", does: fmt.Sprintf("SIGKILL two leaders of Consul, one after the other: no quorum for %v", outage),
-			trials: n, takes: outage.mean() + 20*time.Second, stage: three, fault: loseQuorum(outage),
+			trials: some, takes: outage.mean() + 20*time.Second, stage: three, fault: loseQuorum(outage),
 			more: "all stop ≤ 1 s, all consume ≤ 5 s after there is a leader again",
 		},
 	}

@@ -280,12 +280,17 @@ func TestMemoryIsRead(t *testing.T) {
 }
 
 func TestTheScenarios(t *testing.T) {
+	var whole time.Duration
 	for _, s := range table(Options{Options: experiment.Options{Short: true}, RabbitMQ: "there"}) {
 		if s.trials > 2 || s.takes > 40*time.Second {
 			t.Errorf("%s is not short", s.name)
 		}
+		whole += time.Duration(s.trials) * s.takes
 	}
-	var whole time.Duration
+	if t.Logf("the short form takes %v", whole); whole > 5*time.Minute {
+		t.Errorf("the short form takes %v", whole)
+	}
+	whole = 0
 	seen := map[string]bool{}
 	for _, s := range table(Options{RabbitMQ: "there"}) {
 		if rare := []string{"connector-memory", "connector-poison", "connector-order", "connector-storm"}; s.trials < 30 && !slices.Contains(rare, s.name) {
@@ -297,8 +302,7 @@ func TestTheScenarios(t *testing.T) {
 		seen[s.name] = true
 		whole += time.Duration(s.trials) * s.takes
 	}
-	t.Logf("all of it takes %v", whole)
-	if whole > 100*time.Minute {
+	if t.Logf("all of it takes %v", whole); whole > 100*time.Minute {
 		t.Errorf("all of it takes %v", whole)
 	}
 	if all, without := len(Names()), len(scenarios(Options{})); len(seen) != all || without >= all {
