@@ -124,7 +124,7 @@ func (p *parts) close() error {
 }
 
 func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error) {
-	token, err := s.token()
+	token, err := s.token(program.Renewed(log, "the token of invocations"))
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +161,12 @@ func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error)
 		return nil, err
 	}
 	built.outgoing = outgoing.New(outgoing.Config{
-		Token: func() (string, error) { return token, nil }, Registry: registry, Log: slog.New(zerolog.NewSlogHandler(built.log)),
+		Token: token.shown, Registry: registry, Log: slog.New(zerolog.NewSlogHandler(built.log)),
 	})
+	var accepts func([]byte) bool
+	if token != nil {
+		accepts = token.accepts
+	}
 	options = append(options,
 		front.WithOutgoing(built.outgoing),
 		front.WithApplication(application),
@@ -172,7 +176,7 @@ func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error)
 			Window: invoke.NewWindow[service.Response](invoke.Bounds{
 				Messages: s.RememberMessages, Bytes: rememberedBytes, Age: s.RememberFor,
 			}),
-			Token: token, Private: s.InvokeListen != "",
+			Accepts: accepts, Private: s.InvokeListen != "",
 		}),
 	)
 	built.front = front.New(router, s.limits(), registry, built.log, options...)

@@ -48,7 +48,7 @@ type settings struct {
 
 	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" placeholder:"URL" help:"OpenTelemetry collector, like http://127.0.0.1:4318, that gets a span of each call of a service, by OTLP over HTTP. Default: none."`
 
-	InvokeTokenFile  string           `placeholder:"FILE" help:"File with the token that connectors must have to call services at /zato/invoke/<service>. Without token and --invoke-listen that path is not there."`
+	InvokeTokenFile  string           `placeholder:"FILE" help:"File with the token that connectors must have to call services at /zato/invoke/<service>; another one in it counts at once, and the one before for a minute more. Without token and --invoke-listen that path is not there."`
 	InvokeToken      string           `placeholder:"TOKEN" help:"The token itself; others see a command line, so give it by the environment variable."`
 	InvokeListen     program.HostPort `placeholder:"HOST:PORT" help:"Address for the calls of connectors, which are then nowhere else."`
 	ConnectorService string           `default:"zato-connectorhost" help:"Consul service of the connector hosts, by which services send messages to brokers; they are shown the token of invocations."`
@@ -137,27 +137,6 @@ func (s *settings) limits() front.Limits {
 		HeaderBytes: s.MaxHeaderBytes, BodyBytes: s.MaxBodyBytes, Connections: s.MaxConnections, Concurrency: s.MaxConcurrency,
 		ReadTimeout: s.ReadTimeout, WriteTimeout: s.WriteTimeout, IdleTimeout: s.IdleTimeout,
 	}
-}
-
-// token is what connectors must have, empty if there is none.
-func (s *settings) token() (string, error) {
-	token, where := s.InvokeToken, "--invoke-token"
-	if s.InvokeTokenFile != "" {
-		if token != "" {
-			return "", program.BadConfig("--invoke-token-file", "there is --invoke-token too", "give one of them")
-		}
-		where = "--invoke-token-file"
-		var err error
-		if token, err = readSecret(s.InvokeTokenFile); err != nil {
-			return "", program.BadConfig(where, err.Error(), "give a file that the server can read")
-		}
-	} else if token == "" {
-		return "", nil
-	}
-	if len(token) < shortestToken {
-		return "", program.BadConfig(where, fmt.Sprintf("the token has less than %d characters", shortestToken), "make one by: openssl rand -hex 32")
-	}
-	return token, nil
 }
 
 func (s *settings) listenForInvocations() (net.Listener, error) {

@@ -2,7 +2,6 @@ package front
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -40,18 +39,17 @@ type Invocations struct {
 	Services *service.Registry
 	Fence    *invoke.Fence
 	Window   *invoke.Window[service.Response]
-	Timeout  time.Duration   // of a service; must be positive
-	Token    string          // that every call must carry; empty: none, and then there must be a listener for them
-	Private  bool            // there is a listener for them, and they are nowhere else
-	Informed <-chan struct{} // closed when the fence knows the epoch of today, or need not; until then all get 503. nil: it does
+	Timeout  time.Duration           // of a service; must be positive
+	Accepts  func(token []byte) bool // says whether a call has the cluster's token; nil: none is asked for, and then there must be a listener for calls
+	Private  bool                    // there is a listener for them, and they are nowhere else
+	Informed <-chan struct{}         // closed when the fence knows the epoch of today, or need not; until then all get 503. nil: it does
 
 	front  *Front
-	token  [sha256.Size]byte
 	routes sync.Map // service → *Route
 }
 
 func (i *Invocations) attach(f *Front, registry *prometheus.Registry) {
-	i.front, i.token = f, sha256.Sum256([]byte(i.Token))
+	i.front = f
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
@@ -68,7 +66,7 @@ func (i *Invocations) attach(f *Front, registry *prometheus.Registry) {
 
 // at says whether a path is an invocation's, on a listener where there are any. Elsewhere it is a path like any other.
 func (i *Invocations) at(path []byte, private bool) bool {
-	return i != nil && bytes.HasPrefix(path, []byte(invokePrefix)) && (private || !i.Private && i.Token != "")
+	return i != nil && bytes.HasPrefix(path, []byte(invokePrefix)) && (private || !i.Private && i.Accepts != nil)
 }
 
 // answer answers an invocation.
@@ -78,7 +76,7 @@ func (i *Invocations) answer(ctx *fasthttp.RequestCtx, cid string) (class string
 		i.front.metrics.invocations.WithLabelValues("refused").Inc()
 		fail(ctx, status, cid, fmt.Sprintf(format, args...))
 	}
-	if i.Token != "" && !same(tokenOf(&ctx.Request.Header), i.token) {
+	if i.Accepts != nil && !i.Accepts(tokenOf(&ctx.Request.Header)) {
 		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, tokenChallenge)
 		refuse(fasthttp.StatusUnauthorized, "invocations need the cluster's token, as Authorization: Bearer or %s", tokenHeader)
 		return class, nil

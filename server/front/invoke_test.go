@@ -32,8 +32,9 @@ func invocations(t testing.TB, services map[string]service.Service) *Invocations
 		}
 	}
 	return &Invocations{
-		Services: registry, Fence: &invoke.Fence{}, Timeout: time.Second, Token: testToken,
-		Window: invoke.NewWindow[service.Response](invoke.Bounds{Messages: 100, Bytes: 1 << 20, Age: time.Minute}),
+		Services: registry, Fence: &invoke.Fence{}, Timeout: time.Second,
+		Accepts: func(token []byte) bool { return string(token) == testToken },
+		Window:  invoke.NewWindow[service.Response](invoke.Bounds{Messages: 100, Bytes: 1 << 20, Age: time.Minute}),
 	}
 }
 
@@ -206,7 +207,7 @@ func TestAMessageThatTimedOutIsNotRunBesideItself(t *testing.T) {
 
 func TestInvocationsAreNotThereUnlessTheyAreGuarded(t *testing.T) {
 	i := invocations(t, nil)
-	i.Token = ""
+	i.Accepts = nil
 	open, _ := live(t, DefaultLimits(), map[string]*Route{"POST /a": {Service: tell}}, WithInvocations(i))
 	open.exchange(t, message("zato.ping", "c", "1", "m", "")).check(t, 404, refusal("nothing is at this path"))
 
@@ -217,7 +218,7 @@ func TestInvocationsAreNotThereUnlessTheyAreGuarded(t *testing.T) {
 		}
 	})
 	i = invocations(t, nil)
-	i.Token, i.Private = "", true
+	i.Accepts, i.Private = nil, true
 	both, _ := live(t, DefaultLimits(), map[string]*Route{"POST /a": {Service: tell}}, WithInvocations(i))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -15,7 +15,7 @@
 // What else may come of it:
 //
 //	200                      the broker has it: nil
-//	409, 421, 429, 502,      not now, or not there: again, soon or as soon as another host is active, until the context
+//	401, 409, 421, 429, 502, not now, or not there: again, soon or as soon as another host is active, until the context
 //	503, 504, no answer      ends. Then the error is of kind Unavailable, has the last reason, and says whether the
 //	                         message may have been sent all the same
 //	404                      the host has no such connection: Unavailable, at once

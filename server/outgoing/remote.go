@@ -113,13 +113,14 @@ func rest(ctx context.Context, changed <-chan struct{}, delay time.Duration, for
 	return ctx.Err() == nil
 }
 
-// decide says whether an attempt was the last, and what came of it.
+// decide says whether an attempt was the last, and what came of it. A host that asks for another token may have been given it
+// a moment before or after this server.
 func decide(kind, name string, a attempt) (done bool, err error) {
 	fail := func(k service.Kind) (bool, error) {
 		return true, failed(k, kind, name, a.details, a.err)
 	}
 	switch a.status {
-	case 0, http.StatusConflict, http.StatusMisdirectedRequest, http.StatusTooManyRequests,
+	case 0, http.StatusUnauthorized, http.StatusConflict, http.StatusMisdirectedRequest, http.StatusTooManyRequests,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		var invalid *invalidError
 		if errors.As(a.err, &invalid) {

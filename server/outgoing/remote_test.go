@@ -126,7 +126,8 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 		{"no such connection", []http.HandlerFunc{says(404, "x")}, service.Unavailable, `there is no outgoing amqp connection "orders"`, 1},
 		{"too large", []http.HandlerFunc{says(413, "over 1 MB")}, service.TooLarge, "413 over 1 MB", 1},
 		{"never to be taken", []http.HandlerFunc{says(422, "no such exchange")}, service.BadRequest, "422 no such exchange", 1},
-		{"a wrong token", []http.HandlerFunc{says(401, "who?")}, service.Internal, "401 who?", 1},
+		{"a wrong token", []http.HandlerFunc{says(401, "who?")}, service.Unavailable, "not sent: connector host HOST: 401 who?", 0},
+		{"a token that is being exchanged", []http.HandlerFunc{says(401, "who?"), says(200, "")}, -1, "", 2},
 		{"a bug", []http.HandlerFunc{says(500, "oops")}, service.Internal, "500 oops", 1},
 		{"a redirect", []http.HandlerFunc{says(302, "")}, service.Internal, "302", 1},
 	} {
