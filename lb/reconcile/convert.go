@@ -3,10 +3,8 @@ package reconcile
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -104,24 +102,30 @@ const (
 	servicesMeta = "services_hash" // tells which services it runs
 )
 
-// converter makes catalogs of Consul's snapshots. It turns the host names that instances may have registered into
-// addresses, which is all that the runtime socket takes, and remembers the last answer for each name, so that a name
-// server's failure removes nobody.
+// converter makes catalogs of Consul's snapshots, with addresses in the place of host names.
 type converter struct {
-	lookup  func(ctx context.Context, network, host string) ([]netip.Addr, error)
+	names   *names
 	maxConn int // for instances whose metadata say none
-	known   map[string]netip.Addr
 }
 
-func newConverter(maxConn int) converter {
-	return converter{lookup: net.DefaultResolver.LookupNetIP, maxConn: maxConn}
+func newConverter(maxConn int) converter { return converter{names: newNames(), maxConn: maxConn} }
+
+// prepare looks up the host names in a snapshot that are new. It takes no longer than a lookup may take.
+func (r *converter) prepare(ctx context.Context, snapshot consul.Snapshot) {
+	var hosts []string
+	for _, instance := range snapshot.Instances {
+		if _, err := netip.ParseAddr(instance.Address); err != nil && instance.Address != "" {
+			hosts = append(hosts, instance.Address)
+		}
+	}
+	r.names.meet(ctx, hosts)
 }
 
-// catalog converts a snapshot.
-func (r *converter) catalog(ctx context.Context, snapshot consul.Snapshot) state.Catalog {
+// catalog converts a snapshot that was prepared.
+func (r *converter) catalog(snapshot consul.Snapshot) state.Catalog {
 	catalog := state.Catalog{Index: snapshot.Index, Instances: make([]state.Instance, 0, len(snapshot.Instances))}
 	for _, instance := range snapshot.Instances {
-		address, fault := r.address(ctx, instance.Address)
+		address, fault := r.address(instance.Address)
 		maxConn := r.maxConn
 		if text, says := instance.Meta[maxConnMeta]; says && fault == "" {
 			maxConn, fault = parseMaxConn(text)
@@ -145,34 +149,17 @@ func parseMaxConn(text string) (maxConn int, fault string) {
 	return int(n), ""
 }
 
-// lookupTimeout bounds the resolution of one name.
-const lookupTimeout = 2 * time.Second
-
-func (r *converter) address(ctx context.Context, host string) (address, fault string) {
+func (r *converter) address(host string) (address, fault string) {
 	if host == "" {
 		return "", ""
 	}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		if ip.Zone() != "" { // it may hold any text, also commands for HAProxy
-			return "", fmt.Sprintf("its address %q has an IPv6 zone, which means nothing to HAProxy", host)
-		}
-		return ip.String(), ""
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return r.names.address(host)
+	case ip.Zone() != "": // it may hold any text, also commands for HAProxy
+		return "", fmt.Sprintf("its address %q has an IPv6 zone, which means nothing to HAProxy", host)
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	found, err := r.lookup(ctx, "ip", host)
-	if err != nil || len(found) == 0 {
-		if ip, known := r.known[host]; known {
-			return ip.String(), ""
-		}
-		return "", fmt.Sprintf("its address %q cannot be resolved: %v", host, err)
-	}
-	// IPv4 first, and always the same one of several.
-	ip := slices.MinFunc(found, netip.Addr.Compare).Unmap()
-	if r.known == nil {
-		r.known = map[string]netip.Addr{}
-	}
-	r.known[host] = ip
 	return ip.String(), ""
 }
 
@@ -189,5 +176,6 @@ func Look(ctx context.Context, client *consul.Client, service string, maxConn in
 		return state.Catalog{}, seen.Err
 	}
 	convert := newConverter(maxConn)
-	return convert.catalog(context.WithoutCancel(ctx), seen.Snapshot), nil
+	convert.prepare(context.WithoutCancel(ctx), seen.Snapshot)
+	return convert.catalog(seen.Snapshot), nil
 }

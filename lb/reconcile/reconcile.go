@@ -82,8 +82,9 @@ type Loop struct {
 
 // catalogSeen is the last snapshot that Consul gave, and when.
 type catalogSeen struct {
-	catalog state.Catalog
-	at      time.Time
+	catalog  state.Catalog
+	snapshot consul.Snapshot // of which the catalog is made
+	at       time.Time
 }
 
 // New makes a loop that starts from the given pool: the one that HAProxy served last.
@@ -97,9 +98,8 @@ func New(pool state.Pool, plane DataPlane, acks Acknowledger, log zerolog.Logger
 
 // Observe takes what the watch of the balanced service saw.
 func (l *Loop) Observe(ctx context.Context, seen consul.Observation) {
-	var latest *catalogSeen
 	if seen.Err == nil {
-		latest = &catalogSeen{catalog: l.convert.catalog(ctx, seen.Snapshot), at: time.Now()}
+		l.convert.prepare(ctx, seen.Snapshot)
 	}
 	l.mu.Lock()
 	was := l.consul
@@ -114,11 +114,11 @@ func (l *Loop) Observe(ctx context.Context, seen consul.Observation) {
 	if first || changed {
 		l.logConsul(l.consul)
 	}
-	if latest != nil {
-		l.latest = latest
+	if seen.Err == nil { // with the names' newest answers, as long as nobody else can convert
+		l.latest = &catalogSeen{catalog: l.convert.catalog(seen.Snapshot), snapshot: seen.Snapshot, at: time.Now()}
 	}
 	l.mu.Unlock()
-	if latest != nil {
+	if seen.Err == nil {
 		l.Wake()
 	}
 }
@@ -158,8 +158,14 @@ const (
 )
 
 // Run runs rounds until ctx ends: when woken, and after [Options.Resync] at the latest. In between it looks after those
-// that are being drained.
+// that are being drained, and beside it after host names.
 func (l *Loop) Run(ctx context.Context) error {
+	named := make(chan struct{})
+	go func() {
+		defer close(named)
+		l.keepNames(ctx)
+	}()
+	defer func() { <-named }()
 	for ctx.Err() == nil {
 		var err error
 		within(ctx, roundTimeout, func(ctx context.Context) { err = l.round(ctx) })

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -596,36 +595,10 @@ func TestMetadataSayHowAnInstanceIsTreated(t *testing.T) {
 		{map[string]string{"maxconn": "many"}, state.Instance{Fault: `its metadata have maxconn="many", which is not a number from 0 on`}},
 	} {
 		snapshot := consul.Snapshot{Instances: []consul.Instance{{Node: "n", ID: "a", Address: "10.0.0.1", Meta: c.meta}}}
-		got := convert.catalog(t.Context(), snapshot).Instances[0]
+		got := convert.catalog(snapshot).Instances[0]
 		if got.MaxConn != c.want.MaxConn || got.Drain != c.want.Drain || got.Fault != c.want.Fault {
 			t.Errorf("%v: %+v", c.meta, got)
 		}
-	}
-}
-
-func TestHostNamesAreResolvedAndRemembered(t *testing.T) {
-	var fail error
-	r := converter{lookup: func(_ context.Context, _, host string) ([]netip.Addr, error) {
-		if host != "web.local" {
-			return nil, errors.New("no such host")
-		}
-		return []netip.Addr{netip.MustParseAddr("::1"), netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("10.0.0.3")}, fail
-	}}
-	for _, c := range []struct{ host, address, fault string }{
-		{"10.0.0.1", "10.0.0.1", ""},
-		{"::1", "::1", ""},
-		{"", "", ""},
-		{"web.local", "10.0.0.3", ""},
-		{"fe80::1%eth0;shutdown frontend f", "", `its address "fe80::1%eth0;shutdown frontend f" has an IPv6 zone, which means nothing to HAProxy`},
-		{"nowhere.local", "", `its address "nowhere.local" cannot be resolved: no such host`},
-	} {
-		if address, fault := r.address(t.Context(), c.host); address != c.address || fault != c.fault {
-			t.Errorf("%q is %q, %q", c.host, address, fault)
-		}
-	}
-	fail = errors.New("name server down")
-	if address, fault := r.address(t.Context(), "web.local"); address != "10.0.0.3" || fault != "" {
-		t.Errorf("a known name is %q, %q while the name server is down", address, fault)
 	}
 }
 
