@@ -70,6 +70,7 @@ type Loop struct {
 	repairs   attempts      // likewise; to get the backend's slots back by a reload
 	growths   attempts      // likewise; to get more slots by a reload
 	ackFailed time.Time     // likewise; when telling drained servers failed last
+	underWay  time.Time     // likewise; since when a change is known that HAProxy may not have yet
 
 	mu       sync.Mutex
 	released []state.Change // held changes that an operator lets through
@@ -98,6 +99,7 @@ func New(pool state.Pool, plane DataPlane, acks Acknowledger, log zerolog.Logger
 
 // Observe takes what the watch of the balanced service saw.
 func (l *Loop) Observe(ctx context.Context, seen consul.Observation) {
+	arrived := time.Now()
 	if seen.Err == nil {
 		l.convert.prepare(ctx, seen.Snapshot)
 	}
@@ -115,7 +117,7 @@ func (l *Loop) Observe(ctx context.Context, seen consul.Observation) {
 		l.logConsul(l.consul)
 	}
 	if seen.Err == nil { // with the names' newest answers, as long as nobody else can convert
-		l.latest = &catalogSeen{catalog: l.convert.catalog(seen.Snapshot), snapshot: seen.Snapshot, at: time.Now()}
+		l.latest = &catalogSeen{catalog: l.convert.catalog(seen.Snapshot), snapshot: seen.Snapshot, at: arrived}
 	}
 	l.mu.Unlock()
 	if seen.Err == nil {
@@ -223,6 +225,7 @@ func (l *Loop) round(ctx context.Context) error {
 	// The running HAProxy first, it is the one that serves; then the file, also while none is running.
 	set, err := l.converge(ctx, next, plan)
 	if set {
+		l.arrive()
 		l.drains.update(next, time.Now())
 		l.publishDrained()
 	}
@@ -234,11 +237,23 @@ func (l *Loop) round(ctx context.Context) error {
 // hurry makes the planned changes at once, so that they need not wait until every server was read and compared, which
 // takes a while with thousands of them. Whatever fails here, the comparison that follows finds and mends.
 func (l *Loop) hurry(ctx context.Context, changes []haproxy.Change, seen *catalogSeen) {
+	late := !l.underWay.IsZero() // earlier changes have not arrived either
+	if !late {
+		l.underWay = seen.at
+	}
 	if err := l.plane.Set(ctx, changes); err != nil {
 		l.log.Debug().Err(err).Msg("the planned changes could not be made at once")
-		return
+	} else if !late {
+		l.arrive()
 	}
-	l.options.Propagated(time.Since(seen.at))
+}
+
+// arrive says that HAProxy has all changes.
+func (l *Loop) arrive() {
+	if !l.underWay.IsZero() {
+		l.options.Propagated(time.Since(l.underWay))
+		l.underWay = time.Time{}
+	}
 }
 
 func (l *Loop) read() (state.Pool, *catalogSeen) {

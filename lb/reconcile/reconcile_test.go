@@ -138,8 +138,9 @@ type world struct {
 	plane *fakePlane
 	index uint64
 
-	published []string // what the other load balancers were told
-	busy      string   // the member that another load balancer has not drained yet
+	published []string        // what the other load balancers were told
+	took      []time.Duration // what the changes took
+	busy      string          // the member that another load balancer has not drained yet
 }
 
 // inWorld runs a test with a loop over a pool of n free slots.
@@ -152,7 +153,7 @@ func inWorld(t *testing.T, n int, test func(t *testing.T, w *world)) {
 			Policy:     state.Policy{Headroom: 2, Guard: 0.5},
 			Cluster:    "main",
 			Resync:     5 * time.Second,
-			Propagated: func(time.Duration) {},
+			Propagated: func(took time.Duration) { w.took = append(w.took, took) },
 			Drained:    func() { w.published = append(w.published, fmt.Sprint(w.Drained())) },
 			Agreed: func(key string) bool {
 				w.plane.mu.Lock()
@@ -406,6 +407,25 @@ func TestAnHAProxyThatWasAwayIsBroughtUpToDate(t *testing.T) {
 		w.runs(t, "slot-001 10.0.0.1:80 ready")
 		if report := w.Report(); report.Error != "" {
 			t.Errorf("the error stays: %s", report.Error)
+		}
+	})
+}
+
+func TestWhatEachChangeTookIsMeasured(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		w.catalog(t, "web-1 passing")
+		w.plane.change(func() { w.plane.down = errors.New("no socket") })
+		w.catalog(t, "web-1 maintenance")
+		pass(100 * time.Millisecond)
+		w.catalog(t, "web-1 maintenance", "web-2 passing")
+		pass(300 * time.Millisecond)
+		w.plane.change(func() { w.plane.down = nil })
+		pass(time.Minute)
+		server := &resolver{hangs: true}
+		w.convert.names.lookup = server.lookup
+		w.named(t, "web.local")
+		if want := []time.Duration{0, 600 * time.Millisecond, lookupTimeout}; !slices.Equal(w.took, want) {
+			t.Errorf("the changes took %v, want %v", w.took, want)
 		}
 	})
 }
