@@ -1,0 +1,109 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"zatoha/haproxy"
+	"zatoha/lb/state"
+)
+
+// converge sets every running server that differs from its slot, also while the backend lacks some of the slots. It says
+// whether all that run are as they should be.
+func (l *Loop) converge(ctx context.Context, pool state.Pool, plan state.Plan) (set bool, err error) {
+	want := l.parting.servers(pool)
+	running, err := l.plane.Servers(ctx)
+	if err != nil {
+		return false, err
+	}
+	running, amiss := l.mend(ctx, want, running)
+	differ := differing(want, running)
+	if len(differ) == 0 {
+		return true, amiss
+	}
+	if err := l.plane.Set(ctx, differ); err != nil {
+		return false, errors.Join(amiss, err)
+	}
+	l.repaired(unplanned(differ, plan))
+	return true, amiss
+}
+
+// mend rebuilds a backend whose slots are not ours, and returns the servers that run then. Reloads that do not help, since
+// somebody's configuration has it so, come ever more slowly.
+func (l *Loop) mend(ctx context.Context, want, running []haproxy.Server) ([]haproxy.Server, error) {
+	if astray(want, running) == nil {
+		l.repairs.succeeded()
+		return running, nil
+	}
+	if !l.repairs.due(time.Now()) {
+		return running, l.repairs.err
+	}
+	if err := l.plane.Rebuild(ctx, want); err != nil {
+		return running, l.repairs.failed(time.Now(), fmt.Errorf("rebuilding the backend: %w", err))
+	}
+	l.rebuilt()
+	running, err := l.plane.Servers(ctx)
+	if err == nil {
+		err = astray(want, running)
+	}
+	if err != nil {
+		return running, l.repairs.failed(time.Now(), fmt.Errorf("the backend was rebuilt: %w", err))
+	}
+	l.repairs.succeeded()
+	return running, nil
+}
+
+// unplanned are the names of those servers that nobody meant to change: neither the plan, nor the end of a farewell.
+func unplanned(changes []haproxy.Change, plan state.Plan) []string {
+	planned := map[string]bool{}
+	for _, change := range plan.Changes {
+		planned[change.Slot] = true
+	}
+	var names []string
+	for _, change := range changes {
+		parted := change.To.Free() && change.From.Admin == haproxy.Drain
+		if !planned[change.To.Name] && !parted {
+			names = append(names, change.To.Name)
+		}
+	}
+	return names
+}
+
+// astray says what is wrong about the slots that run, if they are not those that are wanted. Servers of other names are an
+// operator's own, which may stand in our backend, and anywhere in it.
+func astray(want, running []haproxy.Server) error {
+	wanted, runs := byName(want), byName(running)
+	for name := range wanted {
+		if _, there := runs[name]; !there {
+			return fmt.Errorf("haproxy runs without %s", name)
+		}
+	}
+	for name := range runs {
+		if _, ours := wanted[name]; !ours && state.IsSlot(name) {
+			return fmt.Errorf("haproxy runs %s, which is none of the %d slots: a server line of your own needs another name", name, len(want))
+		}
+	}
+	return nil
+}
+
+// differing pairs the wanted servers, in their order, with those that run under their names, where those are others.
+func differing(want, running []haproxy.Server) []haproxy.Change {
+	var differ []haproxy.Change
+	runs := byName(running)
+	for _, server := range want {
+		if now, there := runs[server.Name]; there && server.Differs(now) {
+			differ = append(differ, haproxy.Change{From: now, To: server})
+		}
+	}
+	return differ
+}
+
+func byName(servers []haproxy.Server) map[string]haproxy.Server {
+	named := make(map[string]haproxy.Server, len(servers))
+	for _, server := range servers {
+		named[server.Name] = server
+	}
+	return named
+}
