@@ -24,6 +24,7 @@ import (
 type controller struct {
 	agent        *consul.Client
 	service      string
+	design       string // see peers.Applied
 	registration consul.Registration
 	plane        plane
 	seen         lastSeen
@@ -86,7 +87,9 @@ func (c *controller) run(ctx context.Context, listener net.Listener) error {
 // applied is what this load balancer tells the others of itself.
 func (c *controller) applied() peers.Applied {
 	report := c.loop.Report()
-	return peers.Applied{Index: report.Index, Digest: report.Pool.Digest(), At: time.Now().UTC(), Drained: c.loop.Drained()}
+	return peers.Applied{
+		Index: report.Index, Digest: report.Pool.Digest(), Design: c.design, At: time.Now().UTC(), Drained: c.loop.Drained(),
+	}
 }
 
 func (c *controller) registered(err error) {

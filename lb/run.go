@@ -6,6 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"zatoha/consul"
 	"zatoha/deploy/program"
 	"zatoha/lb/address"
 	"zatoha/lb/reconcile"
@@ -20,7 +21,7 @@ func (r *runCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) er
 	if err != nil {
 		return program.BadConfig("", err.Error(), "")
 	}
-	c := &controller{agent: agent, service: r.Service, seen: newLastSeen(g.StateDir), log: log}
+	c := r.controller(agent, g.StateDir, log)
 	c.plane, err = g.plane(r.options(), log, func() { c.loop.Wake() })
 	if err != nil {
 		return err
@@ -38,6 +39,11 @@ func (r *runCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) er
 		return errors.Join(err, listener.Close())
 	}
 	return c.run(ctx, listener)
+}
+
+// controller knows what the flags say, and has no parts yet.
+func (r *runCommand) controller(agent *consul.Client, stateDir string, log zerolog.Logger) *controller {
+	return &controller{agent: agent, service: r.Service, design: r.options().Shared(), seen: newLastSeen(stateDir), log: log}
 }
 
 // assemble puts the parts together and the configuration in order.

@@ -340,6 +340,7 @@ var examples = []example{
 	is("ZatoServersDiffer", "zatoha_lb_servers_differing", steady("1"), "0x100 1x80", "held", "false"),
 	is("ZatoNoMajority", "zatoha_lb_services_majority", steady("0"), "1x100 0x80"),
 	is("ZatoPeersDiverge", "zatoha_lb_peer_diverges", steady("1"), steady("0"), "peer", "other"),
+	is("ZatoPeerSettingsDiffer", "zatoha_lb_peer_settings_differ", steady("1"), "0x100 1x80", "peer", "other"), // an upgrade
 	is("ZatoCertificateExpires", "zatoha_lb_certificate_due", steady("1"), steady("0"), "file", "/front.pem"),
 	is("ZatoCertificateRefused", "zatoha_lb_certificate_refused", steady("1"), "0x175 1x5", "file", "/front.pem"), // it is being written
 	is("ZatoRequestsQueue", "zatoha_lb_haproxy_backend_queue", steady("3"), steady("0"), "proxy", "b"),

@@ -44,6 +44,7 @@ var (
 	descHolds      = desc("guard_holds_total", "Snapshots of which the guard held something back.")
 	descAcks       = desc("acknowledgement_failures_total", "Failed attempts to tell drained servers that they may go.")
 	descPeer       = desc("peer_diverges", "1 if another load balancer of the cluster sends traffic to other servers than this one.", "peer")
+	descSettings   = desc("peer_settings_differ", "1 if another load balancer of the cluster has other settings of HAProxy than this one.", "peer")
 )
 
 // Describe sends nothing, which makes this an unchecked collector: the labels depend on the state.
@@ -93,6 +94,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	count(descAcks, s.Sync.AckFailures)
 	for _, peer := range s.Peers {
 		gauge(descPeer, truth(peer.Diverges), peer.ID)
+		gauge(descSettings, truth(peer.Differs), peer.ID)
 	}
 	exportCertificates(gauge, s)
 	if s.Connectors != nil {

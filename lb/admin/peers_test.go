@@ -15,11 +15,11 @@ import (
 func TestAnotherLoadBalancerThatDivergesIsARisk(t *testing.T) {
 	f := healthy()
 	handler := New(Options{Peers: func() []peers.Peer {
-		return []peers.Peer{{ID: "lb-2", Index: 3}, {ID: "lb-3", Index: 9, Diverges: true}}
+		return []peers.Peer{{ID: "lb-2", Index: 3, Differs: true}, {ID: "lb-3", Index: 9, Diverges: true}}
 	}}, f, f, prometheus.NewRegistry(), zerolog.Nop()).Handler()
 	for path, want := range map[string][]string{
-		"/status":  {`"id": "lb-2"`, `"what": "Load balancer lb-3 sends traffic to other servers than this one"`},
-		"/metrics": {`zatoha_lb_peer_diverges{peer="lb-2"} 0`, `zatoha_lb_peer_diverges{peer="lb-3"} 1`},
+		"/status":  {`"id": "lb-2"`, `"what": "Load balancer lb-3 sends traffic to other servers than this one"`, `"what": "Load balancer lb-2 has other settings than this one"`},
+		"/metrics": {`zatoha_lb_peer_diverges{peer="lb-2"} 0`, `zatoha_lb_peer_diverges{peer="lb-3"} 1`, `zatoha_lb_peer_settings_differ{peer="lb-2"} 1`, `zatoha_lb_peer_settings_differ{peer="lb-3"} 0`},
 	} {
 		recorder := httptest.NewRecorder()
 		handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
@@ -28,7 +28,7 @@ func TestAnotherLoadBalancerThatDivergesIsARisk(t *testing.T) {
 				t.Errorf("%s does not say %s:\n%s", path, text, recorder.Body)
 			}
 		}
-		if strings.Contains(recorder.Body.String(), "lb-2 sends") {
+		if strings.Contains(recorder.Body.String(), "lb-2 sends") || strings.Contains(recorder.Body.String(), "lb-3 has") {
 			t.Errorf("%s: one that is in step is called a risk", path)
 		}
 	}

@@ -65,6 +65,8 @@ func (s *Status) risks() []Risk {
 	for _, peer := range s.Peers {
 		risk(peer.Diverges, fmt.Sprintf("Load balancer %s sends traffic to other servers than this one", peer.ID),
 			fmt.Sprintf("It follows Consul's index %d, this one %d. Compare their status pages: one is behind, or its guard holds.", peer.Index, s.Consul.Index))
+		risk(peer.Differs, fmt.Sprintf("Load balancer %s has other settings than this one", peer.ID),
+			"Time-outs, limits or TLS: clients are served differently by each. Start both with the same flags; in the middle of an upgrade this passes.")
 	}
 	found = append(found, s.certificateRisks()...)
 	found = append(found, s.connectorRisks()...)

@@ -1,10 +1,11 @@
 // Package peers compares the load balancers of a cluster: each says in Consul's KV what it has applied, and each reads
 // what the others say. Two that follow the same catalog but send traffic to different servers would otherwise be found
-// by the users.
+// by the users; and so would two of which one limits clients, say, and the other does not.
 //
 // One case: lb-2's guard holds back a removal that lb-1 has made. Both publish their digest of who gets traffic; each
 // sees the other's differ from its own, and if that stays so for [Patience], both report a divergence. It ends when the
-// digests are equal again, or when the other's word is older than [Lifetime]: then it is gone, not divergent.
+// digests are equal again, or when the other's word is older than [Lifetime]: then it is gone, not divergent. Their
+// settings are compared in the same way.
 //
 // They also say which servers they have drained: a server may go when none of them has anything under way with it.
 package peers
@@ -37,6 +38,7 @@ const (
 type Applied struct {
 	Index  uint64    `json:"consul_index"` // of the catalog that it follows
 	Digest string    `json:"digest"`       // of who gets how much traffic
+	Design string    `json:"design"`       // of HAProxy's configuration, but for what is a machine's own; "" is not compared
 	At     time.Time `json:"at"`           // when it said so, by its own clock
 	// Drained are the instances, by key, that leave and with which it has nothing under way. Null is an older version, which
 	// does not say.
@@ -48,8 +50,10 @@ type Peer struct {
 	ID       string        `json:"id"`
 	Index    uint64        `json:"consul_index"`
 	Digest   string        `json:"digest"`
-	Age      time.Duration `json:"age_ns"` // of its word, since it was read here
-	Diverges bool          `json:"diverges"`
+	Design   string        `json:"design"`
+	Age      time.Duration `json:"age_ns"`         // of its word, since it was read here
+	Diverges bool          `json:"diverges"`       // sends traffic to other servers
+	Differs  bool          `json:"design_differs"` // has another design
 }
 
 // Store is what is needed of Consul.
@@ -77,9 +81,31 @@ type word struct {
 	Applied
 	modified uint64    // the key's index
 	read     time.Time // when it was read
-	differs  time.Time // since when it differs from ours; zero if it does not
-	told     bool      // that it diverges is in the log
+	servers  gap       // of the digests
+	settings gap       // of the designs
 }
+
+// gap is a difference between another's word and ours.
+type gap struct {
+	since time.Time // zero if there is none
+	told  bool      // that it lasts is in the log
+}
+
+// note says whether a difference has just begun to last.
+func (g *gap) note(is bool) bool {
+	switch {
+	case !is:
+		*g = gap{}
+	case g.since.IsZero():
+		g.since = time.Now()
+	case g.lasts() && !g.told:
+		g.told = true
+		return true
+	}
+	return false
+}
+
+func (g gap) lasts() bool { return !g.since.IsZero() && time.Since(g.since) >= Patience }
 
 // New compares the load balancer with this ID, of which applied tells the present state.
 func New(store Store, prefix, id string, applied func() Applied, log zerolog.Logger) *Peers {
@@ -122,7 +148,8 @@ func (p *Peers) Run(ctx context.Context) error {
 	for {
 		now := p.applied()
 		p.compare(now)
-		changed := now.Index != published.Index || now.Digest != published.Digest || !slices.Equal(now.Drained, published.Drained)
+		changed := now.Index != published.Index || now.Digest != published.Digest || now.Design != published.Design ||
+			!slices.Equal(now.Drained, published.Drained)
 		if (changed || time.Since(published.At) >= repeatInterval) && p.publish(ctx, now) {
 			published = now
 			published.At = time.Now()
@@ -196,20 +223,17 @@ func (p *Peers) compare(ours Applied) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for id, other := range p.others {
-		switch {
-		case other.Digest == ours.Digest || time.Since(other.read) > Lifetime:
-			other.differs, other.told = time.Time{}, false
-		case other.differs.IsZero():
-			other.differs = time.Now()
-		case other.diverges() && !other.told:
-			other.told = true
+		fresh := time.Since(other.read) <= Lifetime
+		if other.servers.note(fresh && other.Digest != ours.Digest) {
 			p.log.Error().Str("load_balancer", id).Uint64("its_index", other.Index).Uint64("our_index", ours.Index).
 				Msg("another load balancer sends traffic to other servers than this one: compare their status pages")
 		}
+		if other.settings.note(fresh && other.Design != "" && ours.Design != "" && other.Design != ours.Design) {
+			p.log.Error().Str("load_balancer", id).Str("its_design", other.Design).Str("our_design", ours.Design).
+				Msg("another load balancer has other settings than this one, or is of another version: compare their flags")
+		}
 	}
 }
-
-func (w *word) diverges() bool { return !w.differs.IsZero() && time.Since(w.differs) >= Patience }
 
 // Report is what is known of the others, by ID. Those whose word is too old are left out.
 func (p *Peers) Report() []Peer {
@@ -219,7 +243,10 @@ func (p *Peers) Report() []Peer {
 	for id, other := range p.others {
 		age := time.Since(other.read)
 		if age <= Lifetime {
-			report = append(report, Peer{ID: id, Index: other.Index, Digest: other.Digest, Age: age, Diverges: other.diverges()})
+			report = append(report, Peer{
+				ID: id, Index: other.Index, Digest: other.Digest, Design: other.Design, Age: age,
+				Diverges: other.servers.lasts(), Differs: other.settings.lasts(),
+			})
 		}
 	}
 	slices.SortFunc(report, func(a, b Peer) int { return strings.Compare(a.ID, b.ID) })

@@ -74,6 +74,7 @@ type balancer struct {
 	mu     sync.Mutex
 	digest string
 	drains []string
+	design string
 	stop   func()
 }
 
@@ -90,13 +91,19 @@ func (b *balancer) drain(instances ...string) {
 	b.Changed()
 }
 
+func (b *balancer) setDesign(design string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.design = design
+}
+
 func startBalancer(t *testing.T, store *fakeStore, id string) *balancer {
 	t.Helper()
 	b := &balancer{digest: "same", drains: []string{}}
 	b.Peers = New(store, "zato/main/lb/", id, func() Applied {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		return Applied{Index: 7, Digest: b.digest, At: time.Now(), Drained: b.drains}
+		return Applied{Index: 7, Digest: b.digest, Design: b.design, At: time.Now(), Drained: b.drains}
 	}, zerolog.New(zerolog.NewTestWriter(t)))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -186,6 +193,33 @@ func TestAnInstanceIsDrainedWhenAllSaySoWhoseWordCounts(t *testing.T) {
 		pass(Lifetime + time.Second)
 		expect("one that is dead", true)
 		one.stop()
+	})
+}
+
+func TestOtherSettingsAreReportedWhenTheyLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{pairs: map[string]consul.Pair{}}
+		one, two := startBalancer(t, store, "lb-1"), startBalancer(t, store, "lb-2")
+		defer one.stop()
+		defer two.stop()
+		one.setDesign("a")
+		for _, step := range []struct {
+			design string
+			lasts  time.Duration
+			want   bool
+		}{
+			{"", time.Minute, false}, // it is of an older version, which does not say
+			{"b", Patience / 2, false},
+			{"a", time.Minute, false},
+			{"b", Patience + 3*time.Second, true},
+			{"a", 3 * time.Second, false},
+		} {
+			two.setDesign(step.design)
+			pass(step.lasts)
+			if r := one.Report(); len(r) != 1 || r[0].Differs != step.want || r[0].Diverges {
+				t.Errorf("%+v: %+v", step, r)
+			}
+		}
 	})
 }
 

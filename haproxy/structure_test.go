@@ -1,0 +1,39 @@
+package haproxy
+
+import (
+	"testing"
+	"time"
+)
+
+func TestLoadBalancersOfOneClusterShareAllButWhatIsAMachinesOwn(t *testing.T) {
+	options := func(change func(*Options)) Options {
+		o := DefaultOptions()
+		o.TLS = TLS{Bind: "10.0.0.1:443", Certificate: "/etc/a.pem"}
+		o.AccessLog = "/dev/log"
+		change(&o)
+		return o
+	}
+	ours := options(func(*Options) {}).Shared()
+	for what, change := range map[string]func(*Options){
+		"address":      func(o *Options) { o.Bind, o.TLS.Bind = "10.0.0.2:80", "10.0.0.2:443" },
+		"certificate":  func(o *Options) { o.TLS.Certificate = "/srv/b.pem" },
+		"sockets":      func(o *Options) { o.StatsSocket, o.EventSocket = "/run/a", "/run/b" },
+		"place of log": func(o *Options) { o.AccessLog = "stdout" },
+	} {
+		if options(change).Shared() != ours {
+			t.Errorf("another %s is taken for another setting", what)
+		}
+	}
+	for what, change := range map[string]func(*Options){
+		"time-out":   func(o *Options) { o.ServerTimeout += time.Second },
+		"rate limit": func(o *Options) { o.RateLimit = RateLimit{Requests: 100, Period: time.Second} },
+		"TLS":        func(o *Options) { o.TLS = TLS{} },
+		"access log": func(o *Options) { o.AccessLog = "off" },
+		"limit":      func(o *Options) { o.SlotMaxConn = 7 },
+		"yield":      func(o *Options) { o.Yields = true },
+	} {
+		if options(change).Shared() == ours {
+			t.Errorf("another %s is not seen", what)
+		}
+	}
+}

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"zatoha/lb/reconcile"
+	"zatoha/lb/state"
+)
+
+func TestTheOtherLoadBalancersAreToldOfTheSettings(t *testing.T) {
+	told := func(args ...string) string {
+		g, err := parsed(t, append([]string{"run"}, args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := g.Run.controller(nil, g.StateDir, zerolog.Nop())
+		c.loop = reconcile.New(state.NewPool(1), nil, nil, zerolog.Nop(), reconcile.Options{})
+		return c.applied().Design
+	}
+	if a, b := told(), told("--listen=10.0.0.2:80"); a != b || a == "" {
+		t.Errorf("%q at one address, %q at another", a, b)
+	}
+	if a, b := told(), told("--server-timeout=20s"); a == b {
+		t.Errorf("both say %q, with different time-outs", a)
+	}
+}
