@@ -71,8 +71,8 @@ type Acknowledgement struct {
 	At       time.Time `json:"at"`
 }
 
-// acknowledge tells every member that has been drained, here and by the other load balancers, that it may go, once. That somebody cannot be told keeps up neither
-// the others nor the rounds, and does not mean that HAProxy is not as it should be.
+// acknowledge tells every member that has been drained, here and by the other load balancers, that it may go, once. That
+// somebody cannot be told keeps up neither the others nor the rounds, and does not mean that HAProxy is not as it should be.
 func (l *Loop) acknowledge(ctx context.Context) {
 	if !l.drains.waiting() {
 		l.noteAcks(ctx, nil)

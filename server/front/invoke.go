@@ -33,8 +33,8 @@ const (
 )
 
 // Invocations is how connectors call services: POST /zato/invoke/<service> with the headers X-Zato-Connector,
-// X-Zato-Connector-Epoch and X-Zato-Message-ID, and X-Zato-Redelivered where the message may come again. Errors of services are answered as channels answer them, but that one which
-// took too long is 504, which counts as an attempt.
+// X-Zato-Connector-Epoch and X-Zato-Message-ID, and X-Zato-Redelivered where the message may have been here before. Errors
+// of services are answered as channels answer them, but a service that took too long is 504, which counts as an attempt.
 type Invocations struct {
 	Services *service.Registry
 	Fence    *invoke.Fence
