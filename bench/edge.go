@@ -48,5 +48,5 @@ func (e *edgeCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) err
 		Bin: g.Bin, NextBin: e.NextBin, Next: e.Next, Consul: found.consul, HAProxy: found.haproxy, RabbitMQ: findRabbitMQ(),
 		Options: experiment.Options{Only: e.Only, Trials: e.Trials, Short: e.Short, Progress: os.Stdout},
 	})
-	return g.conclude(outcome, faults.Report(outcome, circumstances(ctx, found)), "edge", runErr)
+	return g.conclude(outcome, faults.Report("Clusters", outcome, circumstances(ctx, found)), "edge", runErr)
 }

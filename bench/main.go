@@ -143,7 +143,7 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 		})
 		outcome.Add(connectors)
 	}
-	return g.conclude(outcome, faults.Report(outcome, circumstances(ctx, found)), "faults", runErr)
+	return g.conclude(outcome, faults.Report("Faults", outcome, circumstances(ctx, found)), "faults", runErr)
 }
 
 // conclude writes the report of scenarios and prints what they amount to. What kept some of them from being played is its

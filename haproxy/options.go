@@ -40,7 +40,7 @@ type Options struct {
 	ServerTimeout    time.Duration // the longest a server may think
 	TunnelTimeout    time.Duration // for which nothing may be sent either way through a WebSocket
 
-	CheckInterval time.Duration // between two health checks of a server; see [Options.Sections] for a server in doubt
+	CheckInterval time.Duration // between two health checks of a server; a fifth of it while it is in doubt, twice it while it is down
 	CheckTimeout  time.Duration // the longest a health check may take
 	SlowStart     time.Duration // over which a server that comes back gets its full share; 0 gives it at once
 	HardStop      time.Duration // how long an old worker may live after a reload

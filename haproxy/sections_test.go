@@ -94,6 +94,16 @@ func TestServersReadBackAsTheyWereWritten(t *testing.T) {
 	}
 }
 
+func TestABackendWithoutANameHasNoneOfOurServers(t *testing.T) {
+	sections, err := edit.Read("backend # zatoha\n    server slot-001 127.0.0.1:1 # zatoha\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if servers, err := ReadServers(sections); err != nil || len(servers) != 0 || len(sections) != 1 {
+		t.Errorf("of %+v: %+v, %v", sections, servers, err)
+	}
+}
+
 func TestOnlyWhatMattersDiffers(t *testing.T) {
 	server := someServers[0]
 	free := Server{Name: "slot-001", Admin: Maint}

@@ -2,7 +2,6 @@ package haproxy
 
 import (
 	"fmt"
-	"strings"
 
 	"zatoha/haproxy/edit"
 )
@@ -29,7 +28,7 @@ func (s Server) line() edit.Line {
 // ReadServers finds the servers of our backend among our sections of a file. There are none if it has no such backend.
 func ReadServers(sections []edit.Section) ([]Server, error) {
 	for _, section := range sections {
-		if words := strings.Fields(section.Header); words[0] != "backend" || words[1] != Backend {
+		if !isBackend(section) {
 			continue
 		}
 		lines, err := edit.Servers(section)

@@ -89,7 +89,7 @@ func TestTheReport(t *testing.T) {
 		}},
 	}
 	bad := experiment.Result{Name: "pause", Trials: []experiment.Trial{{}, {Failures: []string{"3 errors"}}}}
-	path, err := Report(experiment.Outcome{Results: []experiment.Result{good, bad}}, "here").Write(t.TempDir(), "faults")
+	path, err := Report("Faults", experiment.Outcome{Results: []experiment.Result{good, bad}}, "here").Write(t.TempDir(), "faults")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestSlowRoundsAreJudgedTogether(t *testing.T) {
 		}
 	}
 	results := []experiment.Result{{Name: "slow-read", Trials: []experiment.Trial{round(10, 20, 15), round(10, 10, 30), round(10, 10, 20)}, Failures: []string{"all slow"}}}
-	path, err := Report(experiment.Outcome{Results: results}, "here").Write(t.TempDir(), "faults")
+	path, err := Report("Faults", experiment.Outcome{Results: results}, "here").Write(t.TempDir(), "faults")
 	if err != nil {
 		t.Fatal(err)
 	}

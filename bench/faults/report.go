@@ -7,9 +7,9 @@ import (
 	"zatoha/bench/report"
 )
 
-// Report is the outcome as a page.
-func Report(o experiment.Outcome, circumstances string) *report.Page {
-	page := o.Page("Faults", circumstances, "Load, where nothing else is said: 32 raw keep-alive connections that never retry, 1,000 requests a "+
+// Report is the outcome as a page, of these scenarios or of others under the same load.
+func Report(title string, o experiment.Outcome, circumstances string) *report.Page {
+	page := o.Page(title, circumstances, "Load, where nothing else is said: 32 raw keep-alive connections that never retry, 1,000 requests a "+
 		"second; latencies count from when a request was due. Median, p99 and worst are of the requests of all trials.")
 	var rows [][]string
 	for _, r := range o.Results {

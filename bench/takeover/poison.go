@@ -1,9 +1,11 @@
 package takeover
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
@@ -82,7 +84,7 @@ func (p *play) goodRate(ctx context.Context, b *broker.Broker, name string, mess
 func (p *play) rateOf(name string, good int) float64 {
 	var first, last time.Time
 	for _, e := range p.effects {
-		if e.Connector != name || len(e.Message) > 4 && e.Message[:5] != "good-" {
+		if e.Connector != name || !strings.HasPrefix(e.Message, "good-") {
 			continue
 		}
 		if first.IsZero() || e.At.Before(first) {
@@ -146,7 +148,7 @@ func (p *play) parked(ctx context.Context, b *broker.Broker, name string, poison
 func (p *play) judgeParked(m amqp091.Delivery) {
 	reason, _ := m.Headers["x-zatoha-reason"].(string)
 	attempts, _ := m.Headers["x-zatoha-attempts"].(int64)
-	if reason == "" || attempts != maxAttempts || string(m.Body[:min(len(m.Body), 7)]) != "poison-" {
+	if reason == "" || attempts != maxAttempts || !bytes.HasPrefix(m.Body, []byte("poison-")) {
 		p.Fail("%.50s is parked after %d attempts, with the reason %q", m.Body, attempts, reason)
 	}
 }

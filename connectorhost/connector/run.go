@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Options say how [Run] and [Outgoing] run a connector.
+// Options say how [Run] runs a channel, and a [Sender] an outgoing connector.
 type Options struct {
 	// Report is told the status: at once when the state changes, and a few times a second at most while only counts do. It is
 	// called by one goroutine at a time, and must return soon. May be nil.

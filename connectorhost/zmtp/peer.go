@@ -88,7 +88,7 @@ func (p *peer) write(patience time.Duration, f func(*zmq4.Conn) error) error {
 // The name of a PING is followed by how long the peer should wait for the next, here for ever.
 var noTimeToLive = []byte{0, 0}
 
-// commands takes the commands that any peer may send; those for one type of socket go to own.
+// command handles a command that any peer may send; one for a type of socket goes to own.
 func (p *peer) command(cmd *command, own func(*command) error) error {
 	switch cmd.name {
 	case zmq4.CmdPing:

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// names fit into an interface's, which is what a host's port on the bridge has.
+// name is what a host may be called: it becomes the name of its port on the bridge, of at most 15 characters.
 var name = regexp.MustCompile(`^[a-z][a-z0-9-]{0,14}$`)
 
 func properName(text string) bool { return name.MatchString(text) && text != "bridge" && text != "lo" }

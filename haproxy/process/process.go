@@ -158,7 +158,7 @@ func (p *Process) adoptOrStart(ctx context.Context) (*master, error) {
 func (p *Process) start(ctx context.Context) (Processes, error) {
 	output, err := openLog(p.paths.Log())
 	if err != nil {
-		return Processes{}, fmt.Errorf("haproxy's log: %w", err)
+		return Processes{}, fmt.Errorf("haproxy's log: %w: make its folder writable for this user", err)
 	}
 	defer output.Close()
 	cmd := exec.Command(p.binary, "-W", "-S", p.paths.Master()+",mode,600", "-f", p.paths.Config, "-p", p.paths.PID())
@@ -182,7 +182,8 @@ func (p *Process) start(ctx context.Context) (Processes, error) {
 			return Processes{}, fmt.Errorf("haproxy ended at its start: %s", lastLines(p.paths.Log()))
 		case <-ctx.Done():
 			_ = cmd.Process.Kill()
-			return Processes{}, fmt.Errorf("haproxy (pid %d) did not answer on %s: %w", cmd.Process.Pid, p.paths.Master(), ctx.Err())
+			return Processes{}, fmt.Errorf("haproxy (pid %d) did not answer on %s, and was killed: %w: %s",
+				cmd.Process.Pid, p.paths.Master(), ctx.Err(), lastLines(p.paths.Log()))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

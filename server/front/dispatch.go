@@ -87,7 +87,7 @@ func answerOther(ctx *fasthttp.RequestCtx, cid, methods string) {
 	fail(ctx, fasthttp.StatusMethodNotAllowed, cid, "this path takes "+methods)
 }
 
-// answerMetrics and answerReady are the routes that only the front itself can answer.
+// answerMetrics answers who collects the metrics, as only the front itself can.
 func (f *Front) answerMetrics(ctx *fasthttp.RequestCtx, cid string) (class string, route *Route) {
 	if !ctx.IsGet() && !ctx.IsHead() {
 		answerOther(ctx, cid, fasthttp.MethodGet)
