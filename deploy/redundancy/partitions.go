@@ -125,7 +125,7 @@ func cutActive(leads bool, limit time.Duration) func(context.Context, *playing) 
 		if err := p.place(ctx, leads); err != nil {
 			return err
 		}
-		active, said, err := p.Active(ctx)
+		active, said, err := p.whoActs(ctx)
 		if err != nil {
 			return err
 		}
@@ -147,13 +147,22 @@ func cutActive(leads bool, limit time.Duration) func(context.Context, *playing) 
 	}
 }
 
+// whoActs is the node whose connector host is active, or will be in a moment: behind the fault before, or a move, there may be none.
+func (p *playing) whoActs(ctx context.Context) (active *fleet.Node, said fleet.ConnectorStatus, err error) {
+	err = until(ctx, func(ctx context.Context) (err error) {
+		active, said, err = p.Active(ctx)
+		return err
+	})
+	return active, said, err
+}
+
 // place moves the connectors to a host that runs Consul's leader, or that does not.
 func (p *playing) place(ctx context.Context, leads bool) error {
 	leader, err := p.Leader(ctx)
 	if err != nil {
 		return err
 	}
-	active, said, err := p.Active(ctx)
+	active, said, err := p.whoActs(ctx)
 	if err != nil || (active == leader) == leads {
 		return err
 	}
@@ -241,7 +250,7 @@ func (p *playing) judge(ctx context.Context, began time.Time) (err error) {
 }
 
 func cutOther(ctx context.Context, p *playing) error {
-	active, said, err := p.Active(ctx)
+	active, said, err := p.whoActs(ctx)
 	if err != nil {
 		return err
 	}
