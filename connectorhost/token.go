@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -90,16 +88,12 @@ type tokenGuard struct {
 	secret  connector.Secret
 	changed func(error) // is told of each new token by nil, and once of each reason why there is none
 
-	mu              sync.Mutex
-	current, before *[sha256.Size]byte // sums; nil if there is none
-	until           time.Time          // when the one before ends to count
-	fault           string             // why there is none now
+	mu       sync.Mutex
+	accepted program.Token
+	fault    string // why there is none now
 }
 
-const (
-	tokenEvery = time.Second
-	tokenGrace = time.Minute
-)
+const tokenEvery = time.Second
 
 // check says whether there is a token, and whether a header has the same one.
 func (g *tokenGuard) check(authorization string) (set, same bool, err error) {
@@ -108,18 +102,14 @@ func (g *tokenGuard) check(authorization string) (set, same bool, err error) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.current == nil {
+	if !g.accepted.Known() {
 		if err := g.look(time.Now()); err != nil {
 			return true, false, err
 		}
 	}
 	scheme, token, _ := strings.Cut(authorization, " ")
-	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	match := subtle.ConstantTimeCompare(sum[:], g.current[:])
-	if g.before != nil && time.Now().Before(g.until) {
-		match |= subtle.ConstantTimeCompare(sum[:], g.before[:])
-	}
-	return true, strings.EqualFold(scheme, "Bearer") && match == 1, nil
+	match := g.accepted.Accepts([]byte(strings.TrimSpace(token)), time.Now())
+	return true, strings.EqualFold(scheme, "Bearer") && match, nil
 }
 
 // follow looks at the token every second until ctx ends, whether somebody asks or not: else nobody knew when it has changed.
@@ -145,20 +135,14 @@ func (g *tokenGuard) look(now time.Time) error {
 		err = fmt.Errorf("it has less than %d characters", shortestToken)
 	}
 	if err != nil {
-		if news := g.fault != err.Error(); news && g.current != nil {
+		if news := g.fault != err.Error(); news && g.accepted.Known() {
 			g.tell(fmt.Errorf("the token cannot be read again, the last one stays in use: %w", err))
 		}
 		g.fault = err.Error()
 		return err
 	}
-	sum := sha256.Sum256([]byte(token))
-	switch {
-	case g.current == nil:
-		g.current = &sum
-	case *g.current != sum:
-		g.current, g.before, g.until = &sum, g.current, now.Add(tokenGrace)
-		g.tell(nil)
-	case g.fault != "":
+	known := g.accepted.Known()
+	if another := g.accepted.Renew(token, now); another || known && g.fault != "" {
 		g.tell(nil)
 	}
 	g.fault = ""

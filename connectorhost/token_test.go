@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"zatoha/connectorhost/connector"
+	"zatoha/deploy/program"
 )
 
 // guarded begins to guard by a token in a file. What guards is told is in said; write writes the file, and has it be looked at.
@@ -90,7 +91,7 @@ func TestTheTokenBeforeCountsForAMinute(t *testing.T) {
 		expect(true, false)
 		write(otherToken)
 		expect(true, true)
-		time.Sleep(tokenGrace - tokenEvery)
+		time.Sleep(program.TokenGrace - tokenEvery)
 		expect(true, true)
 		time.Sleep(tokenEvery)
 		expect(false, true)

@@ -1,8 +1,6 @@
 package server
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"sync"
 	"time"
@@ -10,10 +8,7 @@ import (
 	"zatoha/deploy/program"
 )
 
-const (
-	tokenLook  = time.Second // between two looks at the token's file
-	tokenGrace = time.Minute // for which the token before is accepted too: nobody exchanges all files at one stroke
-)
+const tokenLook = time.Second // between two looks at the token's file
 
 // sharedToken is the token that servers and connector hosts show each other. One that has changed in its file counts
 // without a restart; a file without a good one changes nothing, and is told once.
@@ -21,12 +16,11 @@ type sharedToken struct {
 	path   string // empty: it never changes
 	notice func(error)
 
-	mu            sync.Mutex
-	text          string
-	sum, before   [sha256.Size]byte
-	looked        time.Time
-	previousUntil time.Time // before is accepted so long
-	failing       bool
+	mu       sync.Mutex
+	text     string
+	accepted program.Token
+	looked   time.Time
+	failing  bool
 }
 
 // token is what connectors must have, nil if there is none.
@@ -47,9 +41,10 @@ func (s *settings) token(notice func(error)) (*sharedToken, error) {
 	if err := longEnough(token); err != nil {
 		return nil, program.BadConfig(where, err.Error(), "make one by: openssl rand -hex 32")
 	}
-	return &sharedToken{
-		path: s.InvokeTokenFile, notice: notice, text: token, sum: sha256.Sum256([]byte(token)), looked: time.Now(),
-	}, nil
+	now := time.Now()
+	shared := &sharedToken{path: s.InvokeTokenFile, notice: notice, text: token, looked: now}
+	shared.accepted.Renew(token, now)
+	return shared, nil
 }
 
 func longEnough(token string) error {
@@ -72,14 +67,11 @@ func (t *sharedToken) shown() (string, error) {
 
 // accepts says whether somebody has the token, or had it until a moment ago.
 func (t *sharedToken) accepts(given []byte) bool {
-	sum := sha256.Sum256(given)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
 	t.look(now)
-	same := subtle.ConstantTimeCompare(sum[:], t.sum[:]) == 1
-	former := subtle.ConstantTimeCompare(sum[:], t.before[:]) == 1
-	return same || former && now.Before(t.previousUntil)
+	return t.accepted.Accepts(given, now)
 }
 
 // look reads the file, if that was not done just now. t.mu is held.
@@ -100,10 +92,8 @@ func (t *sharedToken) look(now time.Time) {
 		return
 	}
 	t.failing = false
-	if token == t.text {
-		return
+	if t.accepted.Renew(token, now) {
+		t.text = token
+		t.notice(nil)
 	}
-	t.before, t.previousUntil = t.sum, now.Add(tokenGrace)
-	t.text, t.sum = token, sha256.Sum256([]byte(token))
-	t.notice(nil)
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"zatoha/deploy/program"
 )
 
 func TestATokenIsExchangedInItsFile(t *testing.T) {
@@ -49,7 +51,7 @@ func TestATokenIsExchangedInItsFile(t *testing.T) {
 		write(second)
 		time.Sleep(tokenLook)
 		check("after the exchange", second, []string{first, second}, nil)
-		time.Sleep(tokenGrace)
+		time.Sleep(program.TokenGrace)
 		check("a minute later", second, []string{second}, []string{first})
 		if len(told) != 2 || told[0] == nil || told[1] != nil {
 			t.Errorf("told: %v", told)
