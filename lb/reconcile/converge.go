@@ -14,7 +14,7 @@ import (
 // whether all that run are as they should be.
 func (l *Loop) converge(ctx context.Context, pool state.Pool, plan state.Plan) (set bool, err error) {
 	want := l.parting.servers(pool)
-	running, err := l.plane.Servers(ctx)
+	running, err := l.running(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -30,9 +30,19 @@ func (l *Loop) converge(ctx context.Context, pool state.Pool, plan state.Plan) (
 	return true, amiss
 }
 
+// running are the servers that run, by name.
+func (l *Loop) running(ctx context.Context) (map[string]haproxy.Server, error) {
+	servers, err := l.plane.Servers(ctx)
+	named := make(map[string]haproxy.Server, len(servers))
+	for _, server := range servers {
+		named[server.Name] = server
+	}
+	return named, err
+}
+
 // mend rebuilds a backend whose slots are not ours, and returns the servers that run then. Reloads that do not help, since
 // somebody's configuration has it so, come ever more slowly.
-func (l *Loop) mend(ctx context.Context, want, running []haproxy.Server) ([]haproxy.Server, error) {
+func (l *Loop) mend(ctx context.Context, want []haproxy.Server, running map[string]haproxy.Server) (map[string]haproxy.Server, error) {
 	if astray(want, running) == nil {
 		l.repairs.succeeded()
 		return running, nil
@@ -44,7 +54,7 @@ func (l *Loop) mend(ctx context.Context, want, running []haproxy.Server) ([]hapr
 		return running, l.repairs.failed(time.Now(), fmt.Errorf("rebuilding the backend: %w", err))
 	}
 	l.rebuilt()
-	running, err := l.plane.Servers(ctx)
+	running, err := l.running(ctx)
 	if err == nil {
 		err = astray(want, running)
 	}
@@ -73,15 +83,16 @@ func unplanned(changes []haproxy.Change, plan state.Plan) []string {
 
 // astray says what is wrong about the slots that run, if they are not those that are wanted. Servers of other names are an
 // operator's own, which may stand in our backend, and anywhere in it.
-func astray(want, running []haproxy.Server) error {
-	wanted, runs := byName(want), byName(running)
-	for name := range wanted {
-		if _, there := runs[name]; !there {
-			return fmt.Errorf("haproxy runs without %s", name)
+func astray(want []haproxy.Server, running map[string]haproxy.Server) error {
+	wanted := make(map[string]bool, len(want))
+	for _, server := range want {
+		if _, there := running[server.Name]; !there {
+			return fmt.Errorf("haproxy runs without %s", server.Name)
 		}
+		wanted[server.Name] = true
 	}
-	for name := range runs {
-		if _, ours := wanted[name]; !ours && state.IsSlot(name) {
+	for name := range running {
+		if !wanted[name] && state.IsSlot(name) {
 			return fmt.Errorf("haproxy runs %s, which is none of the %d slots: a server line of your own needs another name", name, len(want))
 		}
 	}
@@ -89,21 +100,12 @@ func astray(want, running []haproxy.Server) error {
 }
 
 // differing pairs the wanted servers, in their order, with those that run under their names, where those are others.
-func differing(want, running []haproxy.Server) []haproxy.Change {
+func differing(want []haproxy.Server, running map[string]haproxy.Server) []haproxy.Change {
 	var differ []haproxy.Change
-	runs := byName(running)
 	for _, server := range want {
-		if now, there := runs[server.Name]; there && server.Differs(now) {
+		if now, there := running[server.Name]; there && server.Differs(now) {
 			differ = append(differ, haproxy.Change{From: now, To: server})
 		}
 	}
 	return differ
-}
-
-func byName(servers []haproxy.Server) map[string]haproxy.Server {
-	named := make(map[string]haproxy.Server, len(servers))
-	for _, server := range servers {
-		named[server.Name] = server
-	}
-	return named
 }
