@@ -11,8 +11,10 @@ func TestATokenIsAcceptedForAWhileBehindItsExchange(t *testing.T) {
 	if token.Known() || token.Accepts(nil, now) {
 		t.Error("something is accepted where there is no token")
 	}
-	if token.Renew("first", now) || token.Renew("first", now) || !token.Known() {
-		t.Error("the first one is another one")
+	for range 2 {
+		if token.Renew("first", now) || !token.Known() {
+			t.Error("the first one is another one")
+		}
 	}
 	if !token.Renew("second", now) {
 		t.Error("the second one is not")
