@@ -5,7 +5,6 @@ import (
 	"maps"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/rabbitmq/amqp091-go"
 
@@ -89,7 +88,7 @@ func (s *Settings) parked(name, service, id string, d *amqp091.Delivery, outcome
 		delete(headers, dangerous)
 	}
 	maps.Copy(headers, amqp091.Table{
-		headerReason: cut(outcome.Reason, maxReason), headerAttempts: int64(outcome.Attempts), headerConnector: name, headerService: service,
+		headerReason: connector.Shorten(outcome.Reason, maxReason), headerAttempts: int64(outcome.Attempts), headerConnector: name, headerService: service,
 		headerQueue: s.Queue, headerExchange: d.Exchange, headerRoutingKey: d.RoutingKey, headerParked: time.Now().UTC().Format(time.RFC3339),
 	})
 	if d.UserId != "" {
@@ -103,17 +102,6 @@ func (s *Settings) parked(name, service, id string, d *amqp091.Delivery, outcome
 		Priority: d.Priority, CorrelationId: d.CorrelationId, ReplyTo: d.ReplyTo, MessageId: id, Timestamp: d.Timestamp,
 		Type: d.Type, AppId: d.AppId, Body: d.Body,
 	}
-}
-
-// cut shortens a text to at most so many bytes, between characters.
-func cut(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	for most > 0 && !utf8.RuneStart(text[most]) {
-		most--
-	}
-	return text[:most] + "…"
 }
 
 // sending makes of a message what is published, and says where to. What the message's properties say comes before the

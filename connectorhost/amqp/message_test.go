@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/rabbitmq/amqp091-go"
 
@@ -50,17 +49,6 @@ func TestAMessageWithoutANameGetsOneForEachDelivery(t *testing.T) {
 	}
 	if m := s.received(&amqp091.Delivery{Body: make([]byte, 11)}); !strings.Contains(m.Unfit, "11 bytes") {
 		t.Errorf("%+v", m)
-	}
-}
-
-func TestTextsAreCutBetweenCharacters(t *testing.T) {
-	for n := range 9 {
-		if got := cut("aüöä漢", n); !utf8.ValidString(got) || len(got) > n+len("…") {
-			t.Errorf("%d: %q", n, got)
-		}
-	}
-	if got := cut("whole", 5); got != "whole" {
-		t.Error(got)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"zatoha/connectorhost/connector"
 )
@@ -61,7 +60,7 @@ type origin struct {
 // parked are the properties of a message that is parked.
 func (s *Settings) parked(connectorName string, from origin, outcome connector.Outcome) []property {
 	all := []property{
-		{propertyReason, cut(outcome.Reason, maxReason)},
+		{propertyReason, connector.Shorten(outcome.Reason, maxReason)},
 		{propertyAttempts, strconv.Itoa(outcome.Attempts)},
 		{propertyConnector, connectorName},
 		{propertyService, s.service},
@@ -78,19 +77,6 @@ func (s *Settings) parked(connectorName string, from origin, outcome connector.O
 		all = append(all, property{propertyExpiry, strconv.Itoa(int(from.expiry))})
 	}
 	return all
-}
-
-// cut shortens a text to at most so many bytes, between characters.
-func cut(text string, most int) string {
-	const ellipsis = "…"
-	if len(text) <= most {
-		return text
-	}
-	most -= len(ellipsis)
-	for most > 0 && !utf8.RuneStart(text[most]) {
-		most--
-	}
-	return text[:most] + ellipsis
 }
 
 // tooBig says why a message of so many bytes is unfit; "" if it is not.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -36,16 +35,6 @@ func TestAMessageWithoutAnIDHasARandomName(t *testing.T) {
 	if stable || first == second {
 		t.Errorf("%s and %s, stable: %v", first, second, stable)
 	}
-}
-
-func TestAReasonIsCutBetweenCharacters(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		text, most := rapid.StringN(0, 50, -1).Draw(t, "text"), rapid.IntRange(4, 60).Draw(t, "most")
-		short := cut(text, most)
-		if len(short) > most || !utf8.ValidString(short) || len(text) <= most && short != text {
-			t.Fatalf("%q cut to %d is %q", text, most, short)
-		}
-	})
 }
 
 func TestWhatIsSent(t *testing.T) {

@@ -3,41 +3,18 @@ package invoke
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
+
+	"zatoha/connectorhost/connector"
 )
 
 // describe says a status and the details that came with it, for people.
 func describe(status int, answer []byte) string {
 	text := fmt.Sprintf("%d %s", status, http.StatusText(status))
-	if more := details(answer); more != "" {
+	if more := connector.AnswerDetails(answer); more != "" {
 		text += ": " + more
-	}
-	return text
-}
-
-// details are those of the servers' envelope, or the beginning of whatever else came, in printable characters.
-func details(answer []byte) string {
-	var envelope struct {
-		Env struct {
-			Details string `json:"details"`
-		} `json:"zato_env"`
-	}
-	text := string(answer)
-	if json.Unmarshal(answer, &envelope) == nil && envelope.Env.Details != "" {
-		text = envelope.Env.Details
-	}
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\uFFFD' {
-			return ' '
-		}
-		return r
-	}, text)
-	text = strings.Join(strings.Fields(text), " ")
-	if runes := []rune(text); len(runes) > maxDetails {
-		text = string(runes[:maxDetails]) + "…"
 	}
 	return text
 }

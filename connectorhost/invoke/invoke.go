@@ -87,7 +87,6 @@ const DefaultTimeout = 60 * time.Second
 
 const (
 	maxAnswer   = 64 << 10 // bytes of an answer that are read; an error's details are at its beginning
-	maxDetails  = 500      // characters of details that go into a reason
 	connectTime = 5 * time.Second
 	aliveTime   = time.Second
 	idleTime    = 30 * time.Second // below the load balancer's own, so that we close first

@@ -312,14 +312,3 @@ func TestABadConfigurationIsADefinitionError(t *testing.T) {
 		}
 	}
 }
-
-func TestDetailsAreForPeople(t *testing.T) {
-	for answer, want := range map[string]string{
-		"": "", "<html>\r\n\x00 no\x1b[31m</html>": "<html> no [31m</html>", `{"zato_env": {"details": "closed"}}`: "closed",
-		`{"other": 1}`: `{"other": 1}`, strings.Repeat("ü", 600): strings.Repeat("ü", 500) + "…",
-	} {
-		if got := details([]byte(answer)); got != want {
-			t.Errorf("%q: %q", answer, got)
-		}
-	}
-}

@@ -86,7 +86,7 @@ func byService(header http.Header) bool {
 
 // noService says whether a 404 is the server's own, and not the service's. These are the server's words.
 func noService(answer []byte) bool {
-	text := details(answer)
+	text := connector.AnswerDetails(answer)
 	return strings.HasPrefix(text, "there is no service ") || text == "nothing is at this path"
 }
 
@@ -96,6 +96,6 @@ func (c *Client) stale(header http.Header, answer []byte) bool {
 	if known, err := strconv.ParseUint(header.Get(HeaderEpoch), 10, 64); err == nil {
 		return known > c.config.Epoch()
 	}
-	text := details(answer)
+	text := connector.AnswerDetails(answer)
 	return strings.HasPrefix(text, "epoch ") && strings.Contains(text, " is over")
 }

@@ -3,7 +3,6 @@ package outgoing
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -38,7 +36,6 @@ const (
 	connectTime = 2 * time.Second
 	maxConns    = 256 // to a host
 	maxAnswer   = 64 << 10
-	maxDetails  = 500
 )
 
 func newTransport() *http.Transport {
@@ -178,7 +175,7 @@ func (s *Set) try(ctx context.Context, changed <-chan struct{}, host, kind, name
 		return attempt{err: err, details: fmt.Sprintf("connector host %s: %s", host, bare(ctx, err)), reached: true}
 	}
 	return attempt{
-		status: response.StatusCode, details: fmt.Sprintf("connector host %s: %d %s", host, response.StatusCode, details(text)),
+		status: response.StatusCode, details: fmt.Sprintf("connector host %s: %d %s", host, response.StatusCode, connector.AnswerDetails(text)),
 		reached: maySend(response),
 	}
 }
@@ -241,21 +238,6 @@ func (s *Set) request(ctx context.Context, host, kind, name string, message serv
 		}
 	}
 	return request, nil
-}
-
-// details is what an answer says: the details of our JSON envelope, else its beginning.
-func details(text []byte) string {
-	var envelope struct {
-		Env struct {
-			Details string `json:"details"`
-		} `json:"zato_env"`
-	}
-	said := string(text)
-	if json.Unmarshal(text, &envelope) == nil && envelope.Env.Details != "" {
-		said = envelope.Env.Details
-	}
-	said = strings.ToValidUTF8(strings.Join(strings.Fields(said), " "), "?")
-	return said[:min(len(said), maxDetails)]
 }
 
 // lent is a payload that belongs to somebody else when the try is over. The HTTP client may still read for a moment.
