@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -14,11 +12,6 @@ import (
 
 	"zatoha/connectorhost/connector"
 	"zatoha/deploy/program"
-)
-
-const (
-	shortestToken = 16
-	longestToken  = 4096
 )
 
 // shared is what children get besides their definitions. A token that has changed in its file counts without a restart.
@@ -29,57 +22,21 @@ func (s *settings) shared(token string) (json.RawMessage, error) {
 
 // token is the text of a connector.Secret: a reference to the file, the token itself, or nothing.
 func (s *settings) token() (string, error) {
-	token, where := s.InvokeToken, "--invoke-token"
-	if s.InvokeTokenFile != "" {
-		if token != "" {
-			return "", program.BadConfig("--invoke-token-file", "there is --invoke-token too", "give one of them")
+	token, err := program.GivenToken("--invoke-token", s.InvokeToken, s.InvokeTokenFile)
+	if err != nil || s.InvokeTokenFile == "" {
+		if connector.NewSecret(token).Shape("") != token {
+			err = program.BadConfig("--invoke-token", "the token has ${ in it", "make one by: openssl rand -hex 32")
 		}
-		where = "--invoke-token-file"
-		path, err := filepath.Abs(s.InvokeTokenFile)
-		if err != nil {
-			return "", program.BadConfig(where, err.Error(), "")
-		}
-		value, err := readToken(path)
-		if err != nil {
-			return "", program.BadConfig(where, err.Error(), "give a file that this host can read")
-		}
-		return "${file:" + path + "}", acceptable(where, value)
+		return token, err
 	}
-	if token == "" {
-		return "", nil
+	path, err := filepath.Abs(s.InvokeTokenFile)
+	if err == nil && strings.Contains(path, "}") {
+		err = errors.New(path + " has a } in its name")
 	}
-	if connector.NewSecret(token).Shape("") != token {
-		return "", program.BadConfig(where, "the token has ${ in it", "make one by: openssl rand -hex 32")
-	}
-	return token, acceptable(where, token)
-}
-
-func acceptable(where, token string) error {
-	if len(token) < shortestToken {
-		return program.BadConfig(where, fmt.Sprintf("the token has less than %d characters", shortestToken), "make one by: openssl rand -hex 32")
-	}
-	return nil
-}
-
-// readToken reads an ordinary file; others may never end.
-func readToken(path string) (string, error) {
-	info, err := os.Stat(path)
 	if err != nil {
-		return "", err
+		return "", program.BadConfig("--invoke-token-file", err.Error(), "name another file, by its absolute path")
 	}
-	if !info.Mode().IsRegular() || strings.Contains(path, "}") {
-		return "", errors.New(path + " is no ordinary file")
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, longestToken+1))
-	if err == nil && len(text) > longestToken {
-		err = fmt.Errorf("%s has more than %d bytes", path, longestToken)
-	}
-	return strings.TrimRight(string(text), "\r\n"), err
+	return "${file:" + path + "}", nil
 }
 
 // tokenGuard compares tokens. One that has changed in its file counts within a second, and the one before it for a minute more,
@@ -131,8 +88,8 @@ func (g *tokenGuard) follow(ctx context.Context) {
 // look looks the token up. What is too short to be one would let in whoever guesses it, or shows none.
 func (g *tokenGuard) look(now time.Time) error {
 	token, err := g.secret.Reveal()
-	if err == nil && len(token) < shortestToken {
-		err = fmt.Errorf("it has less than %d characters", shortestToken)
+	if err == nil {
+		err = program.CheckToken(token)
 	}
 	if err != nil {
 		if news := g.fault != err.Error(); news && g.accepted.Known() {

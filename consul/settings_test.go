@@ -30,7 +30,7 @@ func TestSettingsThatCannotBeUsedNameTheirFlag(t *testing.T) {
 		{consul.Settings{ConsulHTTPTokenFile: "/no/such"}, "--consul-http-token-file: open /no/such: no such file or directory: name a file"},
 		{consul.Settings{ConsulHTTPTokenFile: file(t, "")}, "is empty: name a file"},
 		{consul.Settings{ConsulHTTPTokenFile: file(t, "\n")}, "is empty: name a file"},
-		{consul.Settings{ConsulHTTPTokenFile: file(t, "two words")}, "has more in it than a token: name a file"},
+		{consul.Settings{ConsulHTTPTokenFile: file(t, "two words")}, "has something else in it than a token: name a file"},
 		{consul.Settings{ConsulHTTPTokenFile: t.TempDir()}, "is no ordinary file: name a file"},
 		{consul.Settings{ConsulCACert: "/no/such"}, "--consul-cacert: open /no/such"},
 		{consul.Settings{ConsulCACert: file(t, "no certificate")}, "check the CONSUL_* environment variables"},

@@ -1,43 +1,27 @@
 package consul
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"zatoha/deploy/program/secretfile"
 )
 
-const (
-	// tokenEvery is how often the token's file is looked at, when there is something to ask Consul.
-	tokenEvery   = time.Second
-	longestToken = 4096
-)
+// tokenEvery is how often the token's file is looked at, when there is something to ask Consul.
+const tokenEvery = time.Second
 
-// readToken reads the token that an ordinary file holds; others may never end.
+// readToken reads the token that a file holds.
 func readToken(path string) (string, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	text, err := secretfile.Read(path)
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", errors.Join(err, fmt.Errorf("%s is no ordinary file", path))
-	}
-	text, err := io.ReadAll(io.LimitReader(file, longestToken+1))
-	if err != nil {
-		return "", err
-	}
-	token := strings.TrimSpace(string(text))
-	switch {
-	case token == "":
-		return "", fmt.Errorf("%s is empty", path)
-	case len(text) > longestToken, strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "", fmt.Errorf("%s has more in it than a token", path)
+	token := strings.TrimSpace(text)
+	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", fmt.Errorf("%s has something else in it than a token", path)
 	}
 	return token, nil
 }

@@ -2,13 +2,12 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"strings"
 
 	"zatoha/deploy/program"
+	"zatoha/deploy/program/secretfile"
 	"zatoha/haproxy/remote"
 )
 
@@ -69,16 +68,11 @@ func (d dataPlaneFlags) password() (string, error) {
 	case password != "":
 		return "", program.BadConfig(flag, "the variable "+passwordVariable+" has a password too", "leave one of them out")
 	}
-	text, err := os.ReadFile(d.PasswordFile)
+	password, err := secretfile.Read(d.PasswordFile)
 	if err != nil {
-		var cause *fs.PathError
-		if errors.As(err, &cause) {
-			err = cause.Err
-		}
-		return "", program.BadConfig(flag, fmt.Sprintf("%s: %v", d.PasswordFile, err), "name a file that this user may read")
+		return "", program.BadConfig(flag, err.Error(), "name a file that this user may read, with the password in it")
 	}
-	password = strings.TrimRight(string(text), "\r\n")
-	if password == "" || strings.ContainsAny(password, "\r\n") {
+	if strings.ContainsAny(password, "\r\n") {
 		return "", program.BadConfig(flag, d.PasswordFile+" does not have one line", "write the password into it, and nothing else")
 	}
 	return password, nil

@@ -84,7 +84,7 @@ func TestThePasswordComesFromAFileOrTheEnvironment(t *testing.T) {
 		"the environment":          {variable: secret},
 		"none":                     {says: "--dataplane-password-file: there is no password"},
 		"both":                     {file: new(secret), variable: secret, says: "ZATOHA_LB_DATAPLANE_PASSWORD has a password too"},
-		"an empty file":            {file: new("\n"), says: "does not have one line"},
+		"an empty file":            {file: new("\n"), says: "is empty: name a file"},
 		"a file of something else": {file: new(secret + "\nx\n"), says: "does not have one line"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -228,7 +228,7 @@ func TestARefusalIsLoggedOnce(t *testing.T) {
 	}
 	bad.Text = []byte(`{"method": "GET", "path": "/x", "service": "demo.echo", "security": "api_key", "api_key": "${file:/nowhere/key}"}`)
 	built.channels.update([]channel.Written{bad})
-	if !strings.Contains(log.String(), "api_key: stat /nowhere/key: no such file or directory") {
+	if !strings.Contains(log.String(), "api_key: open /nowhere/key: no such file or directory") {
 		t.Errorf("the log does not tell: %s", log.String())
 	}
 }

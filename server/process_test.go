@@ -114,7 +114,7 @@ func TestBadConfigurationIsOneLineAndStatus2(t *testing.T) {
 		{[]string{"--listen", free, "--channels", `[{"name": "a", "method": "GET", "path": "/{x}", "service": "demo.echo"}, {"name": "b", "method": "GET", "path": "/{y}", "service": "demo.echo"}]`}, `channel "b": GET /{}: channel "a" has it already`},
 		{[]string{"--listen", free, "--otlp-endpoint", "localhost:4318"}, "--otlp-endpoint: must be a URL like http://127.0.0.1:4318"},
 		{[]string{"--listen", free, "--invoke-token", "short"}, "--invoke-token: the token has less than 16 characters"},
-		{[]string{"--listen", free, "--invoke-token-file", "/nowhere"}, "--invoke-token-file: stat /nowhere: no such file"},
+		{[]string{"--listen", free, "--invoke-token-file", "/nowhere"}, "--invoke-token-file: open /nowhere: no such file"},
 		{[]string{"--listen", free, "--invoke-listen", busy.Addr().String()}, "--invoke-listen: " + busy.Addr().String() + " is in use"},
 		{[]string{"--advertise", "0.0.0.0:80"}, "--advertise: \"0.0.0.0:80\": must name a host"},
 	} {

@@ -61,10 +61,7 @@ type settings struct {
 	handlers map[string]front.Handler // that channels may name in place of services
 }
 
-const (
-	rememberedBytes = 32 << 20 // of the answers to messages
-	shortestToken   = 16
-)
+const rememberedBytes = 32 << 20 // of the answers to messages
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 

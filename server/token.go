@@ -1,11 +1,11 @@
 package server
 
 import (
-	"fmt"
 	"sync"
 	"time"
 
 	"zatoha/deploy/program"
+	"zatoha/deploy/program/secretfile"
 )
 
 const tokenLook = time.Second // between two looks at the token's file
@@ -25,33 +25,14 @@ type sharedToken struct {
 
 // token is what connectors must have, nil if there is none.
 func (s *settings) token(notice func(error)) (*sharedToken, error) {
-	token, where := s.InvokeToken, "--invoke-token"
-	if s.InvokeTokenFile != "" {
-		if token != "" {
-			return nil, program.BadConfig("--invoke-token-file", "there is --invoke-token too", "give one of them")
-		}
-		where = "--invoke-token-file"
-		var err error
-		if token, err = readSecret(s.InvokeTokenFile); err != nil {
-			return nil, program.BadConfig(where, err.Error(), "give a file that the server can read")
-		}
-	} else if token == "" {
-		return nil, nil
-	}
-	if err := longEnough(token); err != nil {
-		return nil, program.BadConfig(where, err.Error(), "make one by: openssl rand -hex 32")
+	token, err := program.GivenToken("--invoke-token", s.InvokeToken, s.InvokeTokenFile)
+	if err != nil || token == "" {
+		return nil, err
 	}
 	now := time.Now()
 	shared := &sharedToken{path: s.InvokeTokenFile, notice: notice, text: token, looked: now}
 	shared.accepted.Renew(token, now)
 	return shared, nil
-}
-
-func longEnough(token string) error {
-	if len(token) < shortestToken {
-		return fmt.Errorf("the token has less than %d characters", shortestToken)
-	}
-	return nil
 }
 
 // shown is the token to show to others, empty if there is none.
@@ -80,9 +61,9 @@ func (t *sharedToken) look(now time.Time) {
 		return
 	}
 	t.looked = now
-	token, err := readSecret(t.path)
+	token, err := secretfile.Read(t.path)
 	if err == nil {
-		err = longEnough(token)
+		err = program.CheckToken(token)
 	}
 	if err != nil {
 		if !t.failing {

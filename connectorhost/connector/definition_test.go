@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -103,6 +104,21 @@ func TestASecretIsNeverSeen(t *testing.T) {
 	}
 	if value, err := secret.Reveal(); value != "pa55word" || err != nil {
 		t.Error(value, err)
+	}
+}
+
+func TestAFileWithoutASecretIsAnError(t *testing.T) {
+	empty, pipe := filepath.Join(t.TempDir(), "empty"), filepath.Join(t.TempDir(), "pipe")
+	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil { // it would be waited for without end
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{empty: empty + " is empty", pipe: pipe + " is no ordinary file"} {
+		if value, err := NewSecret("${file:" + path + "}").Reveal(); value != "" || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q, %v; want %q", value, err, want)
+		}
 	}
 }
 

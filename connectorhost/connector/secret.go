@@ -7,6 +7,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"zatoha/deploy/program/secretfile"
 )
 
 // Secret is a text of a definition that nobody shall see: printed, formatted, logged or made into JSON it is "***".
@@ -42,7 +44,7 @@ func (s Secret) IsZero() bool { return s.text == "" }
 // reference matches ${env:NAME} and ${file:/path}, and what somebody may have meant by it.
 var reference = regexp.MustCompile(`\$\{[^}]*\}?`)
 
-// Reveal returns the text with its references replaced. A file's last line end is no part of it. The error names the
+// Reveal returns the text with its references replaced. The line end behind the text of a file is no part of it, and an empty file is an error. The error names the
 // reference, never a value.
 func (s Secret) Reveal() (string, error) { return s.reveal(func(value string) string { return value }) }
 
@@ -117,9 +119,9 @@ func lookUp(found string) (string, error) {
 		}
 		return value, nil
 	}
-	value, err := os.ReadFile(name)
+	value, err := secretfile.Read(name)
 	if err != nil {
 		return "", fmt.Errorf("secret ${file:%s}: %w", name, err)
 	}
-	return strings.TrimRight(string(value), "\r\n"), nil
+	return value, nil
 }

@@ -8,7 +8,7 @@
 //	server/outgoing -> connectorhost/zmtp, zmq, connector: the libraries by which also servers use ZeroMQ
 //	connectorhost  -> consul, deploy/program
 //	haproxy        -> client-native, which nobody else sees
-//	consul         -> consul/api, which nobody else sees
+//	consul         -> deploy/program/secretfile, and consul/api, which nobody else sees
 //	server/front   -> fasthttp, which nobody else sees
 //	connectorhost/zmtp -> go-zeromq/zmq4, which nobody else sees
 //	connectorhost/ibmmq -> mq-golang, which nobody else sees
@@ -20,7 +20,7 @@
 //
 // No program imports another, nor any package of its tree but those that are named here. What decides is pure: lb/state,
 // server/service, server/channel, server/invoke and connectorhost/connector import the standard library and nothing
-// else. Tests may also start a Consul by deploy/consultest, and a RabbitMQ by deploy/rabbittest, and look for the
+// else, but for deploy/program/secretfile, which reads a secret's file, and imports the standard library alone too. Tests may also start a Consul by deploy/consultest, and a RabbitMQ by deploy/rabbittest, and look for the
 // programs that they run by deploy/tools/find.
 //
 // One case: somebody formats a Consul error in lb/state with the help of consul/api. `go test ./deploy/architecture`

@@ -14,9 +14,12 @@ func TestEachRuleCatches(t *testing.T) {
 	}{
 		{"lb/state/a.go", `import "slices"`, "", ""},
 		{"lb/state/a_test.go", `import "pgregory.net/rapid"`, "", ""},
-		{"lb/state/a.go", `import "github.com/rs/zerolog"`, "packages that decide import only the standard library", "lb/state/a.go imports github.com/rs/zerolog"},
-		{"server/service/a.go", `import "zatoha/deploy/program"`, "packages that decide import only the standard library", "server/service/a.go imports zatoha/deploy/program"},
-		{"connectorhost/connector/a.go", `import "C"`, "packages that decide import only the standard library", "connectorhost/connector/a.go imports C"},
+		{"lb/state/a.go", `import "github.com/rs/zerolog"`, "packages that decide import only the standard library and each other", "lb/state/a.go imports github.com/rs/zerolog"},
+		{"server/service/a.go", `import "zatoha/deploy/program"`, "packages that decide import only the standard library and each other", "server/service/a.go imports zatoha/deploy/program"},
+		{"connectorhost/connector/a.go", `import "C"`, "packages that decide import only the standard library and each other", "connectorhost/connector/a.go imports C"},
+
+		{"connectorhost/connector/a.go", `import "zatoha/deploy/program/secretfile"`, "", ""},
+		{"deploy/program/secretfile/a.go", `import "github.com/alecthomas/kong"`, "packages that decide import only the standard library and each other", "deploy/program/secretfile/a.go imports github.com/alecthomas/kong"},
 
 		{"lb/state/a.go", `import "net/netip"`, "", ""},
 		{"lb/state/a.go", `import "net/http"`, "lb/state has no network, files, clock or log", "lb/state/a.go imports net/http"},
@@ -41,6 +44,8 @@ func TestEachRuleCatches(t *testing.T) {
 		{"connectorhost/zmtp/a_test.go", `import "zatoha/deploy/tools/find"`, "", ""},
 		{"connectorhost/zmtp/a.go", `import "zatoha/deploy/tools/find"`, "imports run one way", "connectorhost/zmtp/a.go imports zatoha/deploy/tools/find"},
 		{"consul/a.go", `import "zatoha/deploy/consultest"`, "imports run one way", "consul/a.go imports zatoha/deploy/consultest"},
+		{"consul/a.go", `import "zatoha/deploy/program/secretfile"`, "", ""},
+		{"consul/a.go", `import "zatoha/deploy/program"`, "imports run one way", "consul/a.go imports zatoha/deploy/program"},
 		{"consul/a.go", `import "zatoha/haproxy"`, "imports run one way", "consul/a.go imports zatoha/haproxy"},
 		{"haproxy/edit/a.go", `import "zatoha/consul/kv"`, "imports run one way", "haproxy/edit/a.go imports zatoha/consul/kv"},
 		{"lb/admin/a.go", `import "zatoha/server/service"`, "imports run one way", "lb/admin/a.go imports zatoha/server/service"},

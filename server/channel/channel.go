@@ -33,8 +33,8 @@ const (
 	APIKey    = "api_key"    // the key in a header X-API-Key
 )
 
-// MaxTimeoutMS is the longest that a channel may wait for its service: a day.
-const MaxTimeoutMS = 24 * 60 * 60 * 1000
+// maxTimeoutMS is the longest that a channel may wait for its service: a day.
+const maxTimeoutMS = 24 * 60 * 60 * 1000
 
 // Definition is a channel as somebody wrote it: method and path in, service out.
 type Definition struct {
@@ -53,7 +53,7 @@ type Definition struct {
 	APIKey   Secret `json:"api_key,omitempty"`  // of api_key
 }
 
-// Secret is a text that is not shown: it prints as stars, also in JSON and with %#v. Only [Secret.Reveal] has it.
+// Secret is a text that is not shown: it prints as stars, also in JSON and with %#v. Only [Secret.Text] has it.
 type Secret string
 
 // String implements fmt.Stringer.
@@ -70,8 +70,8 @@ func (s Secret) GoString() string { return s.String() }
 // MarshalText implements encoding.TextMarshaler.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Reveal is the text itself.
-func (s Secret) Reveal() string { return string(s) }
+// Text is the text itself.
+func (s Secret) Text() string { return string(s) }
 
 // Reference takes ${env:NAME} and ${file:/path} apart. A secret that is none stands for itself, and found is false.
 func (s Secret) Reference() (source, name string, found bool) {
@@ -147,7 +147,7 @@ func (d Definition) Validate(known func(service string) bool) Faults {
 	refuse(d.Service == "", "service", "is empty, name the service that is to be called")
 	refuse(d.Service != "" && !known(d.Service), "service", "%s: this server has no such service", quoted(d.Service))
 	refuse(d.DataFormat != JSON && d.DataFormat != Raw, "data_format", "%s: must be json or raw", quoted(d.DataFormat))
-	refuse(d.TimeoutMS < 0 || d.TimeoutMS > MaxTimeoutMS, "timeout_ms", "%d: must be from 0 to %d", d.TimeoutMS, MaxTimeoutMS)
+	refuse(d.TimeoutMS < 0 || d.TimeoutMS > maxTimeoutMS, "timeout_ms", "%d: must be from 0 to %d", d.TimeoutMS, maxTimeoutMS)
 	return append(faults, d.credentialFaults()...)
 }
 

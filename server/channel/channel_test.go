@@ -123,7 +123,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 			t.Errorf("shown: %s", text)
 		}
 	}
-	if d.Password.Reveal() != "swordfish" {
+	if d.Password.Text() != "swordfish" {
 		t.Error("not to be had at all")
 	}
 }
