@@ -13,6 +13,7 @@ import (
 
 	"zatoha/connectorhost/supervise"
 	"zatoha/consul"
+	"zatoha/deploy/program"
 )
 
 // maxDefinition is more than Consul keeps under one key.
@@ -79,7 +80,7 @@ func (h heading) judge(text []byte, name string) (about traits, err error) {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
-	refuse(!validName.MatchString(h.Name), "name: %q: %s", h.Name, nameRule)
+	refuse(!program.ValidName(h.Name), "name: %q: %s", h.Name, program.NameRule)
 	refuse(name != "" && h.Name != name, "name: %q: the key says %q, and both must be the same", h.Name, name)
 	kind, known := kinds[h.Kind]
 	refuse(!known, "kind: %q: must be one of those that this program was built with: %s", h.Kind, kindNames())

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"zatoha/deploy/program"
 )
 
 // heirs are the hosts that stand by, in the eyes of the active one: each asks it again and again which messages it has sent, so that
@@ -64,7 +66,7 @@ type sentMessage struct {
 func (h *heirs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	after, err := strconv.ParseUint(query.Get("after"), 10, 64)
-	if id := query.Get("host"); err != nil || !validName.MatchString(id) || len(query.Get("run")) > longestRun {
+	if id := query.Get("host"); err != nil || !program.ValidName(id) || len(query.Get("run")) > longestRun {
 		answer(w, http.StatusBadRequest, failure{"want ?host=SERVICE-ID&run=RUN&after=NUMBER, of the answer before or run= and after=0"})
 		return
 	}

@@ -16,6 +16,7 @@ import (
 	_ "zatoha/connectorhost/ibmmq"
 	"zatoha/connectorhost/supervise"
 	"zatoha/connectorhost/zmq"
+	"zatoha/deploy/program"
 )
 
 // kind is one way to connect: to AMQP brokers, say.
@@ -51,7 +52,7 @@ func readConnector(text json.RawMessage) (traits, error) {
 	if bad, ok := errors.AsType[*connector.DefinitionError](err); ok {
 		var faults []error
 		for _, fault := range bad.Faults {
-			if fault.Field != "name" || validName.MatchString(bad.Name) {
+			if fault.Field != "name" || program.ValidName(bad.Name) {
 				faults = append(faults, errors.New(fault.String()))
 			}
 		}

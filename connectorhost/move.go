@@ -21,8 +21,8 @@ type moveCommand struct {
 
 // Validate is kong's hook.
 func (m *moveCommand) Validate() error {
-	if !validName.MatchString(m.Host) {
-		return fmt.Errorf("%q: %s", m.Host, nameRule)
+	if !program.ValidName(m.Host) {
+		return fmt.Errorf("%q: %s", m.Host, program.NameRule)
 	}
 	if m.Wait <= 0 {
 		return fmt.Errorf("--wait: %v: must be positive", m.Wait)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"time"
 
 	"zatoha/connectorhost/supervise"
@@ -36,10 +35,6 @@ type settings struct {
 	DeregisterAfter time.Duration `default:"10m" help:"Consul forgets a host that has been away for so long; at least 1m, 0 for never."`
 }
 
-var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-
-const nameRule = "must be of letters, digits and . _ - and begin with one of the first two"
-
 const maxSpare = 100
 
 // Validate is kong's hook. It reports every fault.
@@ -50,9 +45,9 @@ func (s *settings) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
-	refuse(!validName.MatchString(s.Service), "--service: %q: %s", s.Service, nameRule)
-	refuse(!validName.MatchString(s.Cluster), "--cluster: %q: %s", s.Cluster, nameRule)
-	refuse(s.ID != "" && !validName.MatchString(s.ID), "--id: %q: %s", s.ID, nameRule)
+	refuse(!program.ValidName(s.Service), "--service: %q: %s", s.Service, program.NameRule)
+	refuse(!program.ValidName(s.Cluster), "--cluster: %q: %s", s.Cluster, program.NameRule)
+	refuse(s.ID != "" && !program.ValidName(s.ID), "--id: %q: %s", s.ID, program.NameRule)
 	refuse(s.LeaseTTL < 200*time.Millisecond || s.LeaseTTL > 10*time.Minute, "--lease-ttl: %v: must be 200ms..10m", s.LeaseTTL)
 	refuse(s.LeaseBeat < 10*time.Millisecond || s.LeaseBeat > s.LeaseTTL/4,
 		"--lease-beat: %v: must be at least 10ms and at most a quarter of --lease-ttl, which is %v", s.LeaseBeat, s.LeaseTTL)

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/rs/zerolog"
 
+	"zatoha/deploy/program"
 	"zatoha/lb/reconcile"
 	"zatoha/lb/state"
 )
@@ -24,5 +26,15 @@ func TestTheOtherLoadBalancersAreToldOfTheSettings(t *testing.T) {
 	}
 	if a, b := told(), told("--server-timeout=20s"); a == b {
 		t.Errorf("both say %q, with different time-outs", a)
+	}
+}
+
+func TestNamesThatConsulCannotHaveAreRefusedByFlag(t *testing.T) {
+	for _, args := range []string{"--service=a/b", "--service=", "--cluster=a b", "--connectorhost-service=../x"} {
+		_, err := parsed(t, args)
+		flag, _, _ := strings.Cut(args, "=")
+		if err == nil || !strings.Contains(err.Error(), flag+": ") || !strings.Contains(err.Error(), program.NameRule) {
+			t.Errorf("%s: %v", args, err)
+		}
 	}
 }

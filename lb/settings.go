@@ -47,9 +47,9 @@ func (s *settings) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
-	refuse(s.Service == "", "--service: must not be empty")
-	refuse(s.Cluster == "", "--cluster: must not be empty")
-	refuse(s.ConnectorhostService == "", "--connectorhost-service: must not be empty")
+	refuse(!program.ValidName(s.Service), "--service: %q: %s", s.Service, program.NameRule)
+	refuse(!program.ValidName(s.Cluster), "--cluster: %q: %s", s.Cluster, program.NameRule)
+	refuse(!program.ValidName(s.ConnectorhostService), "--connectorhost-service: %q: %s", s.ConnectorhostService, program.NameRule)
 	refuse(s.Slots < 1 || s.Slots > 10000, "--slots: %d: must be 1..10000", s.Slots)
 	refuse(s.Headroom < 0 || s.Headroom > 1000, "--headroom: %d: must be 0..1000", s.Headroom)
 	refuse(s.Guard < 0 || s.Guard > 1, "--guard: %v: must be 0..1", s.Guard)

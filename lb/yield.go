@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -29,11 +27,7 @@ type fronts struct {
 
 // monitor is the URL of HAProxy's monitor as it is reached from this machine.
 func (f fronts) monitor() string {
-	host := f.Listen.Host()
-	if program.Unspecified(host) {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, strconv.Itoa(f.Listen.Port())) + haproxy.AliveURI
+	return "http://" + string(f.Listen.Local()) + haproxy.AliveURI
 }
 
 func (f fronts) ports() []uint16 {

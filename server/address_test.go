@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"zatoha/consul"
+	"zatoha/deploy/program"
 	"zatoha/server/front"
 	"zatoha/server/service"
 )
@@ -48,7 +49,7 @@ func TestRegistration(t *testing.T) {
 			c.host, c.url = got.Address, got.Check.URL
 		}
 		if c.anyID {
-			if !validName.MatchString(got.ID) {
+			if !program.ValidName(got.ID) {
 				t.Errorf("%s: ID %q", c.listening, got.ID)
 			}
 			c.id = got.ID

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"regexp"
 	"time"
 
 	"zatoha/consul"
@@ -63,14 +62,12 @@ type settings struct {
 
 const rememberedBytes = 32 << 20 // of the answers to messages
 
-var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-
 // Validate is kong's hook. It reports every fault.
 func (s *settings) Validate() error {
 	var faults []error
 	for _, name := range []struct{ flag, value string }{{"service", s.Service}, {"cluster", s.Cluster}, {"id", s.ID}, {"connector-service", s.ConnectorService}} {
-		if !validName.MatchString(name.value) && (name.flag != "id" || name.value != "") {
-			faults = append(faults, fmt.Errorf("--%s: %q: must be of letters, digits and . _ - and begin with one of the first two", name.flag, name.value))
+		if !program.ValidName(name.value) && (name.flag != "id" || name.value != "") {
+			faults = append(faults, fmt.Errorf("--%s: %q: %s", name.flag, name.value, program.NameRule))
 		}
 	}
 	if s.CheckInterval < time.Second {

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"regexp"
@@ -67,10 +68,8 @@ type machine struct {
 
 const serfPort = "8301"
 
-var (
-	validName    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
-	validCluster = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-)
+// validName is a part of a host name.
+var validName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 
 // Validate is kong's hook. It reports every fault.
 func (s *setup) Validate() error {
@@ -97,7 +96,7 @@ func (s *setup) Validate() error {
 	}
 	refuse(len(s.Server)%2 == 0, "--server: %d of them: name an odd number, best three: two of three are a quorum, and so are three of four", len(s.Server))
 	refuse(!validName.MatchString(s.Datacenter), "--datacenter: %q: must be of small letters, digits and -", s.Datacenter)
-	refuse(!validCluster.MatchString(s.Cluster), "--cluster: %q: must be of letters, digits and . _ -", s.Cluster)
+	refuse(!program.ValidName(s.Cluster), "--cluster: %q: %s", s.Cluster, program.NameRule)
 	refuse(s.Valid < time.Hour, "--valid: %v: must be at least an hour", s.Valid)
 	refuse(s.ACL != "" && !strings.HasPrefix(s.ACL, "https://"), "--acl: %q: must begin with https://, like https://10.0.0.1:8501", s.ACL)
 	return errors.Join(faults...)
@@ -123,18 +122,11 @@ func machines(flag string, values []string) (all []machine, err error) {
 			faults = append(faults, fmt.Errorf("%s: %q: must be NAME=IP, like consul-1=10.0.0.1, the name of small letters, digits and -", flag, value))
 			continue
 		} else {
-			m.serf = netipJoin(m.ip, serfPort)
+			m.serf = net.JoinHostPort(m.ip.String(), serfPort)
 		}
 		all = append(all, m)
 	}
 	return all, errors.Join(faults...)
-}
-
-func netipJoin(ip netip.Addr, port string) string {
-	if ip.Is6() {
-		return "[" + ip.String() + "]:" + port
-	}
-	return ip.String() + ":" + port
 }
 
 // Run is the program: see the package comment.

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
-	"strconv"
 
 	"github.com/rs/zerolog"
 
@@ -21,11 +19,7 @@ type front struct {
 
 // monitor is the URL of HAProxy's monitor as it is reached from this machine.
 func (f front) monitor() string {
-	host := f.Listen.Host()
-	if program.Unspecified(host) {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, strconv.Itoa(f.Listen.Port())) + haproxy.AliveURI
+	return "http://" + string(f.Listen.Local()) + haproxy.AliveURI
 }
 
 // trackCommand follows HAProxy for keepalived, as `lb track` does within a cluster.

@@ -214,13 +214,7 @@ func haproxy(ctx context.Context, c *cluster.Cluster) string {
 }
 
 // url is how this machine reaches a listener.
-func url(address string) string {
-	host, port, _ := net.SplitHostPort(address)
-	if program.Unspecified(host) {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port)
-}
+func url(address string) string { return "http://" + string(program.HostPort(address).Local()) }
 
 // watch tells of every program that ends, until ctx does.
 func watch(ctx context.Context, c *cluster.Cluster) {

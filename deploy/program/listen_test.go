@@ -33,3 +33,23 @@ func TestUnspecifiedHosts(t *testing.T) {
 		}
 	}
 }
+
+func TestNames(t *testing.T) {
+	for name, want := range map[string]bool{
+		"main": true, "a": true, "7": true, "a.b_c-d": true, "": false, "-a": false, ".a": false, "a/b": false, "a b": false, "ä": false, "a\n": false,
+	} {
+		if got := ValidName(name); got != want {
+			t.Errorf("%q: %v", name, got)
+		}
+	}
+}
+
+func TestWhereThisMachineReachesAListener(t *testing.T) {
+	for address, want := range map[HostPort]HostPort{
+		":80": "127.0.0.1:80", "0.0.0.0:80": "127.0.0.1:80", "[::]:80": "127.0.0.1:80", "10.0.0.7:80": "10.0.0.7:80", "[::1]:80": "[::1]:80", "a.example:80": "a.example:80",
+	} {
+		if got := address.Local(); got != want {
+			t.Errorf("%s: %s", address, got)
+		}
+	}
+}

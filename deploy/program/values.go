@@ -9,6 +9,14 @@ import (
 	"strconv"
 )
 
+var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// NameRule says what [ValidName] wants.
+const NameRule = "must be of letters, digits and . _ - and begin with one of the first two"
+
+// ValidName says whether something may be called so that has keys or an ID in Consul, or a service of its own there.
+func ValidName(name string) bool { return validName.MatchString(name) }
+
 // HostPort is a flag type for a network address: "127.0.0.1:11223", "[::1]:11223", "name:11223", or ":11223" for all
 // addresses of the machine. Empty means that none was given.
 type HostPort string
@@ -42,6 +50,14 @@ func (a HostPort) Port() int {
 	_, port, _ := net.SplitHostPort(string(a))
 	n, _ := strconv.Atoi(port)
 	return n
+}
+
+// Local is where this machine reaches what listens there: the same, or by the loopback interface if that is all addresses.
+func (a HostPort) Local() HostPort {
+	if !Unspecified(a.Host()) {
+		return a
+	}
+	return HostPort(net.JoinHostPort("127.0.0.1", strconv.Itoa(a.Port())))
 }
 
 // Unspecified says whether a host stands for all addresses of the machine, as the empty one does.
