@@ -133,7 +133,7 @@ func (h *host) move(w http.ResponseWriter, r *http.Request) {
 // time when it was active, does not count.
 func alive(i consul.Instance) bool {
 	return slices.ContainsFunc(i.Checks, func(c consul.Check) bool {
-		return strings.HasPrefix(c.ID, leaseCheckPrefix(i.ID)) && c.Status == consul.Passing
+		return strings.HasPrefix(c.ID, consul.LeaseCheckPrefix(i.ID)) && c.Status == consul.Passing
 	}) && i.Status != consul.Maintenance
 }
 

@@ -41,16 +41,13 @@ func newMembership(agent agent, h *host) *membership {
 	// Another one for each process: what an earlier one has left must not seem alive.
 	var incarnation [4]byte
 	_, _ = rand.Read(incarnation[:]) // never fails
-	return &membership{agent: agent, host: h, check: leaseCheckPrefix(h.ID) + hex.EncodeToString(incarnation[:])}
+	return &membership{agent: agent, host: h, check: consul.LeaseCheckPrefix(h.ID) + hex.EncodeToString(incarnation[:])}
 }
-
-// leaseCheckPrefix begins the IDs of the lease's checks of a host.
-func leaseCheckPrefix(id string) string { return "service:" + id + ":lease:" }
 
 // connectorCheck is the ID of a connector's check. Consul's servers take IDs that differ in case alone for one: the checks of
 // two connectors would overwrite each other, so a name with capitals is marked, behind a character that no name has.
 func (m *membership) connectorCheck(name string) string {
-	id := "service:" + m.host.ID + ":connector:" + name
+	id := consul.ConnectorCheckPrefix(m.host.ID) + name
 	if strings.ToLower(name) == name {
 		return id
 	}
@@ -64,16 +61,16 @@ func (m *membership) registration() consul.Registration {
 	host, portText, _ := net.SplitHostPort(h.address) // it was made of both
 	port, _ := strconv.Atoi(portText)
 	r := consul.Registration{
-		ID: h.ID, Name: h.Service, Address: host, Port: port, Tags: []string{"standby"},
-		Meta: map[string]string{"version": program.Version(), "cluster": h.Cluster},
+		ID: h.ID, Name: h.Service, Address: host, Port: port, Tags: []string{consul.StandbyTag},
+		Meta: map[string]string{consul.VersionMeta: program.Version(), consul.ClusterMeta: h.Cluster},
 		TTLs: []consul.TTLCheck{{ID: m.check, Name: "lease", TTL: h.LeaseTTL, DeregisterCriticalAfter: h.DeregisterAfter}},
 	}
 	h.view(func() {
 		if h.lease.Role != consul.Active || h.tenure == nil {
 			return
 		}
-		r.Tags = []string{"active"}
-		r.Meta["epoch"] = strconv.FormatUint(h.tenure.Epoch, 10) // by which servers know the later of two
+		r.Tags = []string{consul.ActiveTag}
+		r.Meta[consul.EpochMeta] = strconv.FormatUint(h.tenure.Epoch, 10)
 		for _, c := range h.connectors {
 			r.TTLs = append(r.TTLs, consul.TTLCheck{
 				ID: m.connectorCheck(c.Name), Name: "connector " + c.Name, TTL: connectorTTL, InitialStatus: consul.Warning,

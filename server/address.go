@@ -33,8 +33,8 @@ func (s *settings) registration(listening net.Addr, channels int) (consul.Regist
 // meta is what Consul shall show of a server with so many active channels.
 func (s *settings) meta(channels int) map[string]string {
 	return map[string]string{
-		"version":       program.Version(),
-		"services_hash": s.services.Hash(),
-		"channels":      strconv.Itoa(channels),
+		consul.VersionMeta:  program.Version(),
+		consul.ServicesMeta: s.services.Hash(),
+		consul.ChannelsMeta: strconv.Itoa(channels),
 	}
 }

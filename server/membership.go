@@ -95,7 +95,7 @@ func (m *membership) keep(ctx context.Context) error {
 func (m *membership) clearLeftover(ctx context.Context) {
 	instance := m.registered(ctx)
 	for _, check := range instance.Checks {
-		if check.ID == "_service_maintenance:"+instance.ID && check.Notes != stopReason {
+		if check.ID == consul.MaintenanceCheck(instance.ID) && check.Notes != stopReason {
 			m.log.Warn().Str("reason", check.Notes).Msg("an operator has put this server into maintenance: it gets no traffic")
 			return
 		}

@@ -74,8 +74,8 @@ func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent
 		registration.Check.InitialStatus = consul.Critical
 	}
 	log.Info().Stringer("listen", listener.Addr()).Str("check", registration.Check.URL).
-		Str("version", registration.Meta["version"]).Strs("services", s.services.Names()).
-		Str("channels", registration.Meta["channels"]).Msg("listening")
+		Str("version", registration.Meta[consul.VersionMeta]).Strs("services", s.services.Names()).
+		Str("channels", registration.Meta[consul.ChannelsMeta]).Msg("listening")
 	lived := life{
 		front:       built.front,
 		listener:    listener,

@@ -125,10 +125,10 @@ func (r *Report) Standing(role Role) (n int) {
 func newHosts(instances []consul.Instance, cluster string, lease Lease) []Host {
 	hosts := []Host{}
 	for _, i := range instances {
-		if of := i.Meta["cluster"]; of != "" && of != cluster {
+		if of := i.Meta[consul.ClusterMeta]; of != "" && of != cluster {
 			continue // several clusters may share one Consul
 		}
-		h := Host{ID: i.ID, Address: i.HostPort(), Version: i.Meta["version"], Role: Standby, Status: leaseCheck(i)}
+		h := Host{ID: i.ID, Address: i.HostPort(), Version: i.Meta[consul.VersionMeta], Role: Standby, Status: leaseCheck(i)}
 		switch {
 		case lease.Held && lease.Host == i.ID:
 			h.Role = Active
@@ -149,7 +149,7 @@ func leaseCheck(i consul.Instance) consul.Status {
 	}
 	status := consul.Critical
 	for _, c := range i.Checks {
-		if strings.HasPrefix(c.ID, "service:"+i.ID+":lease:") && c.Status == consul.Passing {
+		if strings.HasPrefix(c.ID, consul.LeaseCheckPrefix(i.ID)) && c.Status == consul.Passing {
 			status = consul.Passing
 		}
 	}
@@ -160,7 +160,7 @@ func leaseCheck(i consul.Instance) consul.Status {
 func byChecks(i consul.Instance) []Connector {
 	all := []Connector{}
 	for _, c := range i.Checks {
-		name, ok := strings.CutPrefix(c.ID, "service:"+i.ID+":connector:")
+		name, ok := strings.CutPrefix(c.ID, consul.ConnectorCheckPrefix(i.ID))
 		if !ok {
 			continue
 		}

@@ -95,13 +95,6 @@ func mode(admin haproxy.Admin) state.Mode {
 	}
 }
 
-// The metadata by which an instance says how it wants to be treated.
-const (
-	drainMeta    = "drain"         // "true": it asks to leave rotation
-	maxConnMeta  = "maxconn"       // how many requests it can take at a time; 0 is no limit
-	servicesMeta = "services_hash" // tells which services it runs
-)
-
 // converter makes catalogs of Consul's snapshots, with addresses in the place of host names.
 type converter struct {
 	names   *names
@@ -127,15 +120,15 @@ func (r *converter) catalog(snapshot consul.Snapshot) state.Catalog {
 	for _, instance := range snapshot.Instances {
 		address, fault := r.address(instance.Address)
 		maxConn := r.maxConn
-		if text, says := instance.Meta[maxConnMeta]; says && fault == "" {
+		if text, says := instance.Meta[consul.MaxConnMeta]; says && fault == "" {
 			maxConn, fault = parseMaxConn(text)
 		}
 		catalog.Instances = append(catalog.Instances, state.Instance{
 			Key: instance.Key(), ID: instance.ID, Address: address, Port: instance.Port,
 			WeightPassing: instance.WeightPassing, WeightWarning: instance.WeightWarning,
 			MaxConn: maxConn,
-			Status:  state.Status(instance.Status), Drain: instance.Meta[drainMeta] == "true", Fault: fault,
-			Services: instance.Meta[servicesMeta],
+			Status:  state.Status(instance.Status), Drain: instance.Meta[consul.DrainMeta] == "true", Fault: fault,
+			Services: instance.Meta[consul.ServicesMeta],
 		})
 	}
 	return catalog
@@ -144,7 +137,7 @@ func (r *converter) catalog(snapshot consul.Snapshot) state.Catalog {
 func parseMaxConn(text string) (maxConn int, fault string) {
 	n, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
-		return 0, fmt.Sprintf("its metadata have %s=%q, which is not a number from 0 on", maxConnMeta, text)
+		return 0, fmt.Sprintf("its metadata have %s=%q, which is not a number from 0 on", consul.MaxConnMeta, text)
 	}
 	return int(n), ""
 }

@@ -12,14 +12,6 @@ import (
 	"zatoha/consul"
 )
 
-// ConnectorHosts is the name under which connector hosts register; the active one has the tag [ActiveTag], and in its
-// metadata [EpochMeta], which grows with every takeover.
-const (
-	ConnectorHosts = "zato-connectorhost"
-	ActiveTag      = "active"
-	EpochMeta      = "epoch"
-)
-
 // Watcher follows a service, as consul.Client does.
 type Watcher interface {
 	Watch(ctx context.Context, service string, observe func(consul.Observation))
@@ -41,14 +33,14 @@ func (s *Set) Follow(ctx context.Context, watcher Watcher, service string) {
 // there may be two: the later one, by its epoch, comes first, and among equals one whose checks pass.
 func active(instances []consul.Instance) (addresses []string) {
 	rank := func(i consul.Instance) (epoch uint64, sick int) {
-		epoch, _ = strconv.ParseUint(i.Meta[EpochMeta], 10, 64)
+		epoch, _ = strconv.ParseUint(i.Meta[consul.EpochMeta], 10, 64)
 		if i.Status != consul.Passing && i.Status != consul.Warning {
 			sick = 1
 		}
 		return epoch, sick
 	}
 	candidates := slices.DeleteFunc(slices.Clone(instances), func(i consul.Instance) bool {
-		return !slices.Contains(i.Tags, ActiveTag) || i.Port == 0
+		return !slices.Contains(i.Tags, consul.ActiveTag) || i.Port == 0
 	})
 	slices.SortStableFunc(candidates, func(a, b consul.Instance) int {
 		epochA, sickA := rank(a)

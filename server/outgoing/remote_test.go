@@ -228,7 +228,7 @@ func TestThePayloadIsNotReadAfterASend(t *testing.T) {
 
 func TestTheLatestHealthyHostIsActive(t *testing.T) {
 	host := func(address, epoch string, status consul.Status, tags ...string) consul.Instance {
-		return consul.Instance{Address: address, Port: 17110, Tags: tags, Status: status, Meta: map[string]string{EpochMeta: epoch}}
+		return consul.Instance{Address: address, Port: 17110, Tags: tags, Status: status, Meta: map[string]string{consul.EpochMeta: epoch}}
 	}
 	for _, test := range []struct {
 		name      string
@@ -262,11 +262,11 @@ func (s scripted) Watch(_ context.Context, _ string, observe func(consul.Observa
 func TestTheLastHostStaysWhileConsulCannotTell(t *testing.T) {
 	s := newSet(t, Config{})
 	one := consul.Observation{Snapshot: consul.Snapshot{Instances: []consul.Instance{{Address: "a", Port: 1, Tags: []string{"active"}}}}}
-	s.Follow(t.Context(), scripted{one, {Err: errors.New("no leader")}}, ConnectorHosts)
+	s.Follow(t.Context(), scripted{one, {Err: errors.New("no leader")}}, "hosts")
 	if host, _, _ := s.hosts.get(0); host != "a:1" {
 		t.Errorf("after an error: %q", host)
 	}
-	s.Follow(t.Context(), scripted{one, {}}, ConnectorHosts)
+	s.Follow(t.Context(), scripted{one, {}}, "hosts")
 	if host, _, _ := s.hosts.get(0); host != "" {
 		t.Errorf("after it was removed: %q", host)
 	}

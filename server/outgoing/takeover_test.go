@@ -26,7 +26,7 @@ func TestATakeoverIsFollowedWithTheSameMessageID(t *testing.T) {
 	s := newSet(t, Config{})
 	ctx, stop := context.WithCancel(context.Background())
 	var background sync.WaitGroup
-	background.Go(func() { s.Follow(ctx, client, ConnectorHosts) })
+	background.Go(func() { s.Follow(ctx, client, "hosts") })
 	defer background.Wait()
 	defer stop()
 
@@ -40,8 +40,8 @@ func TestATakeoverIsFollowedWithTheSameMessageID(t *testing.T) {
 		life, end := context.WithCancel(ctx)
 		background.Go(func() {
 			_ = client.KeepRegistered(life, consul.Registration{
-				ID: id, Name: ConnectorHosts, Address: name, Port: number, Tags: []string{ActiveTag},
-				Meta: map[string]string{EpochMeta: strconv.Itoa(epoch)},
+				ID: id, Name: "hosts", Address: name, Port: number, Tags: []string{consul.ActiveTag},
+				Meta: map[string]string{consul.EpochMeta: strconv.Itoa(epoch)},
 			}, func(error) {})
 		})
 		return func() { // as by kill -9, and its lease runs out
