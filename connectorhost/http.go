@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -96,8 +94,7 @@ func (h *host) handler() http.Handler {
 // ours says whether a request for a change comes from our own command, or somebody who means it, and not from a page in
 // a browser that was made to: that could neither name an address as the host nor send JSON.
 func ours(r *http.Request) error {
-	name, _, err := net.SplitHostPort(r.Host)
-	if err != nil || name != "localhost" && net.ParseIP(name) == nil {
+	if !program.ByAddress(r) {
 		return fmt.Errorf("%q is not how an operator calls this host: use its IP address", r.Host)
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
@@ -173,27 +170,4 @@ func answer(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(append(text, '\n')) // whoever hung up does not want it
-}
-
-// serveHTTP answers until ctx ends.
-func serveHTTP(ctx context.Context, listener net.Listener, h *host) error {
-	server := &http.Server{
-		Handler: h.handler(), ReadTimeout: requestTimeout, WriteTimeout: 2 * requestTimeout, IdleTimeout: time.Minute,
-	}
-	server.RegisterOnShutdown(h.sends.heirs.end)
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
-	select {
-	case err := <-ended:
-		return fmt.Errorf("answering at %s: %w", listener.Addr(), err)
-	case <-ctx.Done():
-	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
-	defer cancel()
-	err := server.Shutdown(stopping)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = server.Close()
-	}
-	<-ended
-	return err
 }

@@ -8,13 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
+
+	"zatoha/connectorhost/connector"
+	"zatoha/deploy/program"
 )
 
 const (
@@ -140,7 +142,7 @@ func (o *outgoing) done(name string, r *http.Request, a reply, result string) {
 		Int("status", a.status).Str("why", a.details).Msg("a message was posted: " + result)
 }
 
-func shortened(text string) string { return strings.ToValidUTF8(text[:min(len(text), 100)], "?") }
+func shortened(text string) string { return connector.Shorten(strings.ToValidUTF8(text, "?"), 100) }
 
 // refuse is a reply to what is wrong.
 func refuse(status int, format string, args ...any) *reply {
@@ -155,7 +157,7 @@ func (o *outgoing) admit(r *http.Request) *reply {
 		return &a
 	case set && !same:
 		return refuse(http.StatusUnauthorized, "messages need the cluster's token, as Authorization: Bearer")
-	case !set && !o.known(r.Host): // a page in a browser could have made a name of its own point here
+	case !set && r.Host != o.host.address && !program.ByAddress(r): // a page in a browser could have made a name of its own point here
 		return refuse(http.StatusForbidden, "%q is not how this host is called: use the address that Consul has, %s", shortened(r.Host), o.host.address)
 	}
 	return nil
@@ -174,12 +176,6 @@ func describe(r *http.Request) *reply {
 		}
 	}
 	return nil
-}
-
-// known says whether a request's Host is one that this host goes by.
-func (o *outgoing) known(name string) bool {
-	host, _, err := net.SplitHostPort(name)
-	return name == o.host.address || err == nil && (host == "localhost" || net.ParseIP(host) != nil)
 }
 
 // receive reads a message when there is room for it. The function returned makes room for others.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -73,7 +74,9 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 			return nil
 		}
 	})
-	parts.Go(func() error { return serveHTTP(staying, listener, h) })
+	server := &http.Server{Handler: h.handler()}
+	server.RegisterOnShutdown(h.sends.heirs.end)
+	parts.Go(func() error { return program.ServeHTTP(staying, listener, server, requestTimeout) })
 	parts.Go(func() error {
 		program.Attend(ctx, h.log, func(ctx context.Context) error { return h.alive(ctx, listener.Addr()) })
 		return nil

@@ -12,11 +12,11 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/rs/zerolog"
 
 	"zatoha/connectorhost/supervise"
+	"zatoha/consul"
 	"zatoha/deploy/program"
 )
 
@@ -49,7 +49,7 @@ func (c *statusCommand) Run(ctx context.Context, _ zerolog.Logger) error {
 func ailment(asked, active report) error {
 	switch {
 	case asked.Error != "":
-		return fmt.Errorf("not healthy: %s", printable(asked.Error))
+		return fmt.Errorf("not healthy: %s", program.Printable(asked.Error))
 	case !asked.Held:
 		return errors.New("not healthy: no host is active")
 	case len(active.Refused) > 0:
@@ -63,59 +63,62 @@ func ailment(asked, active report) error {
 	return nil
 }
 
+// statusText is what the hosts say, and what the active one says of the connectors.
 func statusText(asked, active report) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "cluster %s, epoch %d, %s is active", printable(active.Cluster), active.Epoch, printable(active.Host))
-	if !asked.Held {
-		text.Reset()
-		fmt.Fprintf(&text, "cluster %s: NO HOST IS ACTIVE", printable(asked.Cluster))
+	if asked.Held {
+		fmt.Fprintf(&text, "cluster %s, epoch %d, %s is active", program.Printable(active.Cluster), active.Epoch, program.Printable(active.Host))
+	} else {
+		fmt.Fprintf(&text, "cluster %s: NO HOST IS ACTIVE", program.Printable(asked.Cluster))
 	}
-	fmt.Fprintf(&text, " (asked %s, which is %s)\n", printable(asked.Host), asked.Role)
+	fmt.Fprintf(&text, " (asked %s, which is %s)\n", program.Printable(asked.Host), asked.Role)
 	if asked.Error != "" {
-		fmt.Fprintf(&text, "! %s\n", printable(asked.Error))
+		fmt.Fprintf(&text, "! %s\n", program.Printable(asked.Error))
 	}
-	var rows bytes.Buffer
-	table := tabwriter.NewWriter(&rows, 0, 0, 2, ' ', 0)
+	writeHosts(&text, asked)
+	writeConnectors(&text, active)
+	for _, r := range active.Refused {
+		kept := ""
+		if r.Kept {
+			kept = " (the last good one stays)"
+		}
+		fmt.Fprintf(&text, "refused: %s: %s%s\n", program.Printable(r.Name), program.Printable(r.Reason), kept)
+	}
+	return text.String()
+}
+
+func writeHosts(text *strings.Builder, asked report) {
+	table := newTable(text)
 	fmt.Fprintln(table, "\nHOST\tADDRESS\tIN CONSUL\tROLE")
 	for _, h := range asked.Hosts {
-		role := "standby"
+		role := consul.Standby
 		if h.Active {
-			role = "active"
+			role = consul.Active
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", printable(h.ID), printable(h.Address), h.Status, role)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", program.Printable(h.ID), program.Printable(h.Address), h.Status, role)
 	}
 	_ = table.Flush() // into memory
+}
+
+func writeConnectors(text *strings.Builder, active report) {
+	table := newTable(text)
 	fmt.Fprintln(table, "\nCONNECTOR\tKIND\tSTATE\tPID\tSINCE\tRESTARTS\tWHY")
 	for _, c := range active.Connectors {
 		since := "-"
 		if !c.Since.IsZero() {
 			since = c.Since.Format(time.DateTime)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", printable(c.Name), printable(c.Kind), c.State, c.PID, since, c.Restarts, printable(c.Why))
+		name, kind, why := program.Printable(c.Name), program.Printable(c.Kind), program.Printable(c.Why)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", name, kind, c.State, c.PID, since, c.Restarts, why)
 	}
 	for _, c := range active.InServers {
-		fmt.Fprintf(table, "%s\t%s\tin the servers\t-\t-\t-\teach server sends for itself\n", printable(c.Name), printable(c.Kind))
+		fmt.Fprintf(table, "%s\t%s\tin the servers\t-\t-\t-\teach server sends for itself\n", program.Printable(c.Name), program.Printable(c.Kind))
 	}
-	_ = table.Flush()
-	text.Write(rows.Bytes())
-	for _, r := range active.Refused {
-		kept := ""
-		if r.Kept {
-			kept = " (the last good one stays)"
-		}
-		fmt.Fprintf(&text, "refused: %s: %s%s\n", printable(r.Name), printable(r.Reason), kept)
-	}
-	return text.String()
+	_ = table.Flush() // into memory
 }
 
-// printable keeps what others have written from steering the terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, text)
+func newTable(text *strings.Builder) *tabwriter.Writer {
+	return tabwriter.NewWriter(text, 0, 0, 2, ' ', 0)
 }
 
 // fetch reads /connectors of the host at an address.

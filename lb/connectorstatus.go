@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"zatoha/deploy/program"
 	"zatoha/lb/admin"
 	"zatoha/lb/connectors"
 )
@@ -16,7 +17,7 @@ func connectorText(s admin.Status, paint func(escape, text string) string) strin
 	var text strings.Builder
 	switch {
 	case c.Lease.Held:
-		fmt.Fprintf(&text, "connectors: on %s, epoch %d, for %s", printable(c.Lease.Host), c.Lease.Epoch, s.Now.Sub(c.Lease.Since).Truncate(time.Second))
+		fmt.Fprintf(&text, "connectors: on %s, epoch %d, for %s", program.Printable(c.Lease.Host), c.Lease.Epoch, s.Now.Sub(c.Lease.Since).Truncate(time.Second))
 	case c.Lease.Known:
 		text.WriteString("connectors: " + paint(red, "no host is active"))
 	default:
@@ -26,7 +27,7 @@ func connectorText(s admin.Status, paint func(escape, text string) string) strin
 		var names []string
 		for _, h := range c.Hosts {
 			if h.Role == role {
-				names = append(names, printable(h.ID))
+				names = append(names, program.Printable(h.ID))
 			}
 		}
 		if names != nil {
@@ -42,7 +43,7 @@ func connectorText(s admin.Status, paint func(escape, text string) string) strin
 		if r.Kept {
 			kept = " (the last good one stays)"
 		}
-		fmt.Fprintf(&text, "refused: %s: %s%s\n", printable(r.Name), printable(r.Reason), kept)
+		fmt.Fprintf(&text, "refused: %s: %s%s\n", program.Printable(r.Name), program.Printable(r.Reason), kept)
 	}
 	return text.String()
 }

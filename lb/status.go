@@ -13,7 +13,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/mattn/go-isatty"
 	"github.com/rs/zerolog"
@@ -43,7 +42,7 @@ func (c *statusCommand) Run(ctx context.Context, _ zerolog.Logger, _ *grammar) e
 		return err
 	}
 	if !status.Healthy {
-		return fmt.Errorf("not healthy: %s", printable(status.Headline()))
+		return fmt.Errorf("not healthy: %s", program.Printable(status.Headline()))
 	}
 	return nil
 }
@@ -79,12 +78,12 @@ func statusText(s admin.Status, colour bool) string {
 	var text strings.Builder
 	through := ""
 	if s.DataPlane.Kind == admin.Remote {
-		through = ", through " + printable(s.DataPlane.Address)
+		through = ", through " + program.Printable(s.DataPlane.Address)
 	}
 	fmt.Fprintf(&text, "%s  %s  (cluster %s, service %s%s)\n",
-		paint(tone(s.State), strings.ToUpper(string(s.State))), s.Headline(), printable(s.Cluster), printable(s.Service), through)
+		paint(tone(s.State), strings.ToUpper(string(s.State))), s.Headline(), program.Printable(s.Cluster), program.Printable(s.Service), through)
 	for _, risk := range s.Risks {
-		fmt.Fprintf(&text, "%s %s. %s\n", paint(yellow, "!"), printable(risk.What), printable(risk.Means))
+		fmt.Fprintf(&text, "%s %s. %s\n", paint(yellow, "!"), program.Printable(risk.What), program.Printable(risk.Means))
 	}
 	text.WriteString("\n" + serverTable(s, paint))
 	differing := parityLines(s.Parity)
@@ -92,10 +91,10 @@ func statusText(s admin.Status, colour bool) string {
 		text.WriteString("\n")
 	}
 	for _, change := range s.Held {
-		fmt.Fprintf(&text, "held back: %s\n", printable(change.String()))
+		fmt.Fprintf(&text, "held back: %s\n", program.Printable(change.String()))
 	}
 	for _, refusal := range s.Refused {
-		fmt.Fprintf(&text, "refused: %s: %s\n", printable(refusal.ID), printable(refusal.Reason))
+		fmt.Fprintf(&text, "refused: %s: %s\n", program.Printable(refusal.ID), program.Printable(refusal.Reason))
 	}
 	for _, line := range differing {
 		fmt.Fprintf(&text, "%s\n", line)
@@ -132,7 +131,7 @@ func serverTable(s admin.Status, paint func(escape, text string) string) string 
 func parityLines(parity state.Parity) []string {
 	var lines []string
 	for _, d := range parity.Differing {
-		line := fmt.Sprintf("differs: %s: services %s, most have %s", printable(d.ID), printable(d.Services), printable(parity.Majority))
+		line := fmt.Sprintf("differs: %s: services %s, most have %s", program.Printable(d.ID), program.Printable(d.Services), program.Printable(parity.Majority))
 		if d.Held {
 			line += ": held out of rotation"
 		}
@@ -163,7 +162,7 @@ func table(rows [][]string) []string {
 	columns := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		for i, cell := range row {
-			row[i] = printable(cell)
+			row[i] = program.Printable(cell)
 		}
 		fmt.Fprintln(columns, strings.Join(row, "\t"))
 	}
@@ -173,16 +172,6 @@ func table(rows [][]string) []string {
 		lines[i] = strings.TrimRight(lines[i], " ")
 	}
 	return lines
-}
-
-// printable keeps a name that somebody chose from steering the terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, text)
 }
 
 // Escape sequences of a terminal's colours.

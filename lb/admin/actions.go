@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
+
+	"zatoha/deploy/program"
 )
 
 // Action is something that an operator may ask the controller to do. Its result is shown as JSON.
@@ -16,16 +17,9 @@ type Failure struct {
 	Error string `json:"error"`
 }
 
-// ours says whether a request for an action was meant for this controller: it names an address, not a host name, which
-// a hostile page could have made point here.
-func ours(host string) bool {
-	name, _, err := net.SplitHostPort(host)
-	return err == nil && (name == "localhost" || net.ParseIP(name) != nil)
-}
-
 // act does the action that the path names.
 func (a *Admin) act(w http.ResponseWriter, r *http.Request) {
-	if !ours(r.Host) {
+	if !program.ByAddress(r) {
 		a.answer(w, http.StatusForbidden, Failure{Error: fmt.Sprintf("%q is not how an operator calls this controller: use its IP address", r.Host)})
 		return
 	}

@@ -14,7 +14,6 @@ package admin
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -24,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
 
+	"zatoha/deploy/program"
 	"zatoha/haproxy"
 	"zatoha/haproxy/process"
 	"zatoha/lb/connectors"
@@ -101,28 +101,7 @@ func (a *Admin) Serve(ctx context.Context, listener net.Listener) error {
 		a.growth.watch(ctx, func() int { return a.loop.Report().Pool.Used() })
 	}()
 	defer func() { cancel(); <-watched }()
-	return a.serve(ctx, listener)
-}
-
-func (a *Admin) serve(ctx context.Context, listener net.Listener) error {
-	server := &http.Server{
-		Handler: a.Handler(), ReadTimeout: requestTimeout, WriteTimeout: 2 * requestTimeout, IdleTimeout: time.Minute,
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
-	select {
-	case err := <-ended:
-		return fmt.Errorf("the status page on %s: %w", listener.Addr(), err)
-	case <-ctx.Done():
-	}
-	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
-	defer cancel()
-	err := server.Shutdown(stopCtx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = server.Close()
-	}
-	<-ended
-	return err
+	return program.ServeHTTP(ctx, listener, &http.Server{Handler: a.Handler()}, requestTimeout)
 }
 
 // Handler routes the requests.

@@ -57,7 +57,7 @@ func (h *host) ids() (ids []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, r := range h.seen {
-		ids = append(ids, r.Header.Get(HeaderMessageID))
+		ids = append(ids, r.Header.Get(headerMessageID))
 	}
 	return ids
 }
@@ -120,7 +120,7 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 			service.Unavailable, `outgoing amqp connection "orders": not confirmed, it may have been sent or not: connector host`, 0,
 		},
 		{"never connected, and sure of it", []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set(HeaderOutcome, NotSent)
+			w.Header().Set(headerOutcome, notSent)
 			http.Error(w, "the broker is down", http.StatusServiceUnavailable)
 		}}, service.Unavailable, `not sent: connector host HOST: 503 the broker is down`, 0},
 		{"no such connection", []http.HandlerFunc{says(404, "x")}, service.Unavailable, `there is no outgoing amqp connection "orders"`, 1},
