@@ -85,7 +85,7 @@ func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent
 			func(ctx context.Context) { built.epoch.follow(ctx, agent, s.Cluster, built.log) },
 			func(ctx context.Context) { built.outgoing.Follow(ctx, agent, s.ConnectorService) },
 			func(ctx context.Context) {
-				built.outgoing.FollowDefinitions(ctx, agent, consul.ConnectorsPrefix(s.Cluster), nil)
+				built.outgoing.FollowDefinitions(ctx, agent, consul.ConnectorsPrefix(s.Cluster))
 			},
 		},
 		informed: built.channels.read,
@@ -112,7 +112,7 @@ type parts struct {
 	outgoing     *outgoing.Set
 	epoch        *epoch
 	registration consul.Registration
-	flush        func() error // of what is not sent yet when the server has stopped
+	flush        func() // sends what is not sent yet; for when the server has stopped
 	log          zerolog.Logger
 }
 
@@ -120,7 +120,9 @@ type parts struct {
 func (p *parts) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), sendOutTimeout)
 	defer cancel()
-	return errors.Join(p.outgoing.Close(ctx), p.flush())
+	err := p.outgoing.Close(ctx)
+	p.flush()
+	return err
 }
 
 func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error) {
@@ -154,7 +156,7 @@ func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error)
 	channels.log = log.With().Str("id", registration.ID).Logger()
 	registry.MustRegister(channels.collectors()...)
 	built := &parts{
-		channels: channels, application: application, epoch: newEpoch(), registration: registration, log: channels.log, flush: func() error { return nil },
+		channels: channels, application: application, epoch: newEpoch(), registration: registration, log: channels.log, flush: func() {},
 	}
 	options, err := s.tracing(built, registry)
 	if err != nil {

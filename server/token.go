@@ -36,14 +36,14 @@ func (s *settings) token(notice func(error)) (*sharedToken, error) {
 }
 
 // shown is the token to show to others, empty if there is none.
-func (t *sharedToken) shown() (string, error) {
+func (t *sharedToken) shown() string {
 	if t == nil {
-		return "", nil
+		return ""
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.look(time.Now())
-	return t.text, nil
+	return t.text
 }
 
 // accepts says whether somebody has the token, or had it until a moment ago.

@@ -62,11 +62,11 @@ import (
 
 // The headers of the invocation.
 const (
-	HeaderConnector   = "X-Zato-Connector"
-	HeaderEpoch       = "X-Zato-Connector-Epoch"
-	HeaderMessageID   = "X-Zato-Message-ID"
-	HeaderRedelivered = "X-Zato-Redelivered"
-	HeaderProperties  = "X-Zato-Properties"
+	headerConnector   = "X-Zato-Connector"
+	headerEpoch       = "X-Zato-Connector-Epoch"
+	headerMessageID   = "X-Zato-Message-ID"
+	headerRedelivered = "X-Zato-Redelivered"
+	headerProperties  = "X-Zato-Properties"
 
 	headerCID = "X-Zato-CID" // servers set it, whatever they answer
 )
@@ -79,11 +79,11 @@ type Config struct {
 	MediaType string           // of messages that come without
 	Epoch     func() uint64    // of the lease under which we run; asked at each call
 	Token     connector.Secret // the servers' shared token; none if zero
-	Timeout   time.Duration    // of a call; 0 stands for DefaultTimeout
+	Timeout   time.Duration    // of a call; 0 stands for defaultTimeout
 }
 
-// DefaultTimeout is above the load balancer's, so that it answers before we give up.
-const DefaultTimeout = 60 * time.Second
+// defaultTimeout is above the load balancer's, so that it answers before we give up.
+const defaultTimeout = 60 * time.Second
 
 const (
 	maxAnswer   = 64 << 10 // bytes of an answer that are read; an error's details are at its beginning
@@ -93,7 +93,7 @@ const (
 	maxIdle     = 256
 )
 
-// Client calls one service for one channel. It is used concurrently. Close it at the end.
+// Client calls one service for one channel. It is safe for concurrent use. Close it at the end.
 type Client struct {
 	config        Config
 	target, alive string
@@ -114,7 +114,7 @@ func New(config Config) (*Client, error) {
 		return nil, fmt.Errorf("address of the load balancer %q: %w: use http://HOST:PORT", config.LB, connector.ErrDefinition)
 	}
 	if config.Timeout <= 0 {
-		config.Timeout = DefaultTimeout
+		config.Timeout = defaultTimeout
 	}
 	if config.Epoch == nil {
 		return nil, fmt.Errorf("invoke by connector %q: %w: there is no epoch", config.Connector, connector.ErrDefinition)
@@ -182,14 +182,14 @@ func (c *Client) request(ctx context.Context, m connector.Message) (*http.Reques
 	}
 	h := request.Header
 	h.Set("Content-Type", mediaType)
-	h.Set(HeaderConnector, c.config.Connector)
-	h.Set(HeaderEpoch, strconv.FormatUint(c.config.Epoch(), 10))
-	h.Set(HeaderMessageID, headerValue(m.ID))
+	h.Set(headerConnector, c.config.Connector)
+	h.Set(headerEpoch, strconv.FormatUint(c.config.Epoch(), 10))
+	h.Set(headerMessageID, headerValue(m.ID))
 	if m.Redelivered {
-		h.Set(HeaderRedelivered, "true")
+		h.Set(headerRedelivered, "true")
 	}
 	if len(m.Properties) > 0 {
-		h.Set(HeaderProperties, propertiesValue(m.Properties))
+		h.Set(headerProperties, propertiesValue(m.Properties))
 	}
 	if !c.config.Token.IsZero() {
 		authorization, err := c.authorization()

@@ -93,7 +93,7 @@ func noService(answer []byte) bool {
 // stale says whether a 409 is about the epoch. Servers that do not name theirs in a header have words of their own; a
 // service that speaks of some epoch must not stop the connector.
 func (c *Client) stale(header http.Header, answer []byte) bool {
-	if known, err := strconv.ParseUint(header.Get(HeaderEpoch), 10, 64); err == nil {
+	if known, err := strconv.ParseUint(header.Get(headerEpoch), 10, 64); err == nil {
 		return known > c.config.Epoch()
 	}
 	text := connector.AnswerDetails(answer)

@@ -5,8 +5,8 @@ import (
 	"net"
 )
 
-// MachineAddress is the first address of the machine that others may reach, IPv4 before IPv6, else a loopback address.
-func MachineAddress() string {
+// machineAddress is the first address of the machine that others may reach, IPv4 before IPv6, else a loopback address.
+func machineAddress() string {
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
 		return "127.0.0.1"

@@ -13,7 +13,7 @@ func Advertised(listening net.Addr, flag HostPort) HostPort {
 	if flag != "" {
 		return flag
 	}
-	return specified(listening, MachineAddress)
+	return specified(listening, machineAddress)
 }
 
 // Reachable is where this machine reaches a listener of its own.

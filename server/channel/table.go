@@ -8,7 +8,7 @@ import (
 
 // Table leads requests to targets of the caller's: by method and path, the most specific pattern first (see
 // [Pattern.Compare]), among those that take the method. A HEAD is led as a GET where nothing takes HEAD itself. Make it
-// by adding to an empty one; after that it may be asked concurrently.
+// by adding to an empty one; after that it is safe for concurrent use.
 //
 // Inside it is a tree with a level for each segment. A search tries names before parameters before rests, so what it
 // finds first is the most specific; it visits a node at most once, so no path costs more than there are patterns.

@@ -17,11 +17,10 @@ type TreeWatcher interface {
 	WatchTree(ctx context.Context, prefix string, observe func(consul.TreeObservation))
 }
 
-// FollowDefinitions defines the ZeroMQ connections from the keys under a prefix, "zato/main/connectors/", until ctx ends,
-// and beside them those that are fixed, of which a key of the same name takes the place. A definition that is refused
-// leaves the last good one of its key in force, and [Set.Refused] says why. While Consul cannot tell, all stays.
-func (s *Set) FollowDefinitions(ctx context.Context, watcher TreeWatcher, prefix string, fixed []*connector.Definition) {
-	s.Define(fixed)
+// FollowDefinitions defines the ZeroMQ connections from the keys under a prefix, "zato/main/connectors/", until ctx ends. A
+// definition that is refused leaves the last good one of its key in force, and the log says why. While Consul cannot tell, all
+// stays.
+func (s *Set) FollowDefinitions(ctx context.Context, watcher TreeWatcher, prefix string) {
 	good := map[string]*connector.Definition{}
 	watcher.WatchTree(ctx, prefix, func(o consul.TreeObservation) {
 		if o.Err != nil {
@@ -31,14 +30,7 @@ func (s *Set) FollowDefinitions(ctx context.Context, watcher TreeWatcher, prefix
 		var refused map[string]string
 		good, refused = readDefinitions(o.Pairs, prefix, good)
 		s.refuse(refused)
-		all := map[string]*connector.Definition{}
-		for _, d := range fixed {
-			all[d.Name] = d
-		}
-		for _, d := range good {
-			all[d.Name] = d
-		}
-		s.Define(slices.Collect(maps.Values(all)))
+		s.Define(slices.Collect(maps.Values(good)))
 	})
 }
 
@@ -71,7 +63,7 @@ func readDefinitions(pairs []consul.Pair, prefix string, last map[string]*connec
 	return good, refused
 }
 
-// refuse keeps, and logs, what was refused.
+// refuse keeps what was refused and why, and logs what was not refused for the same reason before.
 func (s *Set) refuse(refused map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,11 +73,4 @@ func (s *Set) refuse(refused map[string]string) {
 		}
 	}
 	s.refused = refused
-}
-
-// Refused says, by name, why the newest definition of a connection is not in force.
-func (s *Set) Refused() map[string]string {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return maps.Clone(s.refused)
 }

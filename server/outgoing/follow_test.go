@@ -10,7 +10,6 @@ import (
 	"sync"
 	"testing"
 
-	"zatoha/connectorhost/connector"
 	"zatoha/connectorhost/zmtp"
 	"zatoha/consul"
 	"zatoha/deploy/consultest"
@@ -30,6 +29,13 @@ func (w trees) WatchTree(_ context.Context, _ string, observe func(consul.TreeOb
 	}
 }
 
+// refusals are why definitions are not in force, by name.
+func refusals(s *Set) map[string]string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return maps.Clone(s.refused)
+}
+
 func TestTheLastGoodDefinitionStays(t *testing.T) {
 	const prefix = "zato/main/connectors/"
 	text := func(name, role, address string) string {
@@ -47,29 +53,25 @@ func TestTheLastGoodDefinitionStays(t *testing.T) {
 		want    string // name and address of each connection
 		refused string // part of the reasons
 	}{
-		{tree(), "fixed " + a, ""},
-		{tree("news", text("news", "outgoing", a), "orders", `{"kind": "amqp", "role": "outgoing"}`, "ticks", `{"kind": "zmq", "role": "channel"}`, "x", "]"), "fixed " + a + ", news " + a, ""},
-		{tree("news", text("news", "outgoing", b)), "fixed " + a + ", news " + b, ""},
-		{tree("news", text("news", "outgoing", "ipc://x")), "fixed " + a + ", news " + b, "news: connector \"news\": address is of no use"},
-		{consul.TreeObservation{Err: errors.New("no leader")}, "fixed " + a + ", news " + b, "address is of no use"},
-		{tree("news", "{"), "fixed " + a + ", news " + b, "news: connector: is no JSON"},
-		{tree("news", text("olds", "outgoing", a)), "fixed " + a + ", news " + b, "name is olds, but the key ends with news"},
+		{tree(), "", ""},
+		{tree("news", text("news", "outgoing", a), "orders", `{"kind": "amqp", "role": "outgoing"}`, "ticks", `{"kind": "zmq", "role": "channel"}`, "x", "]"), "news " + a, ""},
+		{tree("news", text("news", "outgoing", b)), "news " + b, ""},
+		{tree("news", text("news", "outgoing", "ipc://x")), "news " + b, "news: connector \"news\": address is of no use"},
+		{consul.TreeObservation{Err: errors.New("no leader")}, "news " + b, "address is of no use"},
+		{tree("news", "{"), "news " + b, "news: connector: is no JSON"},
+		{tree("news", text("olds", "outgoing", a)), "news " + b, "name is olds, but the key ends with news"},
 		{tree("news", text("news", "outgoing", a), "fixed", text("fixed", "outgoing", b)), "fixed " + b + ", news " + a, ""},
-		{tree("new", text("new", "outgoing", "x")), "fixed " + a, "new: connector \"new\": address is of no use"},
-		{tree("news", text("news", "channel", a)), "fixed " + a, ""},
+		{tree("new", text("new", "outgoing", "x")), "", "new: connector \"new\": address is of no use"},
+		{tree("news", text("news", "channel", a)), "", ""},
 	}
 	s := newSet(t, Config{})
-	fixed, err := connector.Decode([]byte(text("fixed", "outgoing", a)))
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := trees{then: func(i int) {
 		var have, refused []string
 		for name, socket := range s.sockets {
 			have = append(have, name+" "+socket.settings.Addresses[0])
 		}
 		slices.Sort(have)
-		for name, why := range s.Refused() {
+		for name, why := range refusals(s) {
 			refused = append(refused, name+": "+why)
 		}
 		if got := strings.Join(have, ", "); got != steps[i].want {
@@ -82,7 +84,7 @@ func TestTheLastGoodDefinitionStays(t *testing.T) {
 	for _, step := range steps {
 		w.observations = append(w.observations, step.tree)
 	}
-	s.FollowDefinitions(t.Context(), w, prefix, []*connector.Definition{fixed})
+	s.FollowDefinitions(t.Context(), w, prefix)
 }
 
 func TestDefinitionsAreTakenFromConsul(t *testing.T) {
@@ -95,7 +97,7 @@ func TestDefinitionsAreTakenFromConsul(t *testing.T) {
 	s := newSet(t, Config{})
 	ctx, stop := context.WithCancel(context.Background())
 	var following sync.WaitGroup
-	following.Go(func() { s.FollowDefinitions(ctx, client, prefix, nil) })
+	following.Go(func() { s.FollowDefinitions(ctx, client, prefix) })
 	defer following.Wait()
 	defer stop()
 	pull := receiver(t, zmtp.Options{Type: zmtp.Pull})
@@ -113,8 +115,8 @@ func TestDefinitionsAreTakenFromConsul(t *testing.T) {
 	if err := client.Put(t.Context(), prefix+"work", []byte(`{"kind": "zmq", "role": "outgoing"}`)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool { return len(s.Refused()) == 1 })
-	if why := maps.Clone(s.Refused())["work"]; !strings.Contains(why, "name is missing; socket_type is missing") || s.Outgoing("zmq", "work") == nil {
+	eventually(t, func() bool { return len(refusals(s)) == 1 })
+	if why := refusals(s)["work"]; !strings.Contains(why, "name is missing; socket_type is missing") || s.Outgoing("zmq", "work") == nil {
 		t.Errorf("refused for %q", why)
 	}
 	if err := client.Delete(t.Context(), prefix+"work"); err != nil {

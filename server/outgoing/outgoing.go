@@ -47,7 +47,7 @@ import (
 // Config says how to send. Everything has a default.
 type Config struct {
 	// Token is asked for the token shared with connector hosts at each message; nil or an empty text: none is sent.
-	Token func() (string, error)
+	Token func() string
 	// Timeout bounds a send whose context has no deadline.
 	Timeout time.Duration
 	// Registry takes the metrics; nil: nobody looks.
@@ -56,10 +56,10 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// DefaultTimeout is for sends whose context has no deadline.
-const DefaultTimeout = 30 * time.Second
+// defaultTimeout is for sends whose context has no deadline.
+const defaultTimeout = 30 * time.Second
 
-// Set is all outgoing connections of a server. It may be used concurrently.
+// Set is all outgoing connections of a server. It is safe for concurrent use.
 type Set struct {
 	config    Config
 	log       *slog.Logger
@@ -80,7 +80,7 @@ var _ service.Outgoings = (*Set)(nil)
 // New makes a set without ZeroMQ connections, which [Set.Define] brings, and without a connector host, which
 // [Set.Follow] finds.
 func New(config Config) *Set {
-	config.Timeout = cmp.Or(config.Timeout, DefaultTimeout)
+	config.Timeout = cmp.Or(config.Timeout, defaultTimeout)
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}

@@ -19,12 +19,12 @@ import (
 
 // The headers of a message to a connector host.
 const (
-	HeaderMessageID  = "X-Zato-Message-ID"
-	HeaderKind       = "X-Zato-Connector-Kind"
-	HeaderProperties = "X-Zato-Properties" // a JSON object of texts: the message's headers, in ASCII
-	// HeaderOutcome, in the answer, is NotSent if the host is sure that the broker does not have the message.
-	HeaderOutcome = "X-Zato-Outcome"
-	NotSent       = "not-sent"
+	headerMessageID  = "X-Zato-Message-ID"
+	headerKind       = "X-Zato-Connector-Kind"
+	headerProperties = "X-Zato-Properties" // a JSON object of texts: the message's headers, in ASCII
+	// headerOutcome, in the answer, is notSent if the host is sure that the broker does not have the message.
+	headerOutcome = "X-Zato-Outcome"
+	notSent       = "not-sent"
 	// contentType is the one among the message's headers that is HTTP's own too. It is among the properties as well: only what
 	// stands there comes before the connector's definition.
 	contentType = "content_type"
@@ -184,7 +184,7 @@ func (s *Set) try(ctx context.Context, changed <-chan struct{}, host, kind, name
 func maySend(response *http.Response) bool {
 	switch response.StatusCode {
 	case http.StatusBadGateway, http.StatusGatewayTimeout, http.StatusServiceUnavailable:
-		return response.Header.Get(HeaderOutcome) != NotSent
+		return response.Header.Get(headerOutcome) != notSent
 	}
 	return false
 }
@@ -212,8 +212,8 @@ func (s *Set) request(ctx context.Context, host, kind, name string, message serv
 		request.Body = http.NoBody
 	}
 	header := request.Header
-	header.Set(HeaderMessageID, message.ID)
-	header.Set(HeaderKind, kind)
+	header.Set(headerMessageID, message.ID)
+	header.Set(headerKind, kind)
 	header.Set("Content-Type", "application/octet-stream")
 	properties := map[string]string{}
 	for name, value := range message.Headers {
@@ -226,14 +226,10 @@ func (s *Set) request(ctx context.Context, host, kind, name string, message serv
 		passTrace(service.TraceOf(ctx), properties)
 	}
 	if len(properties) > 0 {
-		header.Set(HeaderProperties, connector.FormatProperties(properties))
+		header.Set(headerProperties, connector.FormatProperties(properties))
 	}
 	if s.config.Token != nil {
-		token, err := s.config.Token()
-		if err != nil {
-			return nil, fmt.Errorf("token for connector hosts: %w", err)
-		}
-		if token != "" {
+		if token := s.config.Token(); token != "" {
 			header.Set("Authorization", "Bearer "+token)
 		}
 	}

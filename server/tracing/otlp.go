@@ -11,8 +11,8 @@ import (
 // Resource is what spans are of.
 type Resource struct{ Service, Version, Instance string }
 
-// Span is one call of a service.
-type Span struct {
+// callSpan is one call of a service.
+type callSpan struct {
 	Call       service.Call
 	Own        service.Trace
 	Parent     service.Trace // zero: the trace begins here
@@ -49,8 +49,8 @@ const (
 	statusError = 2
 )
 
-// Encode writes spans as an export request.
-func Encode(about Resource, spans []Span) ([]byte, error) {
+// encode writes spans as an export request.
+func encode(about Resource, spans []callSpan) ([]byte, error) {
 	messages := make([]spanMessage, len(spans))
 	for i, span := range spans {
 		messages[i] = message(span)
@@ -64,7 +64,7 @@ func Encode(about Resource, spans []Span) ([]byte, error) {
 	}}})
 }
 
-func message(span Span) spanMessage {
+func message(span callSpan) spanMessage {
 	m := spanMessage{
 		TraceID: span.Own.ID(), SpanID: span.Own.Span(), State: span.Own.State(), Name: span.Call.Service, Kind: kindServer,
 		Start: nanoseconds(span.Start), End: nanoseconds(span.End),

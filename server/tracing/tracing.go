@@ -43,13 +43,13 @@ type Tracer struct {
 	about   Resource
 	client  *http.Client
 	log     zerolog.Logger
-	queue   chan Span
+	queue   chan callSpan
 	closing chan struct{}
 	closed  chan struct{}
 	spans   *prometheus.CounterVec
 
-	batch []Span // that is being sent; of the goroutine that exports
-	tries int    // that failed
+	batch []callSpan // that is being sent; of the goroutine that exports
+	tries int        // that failed
 }
 
 var errNoURL = errors.New("must be a URL like http://127.0.0.1:4318")
@@ -63,7 +63,7 @@ func New(endpoint string, about Resource, registry prometheus.Registerer, log ze
 	t := &Tracer{
 		target: strings.TrimSuffix(endpoint, "/") + "/v1/traces", about: about, log: log,
 		client: &http.Client{Timeout: exportTimeout, Transport: &http.Transport{MaxIdleConns: 1, IdleConnTimeout: time.Minute}},
-		queue:  make(chan Span, mostQueued), closing: make(chan struct{}), closed: make(chan struct{}),
+		queue:  make(chan callSpan, mostQueued), closing: make(chan struct{}), closed: make(chan struct{}),
 		spans: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "zato_server_spans_total", Help: "Spans, by what became of them (sent; tried again, since the collector was away; or lost).",
 		}, []string{"what"}),
@@ -75,7 +75,7 @@ func New(endpoint string, about Resource, registry prometheus.Registerer, log ze
 
 // Begin begins the span of a call, in the trace of its caller if it has one. The function returned ends it.
 func (t *Tracer) Begin(call service.Call) (own service.Trace, end func(error)) {
-	span := Span{Call: call, Start: time.Now()}
+	span := callSpan{Call: call, Start: time.Now()}
 	if call.Trace.IsZero() {
 		span.Own = service.NewTrace()
 	} else {
@@ -95,11 +95,10 @@ func (t *Tracer) Begin(call service.Call) (own service.Trace, end func(error)) {
 }
 
 // Close sends what has been gathered, in bounded time.
-func (t *Tracer) Close() error {
+func (t *Tracer) Close() {
 	close(t.closing)
 	<-t.closed
 	t.client.CloseIdleConnections()
-	return nil
 }
 
 // export sends until Close.
@@ -166,7 +165,7 @@ func (t *Tracer) flush(ctx context.Context, last bool) error {
 }
 
 // take takes spans from the queue, as many as there are up to a number.
-func (t *Tracer) take(most int) (spans []Span) {
+func (t *Tracer) take(most int) (spans []callSpan) {
 	for len(spans) < most && len(t.queue) > 0 {
 		spans = append(spans, <-t.queue)
 	}
@@ -193,8 +192,8 @@ func (r *refusal) mayChange() bool {
 	return false
 }
 
-func (t *Tracer) send(ctx context.Context, spans []Span) error {
-	body, err := Encode(t.about, spans)
+func (t *Tracer) send(ctx context.Context, spans []callSpan) error {
+	body, err := encode(t.about, spans)
 	if err != nil {
 		return err
 	}
