@@ -70,9 +70,6 @@ func (e *exchange) makeHead() ([]byte, error) {
 			length = len(body)
 		}
 	}
-	if limit := e.p.options.BodyBytes; limit > 0 && int64(length) > limit {
-		return nil, tooLarge()
-	}
 	if string(request.Header.Method()) == fasthttp.MethodConnect {
 		return nil, badRequest(errors.New("CONNECT is for proxies of clients"))
 	}
@@ -82,7 +79,7 @@ func (e *exchange) makeHead() ([]byte, error) {
 	}
 	e.head = head{
 		method: request.Header.Method(), target: request.Header.RequestURI(), host: host, raw: request.Header.RawHeaders(),
-		length: length, cid: e.cid, prefix: e.p.prefix, setTo: e.p.setTo,
+		length: length, cid: e.cid, prefix: e.p.prefix,
 	}
 	e.buffer = buffers.Get().(*[]byte)
 	text, err := e.head.append((*e.buffer)[:0])

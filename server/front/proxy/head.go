@@ -31,7 +31,6 @@ type head struct {
 
 	cid    string
 	prefix string // of the path at the upstream, without a slash at its end
-	setTo  string // host to send instead of the client's; empty for the client's
 
 	upgrade []byte // found by append: the protocol that the client would like to change to
 }
@@ -85,12 +84,7 @@ func (h *head) appendRequestLine(dst []byte) ([]byte, error) {
 		dst = append(dst, h.prefix...)
 	}
 	dst = append(append(dst, target...), " HTTP/1.1\r\nHost: "...)
-	if h.setTo != "" {
-		dst = append(dst, h.setTo...)
-	} else {
-		dst = append(dst, host...)
-	}
-	return append(dst, "\r\n"...), nil
+	return append(append(dst, host...), "\r\n"...), nil
 }
 
 // splitURL takes http://authority/path apart.

@@ -40,9 +40,8 @@ import (
 
 // Options of a proxy. All but those said to be optional must be given: begin with [DefaultOptions].
 type Options struct {
-	Upstream    string // base URL of the application: http://host[:port][/path]
-	ReplaceHost bool   // send the upstream's host instead of the client's
-	HealthPath  string // what to ask the application for to know whether it is well; optional: then connecting is enough
+	Upstream   string // base URL of the application: http://host[:port][/path]
+	HealthPath string // what to ask the application for to know whether it is well; optional: then connecting is enough
 
 	ConnectTimeout  time.Duration // for a connection, also for one to become free
 	ResponseTimeout time.Duration // from the end of a request to the head of its response
@@ -52,9 +51,8 @@ type Options struct {
 	HealthTimeout   time.Duration // for an answer about health; shorter than the load balancer's check waits
 	HealthInterval  time.Duration // for which an answer about health holds
 
-	Connections int   // to the application at a time, WebSockets included
-	HeaderBytes int   // of the head of a response
-	BodyBytes   int64 // of a request's body; 0 is no limit
+	Connections int // to the application at a time, WebSockets included
+	HeaderBytes int // of the head of a response
 
 	// Refuse answers a request in the server's form.
 	Refuse   func(ctx *fasthttp.RequestCtx, status int, cid, details string)
@@ -78,12 +76,11 @@ func DefaultOptions() Options {
 	}
 }
 
-// Proxy forwards requests to one application. Make it by [New]; its methods may be called concurrently.
+// Proxy forwards requests to one application. Make it by [New]; it is safe for concurrent use.
 type Proxy struct {
 	options Options
 	prefix  string // of paths at the application
 	host    string // of the application
-	setTo   string // the host that requests are sent with, if not the client's
 	pool    pool
 	health  health
 	metrics *metrics
@@ -109,9 +106,6 @@ func New(options Options) (*Proxy, error) {
 	p := &Proxy{
 		options: options, prefix: strings.TrimSuffix(upstream.EscapedPath(), "/"), host: upstream.Host,
 		log: options.Log, tunnels: map[*tunnel]struct{}{},
-	}
-	if options.ReplaceHost {
-		p.setTo = p.host
 	}
 	p.alive, p.kill = context.WithCancel(context.Background())
 	address := upstream.Host
@@ -171,9 +165,6 @@ func (o *Options) validate() error {
 	}
 	if o.HeaderBytes < 1024 {
 		faults = append(faults, fmt.Errorf("upstream header bytes: %d: must be at least 1024", o.HeaderBytes))
-	}
-	if o.BodyBytes < 0 {
-		faults = append(faults, fmt.Errorf("upstream body bytes: %d: must not be negative", o.BodyBytes))
 	}
 	if o.HealthPath != "" && (o.HealthPath[0] != '/' || strings.ContainsFunc(o.HealthPath, func(r rune) bool { return r <= ' ' || r > '~' })) {
 		faults = append(faults, fmt.Errorf("upstream health path: %q: must begin with / and have no spaces", o.HealthPath))

@@ -58,10 +58,10 @@ func TestTheRequestArrivesAsItWasSent(t *testing.T) {
 			_ = client.Close()
 		})
 	}
-	t.Run("a path and the upstream's host", func(t *testing.T) {
-		s := start(t, upstream+"/base/", func(o *Options) { o.ReplaceHost = true })
+	t.Run("an upstream with a path", func(t *testing.T) {
+		s := start(t, upstream+"/base/", nil)
 		send(t, s.dial(t), "GET /p HTTP/1.1\r\nHost: x\r\n\r\n")
-		want := "GET /base/p HTTP/1.1\r\nHost: " + strings.TrimPrefix(upstream, "http://") + "\r\n" + cid + "\r\n"
+		want := "GET /base/p HTTP/1.1\r\nHost: x\r\n" + cid + "\r\n"
 		if head := <-got; head != want {
 			t.Errorf("got\n%swant\n%s", head, want)
 		}
@@ -70,7 +70,7 @@ func TestTheRequestArrivesAsItWasSent(t *testing.T) {
 
 // TestWhatCannotBePassedOnIsRefused has no upstream at all: nothing must be connected to.
 func TestWhatCannotBePassedOnIsRefused(t *testing.T) {
-	s := start(t, "http://127.0.0.1:1", func(o *Options) { o.BodyBytes = 10 })
+	s := start(t, "http://127.0.0.1:1", nil)
 	for _, c := range []struct {
 		name, request string
 		status        int
@@ -81,7 +81,6 @@ func TestWhatCannotBePassedOnIsRefused(t *testing.T) {
 		{"fragment", "GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n", 400},
 		{"user in a URL", "GET http://a@b/ HTTP/1.1\r\nHost: x\r\n\r\n", 400},
 		{"CONNECT", "CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 400},
-		{"large body", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n12345678901", 413},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := s.exchange(t, c.request)

@@ -30,7 +30,7 @@ type upload struct {
 	e      *exchange
 	known  bool        // the length is
 	socket socket      // of the client
-	left   int64       // of the body if its length is known, else what the limit leaves
+	left   int64       // of the body, if its length is known
 	came   atomic.Bool // the whole body
 
 	done chan struct{}
@@ -39,16 +39,9 @@ type upload struct {
 	end time.Time
 }
 
-func tooLarge() *failure {
-	return &failure{fasthttp.StatusRequestEntityTooLarge, "too_large", "the request body is too large", nil}
-}
-
 // startUpload begins to send a request whose head is at the beginning of the buffer, and takes the buffer.
 func startUpload(e *exchange, buffer *[]byte, head int) *upload {
 	u := &upload{e: e, done: make(chan struct{}), known: e.head.length >= 0, left: int64(e.head.length), socket: socketOf(e.client)}
-	if !u.known {
-		u.left = e.p.options.BodyBytes
-	}
 	go u.run(buffer, head)
 	return u
 }
@@ -149,9 +142,6 @@ func (u *upload) read(buffer []byte) (int, error) {
 	u.left -= int64(n)
 	if err == io.EOF || u.known && u.left == 0 {
 		u.came.Store(true)
-	}
-	if !u.known && u.e.p.options.BodyBytes > 0 && u.left < 0 {
-		return 0, tooLarge()
 	}
 	return n, err
 }
