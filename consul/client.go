@@ -50,7 +50,7 @@ const (
 // can be written.
 var ErrNoLeader = errors.New("the Consul servers have no leader")
 
-// Client talks to one Consul agent. Its methods may be called concurrently. It holds nothing that must be closed: a connection that
+// Client talks to one Consul agent. It is safe for concurrent use. It holds nothing that must be closed: a connection that
 // is of no use any more ends by itself within five seconds.
 type Client struct {
 	address string
@@ -82,7 +82,7 @@ func newClient(config *api.Config, address string, token func(error)) (*Client, 
 	if err != nil {
 		return nil, fmt.Errorf("consul client for %s: %w; check the CONSUL_* environment variables", shown, err)
 	}
-	httpClient.Transport = bodyReader{newLines(config.Transport)}
+	httpClient.Transport = bodyReader{newSplitTransport(config.Transport)}
 	if config.TokenFile != "" { // the library would read it once
 		first, err := readToken(config.TokenFile)
 		if err != nil {

@@ -20,7 +20,7 @@ func (c *competitor) win(ctx context.Context) *taken {
 	var retry quickRetry
 	var yielding yielding
 	for ctx.Err() == nil {
-		rest := c.calm.rest()
+		rest := c.backoff.rest()
 		if rest == 0 {
 			c.told.failing("rest", nil)
 		}
@@ -60,7 +60,7 @@ func (c *competitor) win(ctx context.Context) *taken {
 		if !ready && wait == 0 {
 			wait = retry.next()
 		}
-		if pause(ctx, wait, changed) {
+		if awaitChange(ctx, wait, changed) {
 			retry = 0
 		}
 	}
@@ -243,8 +243,8 @@ func (r *quickRetry) after(err error) time.Duration {
 	return r.next()
 }
 
-// pause waits for d, or for ever if it is 0, and returns true if changed was closed before that. It ends with ctx.
-func pause(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
+// awaitChange waits for d, or for ever if it is 0, and returns true if changed was closed before that. It ends with ctx.
+func awaitChange(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
 	var over <-chan time.Time
 	if d > 0 {
 		timer := time.NewTimer(d)

@@ -24,7 +24,7 @@ func (c *competitor) serve(ctx context.Context, taken taken) (left bool) {
 	c.told.failing("tenure", cause)
 	tenure.close()
 	c.told.role(Standby)
-	c.told.failing("rest", c.calm.ended(cause, time.Since(begun)))
+	c.told.failing("rest", c.backoff.ended(cause, time.Since(begun)))
 	c.told.failing("tenure", nil)
 	c.giveUp(ctx, taken.Holder, tenure.successor)
 	return tenure.left

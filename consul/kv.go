@@ -25,19 +25,9 @@ type KeyObservation struct {
 
 // Get reads a key. For a moment after a change of leader it may be answered from the state of the old one.
 func (c *Client) Get(ctx context.Context, key string) (Pair, error) {
-	return c.get(ctx, key, false)
-}
-
-// GetConsistent reads a key as Get does, but never a stale value: the leader first makes sure that it still is one.
-func (c *Client) GetConsistent(ctx context.Context, key string) (Pair, error) {
-	return c.get(ctx, key, true)
-}
-
-func (c *Client) get(ctx context.Context, key string, consistent bool) (Pair, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	options := api.QueryOptions{RequireConsistent: consistent}
-	found, _, err := c.api.KV().Get(key, options.WithContext(ctx))
+	found, _, err := c.api.KV().Get(key, (&api.QueryOptions{}).WithContext(ctx))
 	return newPair(key, found), c.explain(fmt.Sprintf("read key %q", key), err)
 }
 

@@ -119,7 +119,7 @@ type competitor struct {
 	session  string             // open, and never used for a tenure that has ended; or ""
 	spent    map[string]*Holder // sessions that may still be there, with what to write when their lock is released, or nil
 	refusals int                // of a session, in a row
-	calm     calm
+	backoff  fenceBackoff
 	highest  uint64 // epoch that was ever seen
 }
 
@@ -127,7 +127,7 @@ func newCompetitor(lease Lease, api leaseAPI) *competitor {
 	return &competitor{
 		Lease: lease, api: api, fence: lease.TTL * 8 / 10, settle: lease.TTL, timeout: max(lease.TTL, time.Second),
 		patience: 2 * lease.TTL, seen: newLatest[lock](), trace: newLatest[trace](), told: teller{observe: lease.Observe, last: LeaseState{Role: Standby}},
-		spent: map[string]*Holder{}, hurry: make(chan struct{}, 1), began: time.Now(), calm: calm{ttl: lease.TTL},
+		spent: map[string]*Holder{}, hurry: make(chan struct{}, 1), began: time.Now(), backoff: fenceBackoff{ttl: lease.TTL},
 	}
 }
 

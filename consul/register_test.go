@@ -30,8 +30,8 @@ func TestRegistrationValidate(t *testing.T) {
 		{"no check is allowed", func(r *Registration, _ *HTTPCheck) { r.Check = nil }, nil},
 		{"empty", func(r *Registration, _ *HTTPCheck) { *r = Registration{} }, []string{"ID is empty", "Name is empty"}},
 		{
-			"numbers", func(r *Registration, _ *HTTPCheck) { r.Port, r.Weights = 65536, Weights{-1, -1} },
-			[]string{"Port is 65536", "Weights.Passing", "Weights.Warning"},
+			"numbers", func(r *Registration, _ *HTTPCheck) { r.Port = 65536 },
+			[]string{"Port is 65536"},
 		},
 		{
 			"check", func(_ *Registration, c *HTTPCheck) {

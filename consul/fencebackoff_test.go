@@ -12,7 +12,7 @@ import (
 
 func TestWhoCannotKeepTheLeaseLeavesItToOthersForLongerEachTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := calm{ttl: time.Second}
+		c := fenceBackoff{ttl: time.Second}
 		var rests []time.Duration
 		end := func(cause error, held time.Duration) {
 			time.Sleep(20 * time.Second) // whatever rest there was is over
