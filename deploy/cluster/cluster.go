@@ -220,7 +220,7 @@ func (c *Cluster) Status(ctx context.Context) (Status, error) {
 
 // Await reads the status page until it is as wanted, the load balancer ends, or ctx does.
 func (c *Cluster) Await(ctx context.Context, wanted func(Status) bool) error {
-	return c.LB.await(ctx, func(ctx context.Context) error {
+	return c.LB.Await(ctx, func(ctx context.Context) error {
 		if ended := c.ended(); ended != nil {
 			return ended
 		}
@@ -235,15 +235,8 @@ func (c *Cluster) Await(ctx context.Context, wanted func(Status) bool) error {
 // ended is the first server or connector host that ended though nobody asked it to.
 func (c *Cluster) ended() error {
 	for _, p := range slices.Concat(c.Servers, c.Hosts) {
-		if p == nil {
-			continue
-		}
-		select {
-		case <-p.Done():
-			if p.Status() > 0 {
-				return &EndedError{Process: p}
-			}
-		default:
+		if p != nil && p.hasEnded() && p.Status() > 0 {
+			return &EndedError{Process: p}
 		}
 	}
 	return nil

@@ -38,7 +38,7 @@ func StartConsul(ctx context.Context, binary, address, log string, more ...strin
 	if err != nil {
 		return nil, err
 	}
-	if err := p.await(ctx, func(ctx context.Context) error { return hasLeader(ctx, address) }); err != nil {
+	if err := p.Await(ctx, func(ctx context.Context) error { return hasLeader(ctx, address) }); err != nil {
 		p.Kill()
 		return nil, err
 	}

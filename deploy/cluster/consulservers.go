@@ -150,7 +150,7 @@ func (c *ConsulServers) join(ctx context.Context, agent *ConsulServer) error {
 	if err := c.run(agent, "-hcl=leave_on_terminate = false"); err != nil {
 		return err
 	}
-	err := agent.process.await(ctx, func(ctx context.Context) error {
+	err := agent.process.Await(ctx, func(ctx context.Context) error {
 		leader, err := c.leaderBy(ctx, agent)
 		if err == nil && leader == "" {
 			err = errNoConsulLeader

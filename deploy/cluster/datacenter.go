@@ -119,7 +119,7 @@ func (c *ConsulServers) HandOver(ctx context.Context, leader int) error {
 	if err != nil || response.StatusCode != http.StatusOK {
 		return fmt.Errorf("consul's leader does not hand over: %s: %w", said, errors.Join(err, errors.New(response.Status)))
 	}
-	return c.Servers[leader].process.await(ctx, func(ctx context.Context) error {
+	return c.Servers[leader].process.Await(ctx, func(ctx context.Context) error {
 		next, err := c.Leader(ctx)
 		if err == nil && next == leader {
 			err = fmt.Errorf("%s is still the leader", c.Servers[leader].Name)

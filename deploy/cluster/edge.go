@@ -47,7 +47,7 @@ func StartEdge(ctx context.Context, config EdgeConfig) (_ *Edge, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.HAProxy.await(ctx, func(ctx context.Context) error {
+	if err := e.HAProxy.Await(ctx, func(ctx context.Context) error {
 		_, err := AskHAProxy(ctx, e.Socket(), "show version")
 		return err
 	}); err != nil {

@@ -6,18 +6,22 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 
 	"zatoha/deploy/program"
 )
 
-// HostStatus is what is read of a connector host.
+// HostStatus is what a connector host says of itself.
 type HostStatus struct {
-	Host       string      `json:"host"`
-	Role       string      `json:"role"`
-	Epoch      uint64      `json:"epoch"`
+	Host   string `json:"host"`
+	Role   string `json:"role"`
+	Epoch  uint64 `json:"epoch"` // of its own tenure
+	Held   bool   `json:"held"`  // some host holds the lease
+	Holder struct {
+		Host  string `json:"host"`
+		Epoch uint64 `json:"epoch"`
+	} `json:"holder"`
 	Connectors []Connector `json:"connectors"`
 }
 
@@ -82,7 +86,7 @@ func (c *Cluster) awaitActive(ctx context.Context) error {
 	if len(c.Config.Hosts) == 0 {
 		return nil
 	}
-	return c.Hosts[0].await(ctx, func(ctx context.Context) error {
+	return c.Hosts[0].Await(ctx, func(ctx context.Context) error {
 		if ended := c.ended(); ended != nil {
 			return ended
 		}
@@ -93,15 +97,8 @@ func (c *Cluster) awaitActive(ctx context.Context) error {
 
 // StartHost starts connector host i, counted from 0.
 func (c *Cluster) StartHost(i int) (err error) {
-	front, port, err := net.SplitHostPort(c.Front)
-	if err != nil {
-		return fmt.Errorf("the front's address: %w", err)
-	}
-	if program.Unspecified(front) {
-		front = "127.0.0.1"
-	}
 	name := fmt.Sprintf("connectorhost-%d", i+1)
-	args := append([]string{"--listen", c.Config.Hosts[i], "--invoke-url", "http://" + net.JoinHostPort(front, port)}, c.tokenArgs()...)
+	args := append([]string{"--listen", c.Config.Hosts[i], "--invoke-url", "http://" + string(program.HostPort(c.Front).Local())}, c.tokenArgs()...)
 	c.Hosts[i], err = startProcess(name, c.log(name), c.env("connectorhost"), filepath.Join(c.Bin, "connectorhost"), args...)
 	return err
 }

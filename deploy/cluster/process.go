@@ -84,6 +84,15 @@ func (p *Process) Command() string { return strings.Join(p.cmd.Args, " ") }
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+func (p *Process) hasEnded() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // Ended says how the process ended. Ask it only when [Process.Done] is closed.
 func (p *Process) Ended() string {
 	if p.err == nil {
@@ -129,14 +138,9 @@ func (p *Process) LogTail() string {
 // pollInterval is how often a condition in another process is looked at.
 const pollInterval = 20 * time.Millisecond
 
-// Await looks until the condition holds, the process ends, or ctx does. The condition's error says what is missing.
+// Await looks until the condition holds, the process ends, or ctx does. The condition's error says what is missing; an
+// [EndedError] says that waiting is of no use.
 func (p *Process) Await(ctx context.Context, condition func(context.Context) error) error {
-	return p.await(ctx, condition)
-}
-
-// await looks until the condition holds, the process ends, or ctx does. The condition's error says what is
-// missing; an [EndedError] says that waiting is of no use.
-func (p *Process) await(ctx context.Context, condition func(context.Context) error) error {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {

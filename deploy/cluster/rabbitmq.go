@@ -68,7 +68,7 @@ func StartRabbitMQ(ctx context.Context, r RabbitMQ) (*RabbitMQNode, error) {
 	}
 	control := filepath.Join(filepath.Dir(r.Binary), "rabbitmqctl")
 	node := &RabbitMQNode{Process: p, mapper: mapper, control: control, environ: environ}
-	if err := p.await(ctx, func(ctx context.Context) error { return speaksAMQP(ctx, r.Dial, r.Address) }); err != nil {
+	if err := p.Await(ctx, func(ctx context.Context) error { return speaksAMQP(ctx, r.Dial, r.Address) }); err != nil {
 		node.Kill()
 		return nil, err
 	}

@@ -80,15 +80,6 @@ func (c *Cluster) Whole(ctx context.Context) error {
 	})
 }
 
-func (p *Process) hasEnded() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}
-
 // Versions are the versions that the services of this name tell in Consul, by their ids.
 func (c *Cluster) Versions(ctx context.Context, service string) (map[string]string, error) {
 	var instances []struct {

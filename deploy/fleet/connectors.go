@@ -8,24 +8,13 @@ import (
 	"zatoha/deploy/cluster"
 )
 
-// ConnectorStatus is what a connector host says of itself.
-type ConnectorStatus struct {
-	Role   string `json:"role"`
-	Held   bool   `json:"held"`
-	Holder struct {
-		Host  string `json:"host"`
-		Epoch uint64 `json:"epoch"`
-	} `json:"holder"`
-	Connectors []cluster.Connector `json:"connectors"`
-}
-
 // ConnectorStatus asks a node's connector host.
-func (n *Node) ConnectorStatus(ctx context.Context) (status ConnectorStatus, err error) {
+func (n *Node) ConnectorStatus(ctx context.Context) (status cluster.HostStatus, err error) {
 	return status, n.Get(ctx, fmt.Sprintf("http://%s:%d/connectors", n.Address, ConnectorPort), &status)
 }
 
 // Active is the node whose connector host is active, by its own word.
-func (f *Fleet) Active(ctx context.Context) (*Node, ConnectorStatus, error) {
+func (f *Fleet) Active(ctx context.Context) (*Node, cluster.HostStatus, error) {
 	for _, n := range f.Nodes {
 		if !n.Connectors {
 			continue
@@ -34,7 +23,7 @@ func (f *Fleet) Active(ctx context.Context) (*Node, ConnectorStatus, error) {
 			return n, status, nil
 		}
 	}
-	return nil, ConnectorStatus{}, errors.New("no connector host is active")
+	return nil, cluster.HostStatus{}, errors.New("no connector host is active")
 }
 
 // Move asks a node's connector host, which is active, to hand over to another's.

@@ -9,6 +9,7 @@ import (
 	"zatoha/bench/history"
 	"zatoha/bench/load"
 	"zatoha/bench/pause"
+	"zatoha/deploy/cluster"
 	"zatoha/deploy/fleet"
 )
 
@@ -148,7 +149,7 @@ func cutActive(leads bool, limit time.Duration) func(context.Context, *playing) 
 }
 
 // whoActs is the node whose connector host is active, or will be in a moment: behind the fault before, or a move, there may be none.
-func (p *playing) whoActs(ctx context.Context) (active *fleet.Node, said fleet.ConnectorStatus, err error) {
+func (p *playing) whoActs(ctx context.Context) (active *fleet.Node, said cluster.HostStatus, err error) {
 	err = until(ctx, func(ctx context.Context) (err error) {
 		active, said, err = p.Active(ctx)
 		return err
