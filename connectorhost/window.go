@@ -6,7 +6,7 @@ import (
 )
 
 // window remembers which messages were sent, by the latest names, so that one that is posted again, because nobody heard
-// the answer, is not sent again: by this host, or by another one that has learned of it, see heirs. It may be used concurrently.
+// the answer, is not sent again: by this host, or by another one that has learned of it, see heirs. It is safe for concurrent use.
 type window struct {
 	size int
 	age  time.Duration

@@ -24,7 +24,7 @@ const (
 	graceTime = time.Second // for a call to come back when its socket has been closed
 )
 
-// link is one connection to the broker. It may be used concurrently.
+// link is one connection to the broker. It is safe for concurrent use.
 type link struct {
 	connection *amqp091.Connection
 	env        connector.Environment

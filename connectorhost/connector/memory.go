@@ -13,7 +13,7 @@ const (
 
 // memory knows what became of the latest messages that have a name of their own, so that a message that is delivered
 // again, because the connection was lost while the service ran or before the broker had the acknowledgement, is not
-// called twice by this process. It may be used concurrently.
+// called twice by this process. It is safe for concurrent use.
 type memory struct {
 	mu     sync.Mutex
 	latest map[string]*memo

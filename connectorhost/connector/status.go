@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// tracker keeps a connector's status and reports it. It may be used concurrently.
+// tracker keeps a connector's status and reports it. It is safe for concurrent use.
 type tracker struct {
 	counts      counters
 	inFlight    atomic.Int64

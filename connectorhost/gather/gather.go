@@ -21,7 +21,7 @@ const (
 	kept  = 256 << 10 // bytes of a buffer that is used again
 )
 
-// Writer writes to a connection, in the order in which it is given something. It may be used concurrently.
+// Writer writes to a connection, in the order in which it is given something. It is safe for concurrent use.
 type Writer struct {
 	connection net.Conn
 	patience   time.Duration // until the other side is taken for dead that reads nothing

@@ -26,11 +26,11 @@ func (s *Settings) Sink(env connector.Environment) connector.Sink {
 type sink struct {
 	settings *Settings
 	env      connector.Environment
-	line     *line
+	link     *sinkLink
 }
 
-// line is what one connection of the sink has.
-type line struct {
+// sinkLink is what one connection of the sink has.
+type sinkLink struct {
 	sessions []*session
 	free     chan *session
 	lost     chan error    // the first reason why it is of no use any more
@@ -41,8 +41,8 @@ type line struct {
 }
 
 func (s *sink) Connect(ctx context.Context) error {
-	l := &line{free: make(chan *session, s.settings.PoolSize), lost: make(chan error, 1), closed: make(chan struct{})}
-	s.line = l
+	l := &sinkLink{free: make(chan *session, s.settings.PoolSize), lost: make(chan error, 1), closed: make(chan struct{})}
+	s.link = l
 	for range s.settings.PoolSize {
 		one, err := connect(ctx, s.settings, s.env)
 		if err != nil {
@@ -65,7 +65,7 @@ func (s *sink) Send(ctx context.Context, m connector.Message) error {
 	if err != nil {
 		return err
 	}
-	l := s.line
+	l := s.link
 	var one *session
 	select {
 	case one = <-l.free:
@@ -99,7 +99,7 @@ func (s *sink) Send(ctx context.Context, m connector.Message) error {
 }
 
 // begin begins to send something, unless the connection is closed.
-func (l *line) begin(send func()) bool {
+func (l *sinkLink) begin(send func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
@@ -112,7 +112,7 @@ func (l *line) begin(send func()) bool {
 }
 
 // put sends one message. It is sent when MQCMIT has succeeded.
-func (l *line) put(ctx context.Context, one *session, queue string, m *sending) error {
+func (l *sinkLink) put(ctx context.Context, one *session, queue string, m *sending) error {
 	err := one.put(ctx, queue, m)
 	if err == nil {
 		err = one.commit(ctx)
@@ -123,7 +123,7 @@ func (l *line) put(ctx context.Context, one *session, queue string, m *sending) 
 }
 
 // look ends the connection if an error says that it is lost.
-func (l *line) look(err error) {
+func (l *sinkLink) look(err error) {
 	if err != nil && lostBy(err) {
 		select {
 		case l.lost <- err:
@@ -134,7 +134,7 @@ func (l *line) look(err error) {
 
 // Wait asks the queue manager now and then, because IBM's library tells nothing by itself.
 func (s *sink) Wait(ctx context.Context) error {
-	l := s.line
+	l := s.link
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
 	for {
@@ -158,7 +158,7 @@ func (s *sink) Wait(ctx context.Context) error {
 }
 
 func (s *sink) Close(ctx context.Context) error {
-	l := s.line
+	l := s.link
 	l.mu.Lock()
 	close(l.closed)
 	l.mu.Unlock()

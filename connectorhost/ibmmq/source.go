@@ -23,12 +23,12 @@ func (s *Settings) Source(env connector.Environment) connector.Source {
 type source struct {
 	settings *Settings
 	env      connector.Environment
-	link     *link
+	link     *sourceLink
 	held     bool // the broker was said to give nothing
 }
 
-// link is what one connection of the source has. A delivery keeps the one that it came by.
-type link struct {
+// sourceLink is what one connection of the source has. A delivery keeps the one that it came by.
+type sourceLink struct {
 	sessions []*session
 	idle     chan *session   // those with nothing in hand
 	backout  string          // queue for parked messages
@@ -39,7 +39,7 @@ type link struct {
 
 func (s *source) Connect(ctx context.Context) error {
 	life, fail := context.WithCancelCause(context.WithoutCancel(ctx))
-	s.link = &link{idle: make(chan *session, s.settings.PoolSize), backout: s.settings.BackoutQueue, life: life, fail: fail}
+	s.link = &sourceLink{idle: make(chan *session, s.settings.PoolSize), backout: s.settings.BackoutQueue, life: life, fail: fail}
 	for i := range s.settings.PoolSize {
 		one, err := connect(ctx, s.settings, s.env)
 		if err != nil {
@@ -64,7 +64,7 @@ func (s *source) Connect(ctx context.Context) error {
 
 // watch asks the queue manager now and then whether it is still there, because IBM's library tells nothing by itself, and
 // while all sessions have messages in hand, or none consumes yet, nobody else would notice.
-func (l *link) watch() {
+func (l *sourceLink) watch() {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
 	for i := 0; ; i++ {
@@ -203,7 +203,7 @@ func lostBy(err error) bool {
 	return true
 }
 
-func (s *source) settle(ctx context.Context, l *link, one *session, md *ibmmq.MQMD, body []byte, verdict connector.Verdict, outcome connector.Outcome) error {
+func (s *source) settle(ctx context.Context, l *sourceLink, one *session, md *ibmmq.MQMD, body []byte, verdict connector.Verdict, outcome connector.Outcome) error {
 	switch verdict {
 	case connector.Accept:
 		return one.commit(ctx)

@@ -21,7 +21,7 @@ var ErrNotHandedOver = errors.New("the message was not handed over")
 // ErrUnanswered says that the other side has got the message, and may have sent it.
 var ErrUnanswered = errors.New("the connection ended before the answer")
 
-// Caller is the host's side of a connection. It may be used concurrently.
+// Caller is the host's side of a connection. It is safe for concurrent use.
 type Caller struct {
 	connection net.Conn
 	writer     *gather.Writer

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Socket is one ZeroMQ socket. Its methods may be called from several goroutines.
+// Socket is one ZeroMQ socket. It is safe for concurrent use.
 type Socket struct {
 	options  Options
 	listener net.Listener // of Bind

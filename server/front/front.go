@@ -66,7 +66,7 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Front serves HTTP. Make it by [New]; its methods may be called concurrently.
+// Front serves HTTP. Make it by [New]; it is safe for concurrent use.
 type Front struct {
 	router   Router
 	limits   Limits

@@ -17,7 +17,7 @@ import (
 )
 
 // Fence knows the highest epoch that there has been, and keeps out who comes with a lower one. The zero value knows
-// none. It may be used concurrently.
+// none. It is safe for concurrent use.
 type Fence struct {
 	highest atomic.Uint64
 }

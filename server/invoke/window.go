@@ -13,7 +13,7 @@ type Bounds struct {
 }
 
 // Window knows the messages that are being worked on, and remembers for a while the answers to those that succeeded.
-// A failure is not remembered: the message coming again is to run again. It may be used concurrently.
+// A failure is not remembered: the message coming again is to run again. It is safe for concurrent use.
 type Window[T any] struct {
 	bounds Bounds
 

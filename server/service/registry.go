@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// Registry holds the services of a server by name. It may be used concurrently.
+// Registry holds the services of a server by name. It is safe for concurrent use.
 type Registry struct {
 	mu       sync.RWMutex
 	services map[string]Service

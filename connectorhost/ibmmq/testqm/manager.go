@@ -28,7 +28,7 @@ type Config struct {
 	KeyRepository string
 }
 
-// Manager is a queue manager. It may be used concurrently.
+// Manager is a queue manager. It is safe for concurrent use.
 type Manager struct {
 	config  Config
 	address string
