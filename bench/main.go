@@ -1,9 +1,10 @@
 // Program bench shows what the load balancer and the connector hosts are worth: it breaks a cluster of the real programs
 // under load, and measures it beside others.
 //
-// One case from start to end: `bench faults --only kill-get,kill-post` starts Consul, HAProxy, the load balancer and three servers on
-// free ports of the loopback address, kills servers under load as its table of scenarios says, prints a line for each
-// trial, writes bin/reports/faults.md, and ends with a line that begins with PASS or FAIL, and status 0 or 1.
+// One case from start to end: `bench faults --only kill-get,kill-post` starts Consul, HAProxy, the load balancer and
+// three servers on free ports of the loopback address, kills servers under load as its table of scenarios says, prints a
+// line for each trial, writes bin/reports/faults.md, and ends with a line that begins with PASS or FAIL, and status 0
+// or 1.
 package main
 
 import (
@@ -61,8 +62,8 @@ type grammar struct {
 // programs are the paths of what is run; consul-template is "" where it is not.
 type programs struct{ consul, haproxy, consulTemplate string }
 
-// findPrograms looks for all of them before anything is measured, and for our own, of which a long run would otherwise miss
-// one late.
+// findPrograms looks for all of them before anything is measured, and for our own, of which a long run would otherwise
+// miss one late.
 func (g *grammar) findPrograms() (programs, error) {
 	for _, name := range []string{"lb", "server", "connectorhost", "recorder"} {
 		if _, err := os.Stat(filepath.Join(g.Bin, name)); err != nil {

@@ -22,8 +22,8 @@ func (h *host) beaten(took time.Duration, err error) {
 	h.beats.WithLabelValues(outcome).Observe(took.Seconds())
 }
 
-// alive says whether the host still does what it is there for: it competes for the lease, and it answers what it is asked,
-// which takes the lock that all of its parts share.
+// alive says whether the host still does what it is there for: it competes for the lease, and it answers what it is
+// asked, which takes the lock that all of its parts share.
 func (h *host) alive(ctx context.Context, listening net.Addr) error {
 	if silent := time.Since(h.began) - time.Duration(h.beat.Load()); silent > max(beatless, 5*h.LeaseTTL) {
 		return fmt.Errorf("the lease was not competed for in %v", silent.Round(time.Millisecond))

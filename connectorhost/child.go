@@ -31,7 +31,8 @@ func childCommandLine(common *program.Common) []string {
 }
 
 // entitle writes a connector's name over the last argument of this process, for whoever lists the processes: it was not
-// known when the process was started. The kernel shows the very bytes that os.Args has on Linux; elsewhere nobody sees it.
+// known when the process was started. The kernel shows the very bytes that os.Args has on Linux; elsewhere nobody sees
+// it.
 func entitle(name string) {
 	last := os.Args[len(os.Args)-1]
 	room := unsafe.Slice(unsafe.StringData(last), len(last))
@@ -41,9 +42,9 @@ func entitle(name string) {
 // procs is how many processors a Go program uses at once.
 const procs = "GOMAXPROCS"
 
-// childEnv is this process's environment without the settings of the connector host, which are not a child's, and with half
-// of the processors for it, unless the environment says how many: it is one of many processes here, has little to do for a
-// message, and would spend a third of its time on waking threads.
+// childEnv is this process's environment without the settings of the connector host, which are not a child's, and with
+// half of the processors for it, unless the environment says how many: it is one of many processes here, has little to do
+// for a message, and would spend a third of its time on waking threads.
 func childEnv() []string {
 	env := slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "ZATOHA_CONNECTORHOST_") })
 	if os.Getenv(procs) == "" {

@@ -12,12 +12,13 @@ import (
 	"zatoha/deploy/program"
 )
 
-// heirs are the hosts that stand by, in the eyes of the active one: each asks it again and again which messages it has sent, so that
-// whoever takes over sends none of them again. One that asks has heard of all before those that it asks for.
+// heirs are the hosts that stand by, in the eyes of the active one: each asks it again and again which messages it has
+// sent, so that whoever takes over sends none of them again. One that asks has heard of all before those that it asks
+// for.
 //
-// An answer waits until there is something new, and then a moment for more. When the host leaves, it waits for nothing, and the
-// lease is given up when each of them has heard of everything, or very soon. So nothing is sent twice behind a move or a clean
-// stop; of a host that is killed, its heirs may not have heard what was sent in its last moment.
+// An answer waits until there is something new, and then a moment for more. When the host leaves, it waits for nothing,
+// and the lease is given up when each of them has heard of everything, or very soon. So nothing is sent twice behind a
+// move or a clean stop; of a host that is killed, its heirs may not have heard what was sent in its last moment.
 type heirs struct {
 	run    string // names this process: another one counts its messages anew
 	window *window

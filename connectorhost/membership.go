@@ -23,9 +23,9 @@ const (
 	// checkInterval is how often the checks are looked at; each is set when its connector has changed, and every third
 	// of its TTL.
 	checkInterval = time.Second
-	// settled is how long a role, or a connector's state, lasts before Consul is told of it. A connector that is started goes through
-	// four states, and a host that takes over through two roles, each of which would be a write for Consul's servers and an answer
-	// to all who follow, just when all processors are needed to have the connectors receive.
+	// settled is how long a role, or a connector's state, lasts before Consul is told of it. A connector that is started
+	// goes through four states, and a host that takes over through two roles, each of which would be a write for Consul's
+	// servers and an answer to all who follow, just when all processors are needed to have the connectors receive.
 	settled = 100 * time.Millisecond
 )
 
@@ -44,8 +44,9 @@ func newMembership(agent agent, h *host) *membership {
 	return &membership{agent: agent, host: h, check: consul.LeaseCheckPrefix(h.ID) + hex.EncodeToString(incarnation[:])}
 }
 
-// connectorCheck is the ID of a connector's check. Consul's servers take IDs that differ in case alone for one: the checks of
-// two connectors would overwrite each other, so a name with capitals is marked, behind a character that no name has.
+// connectorCheck is the ID of a connector's check. Consul's servers take IDs that differ in case alone for one: the
+// checks of two connectors would overwrite each other, so a name with capitals is marked, behind a character that no name
+// has.
 func (m *membership) connectorCheck(name string) string {
 	id := consul.ConnectorCheckPrefix(m.host.ID) + name
 	if strings.ToLower(name) == name {
@@ -143,7 +144,8 @@ func (m *membership) checks(ctx context.Context) {
 	})
 }
 
-// health is a connector's state in Consul's words, and in its own for whoever looks. One that runs has a reason if it is held up.
+// health is a connector's state in Consul's words, and in its own for whoever looks. One that runs has a reason if it is
+// held up.
 func health(c supervise.Status) (consul.Status, string) {
 	output := string(c.State)
 	if c.Why != "" {

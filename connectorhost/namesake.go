@@ -13,9 +13,9 @@ import (
 // namesakeTime is how long Consul may take to notice that a process is gone, beside the TTL of its lease's check.
 const namesakeTime = time.Second
 
-// alone returns an error if another connector host lives under the ID of this one: the two would take each other's place in
-// Consul for ever. What an earlier process of this host has left seems alive for the TTL of its lease, which is waited for.
-// Where Consul cannot tell, nothing is said.
+// alone returns an error if another connector host lives under the ID of this one: the two would take each other's place
+// in Consul for ever. What an earlier process of this host has left seems alive for the TTL of its lease, which is waited
+// for. Where Consul cannot tell, nothing is said.
 func (h *host) alone(ctx context.Context, agent agent) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*h.LeaseTTL+namesakeTime)
 	defer cancel()

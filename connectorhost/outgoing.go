@@ -113,7 +113,8 @@ func (o *outgoing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer.write(w)
 }
 
-// unknownConnector is the label of messages for a connector that is not defined here: whoever posts could make up names without end.
+// unknownConnector is the label of messages for a connector that is not defined here: whoever posts could make up names
+// without end.
 const unknownConnector = "unknown"
 
 func (o *outgoing) label(name string) string {

@@ -39,8 +39,8 @@ func (s *settings) token() (string, error) {
 	return "${file:" + path + "}", nil
 }
 
-// tokenGuard compares tokens. One that has changed in its file counts within a second, and the one before it for a minute more,
-// as those who show it do not all read theirs at once. The last good one stays for as long as the file has none.
+// tokenGuard compares tokens. One that has changed in its file counts within a second, and the one before it for a minute
+// more, as those who show it do not all read theirs at once. The last good one stays for as long as the file has none.
 type tokenGuard struct {
 	secret  connector.Secret
 	changed func(error) // is told of each new token by nil, and once of each reason why there is none
@@ -69,7 +69,8 @@ func (g *tokenGuard) check(authorization string) (set, same bool, err error) {
 	return true, strings.EqualFold(scheme, "Bearer") && match, nil
 }
 
-// follow looks at the token every second until ctx ends, whether somebody asks or not: else nobody knew when it has changed.
+// follow looks at the token every second until ctx ends, whether somebody asks or not: else nobody knew when it has
+// changed.
 func (g *tokenGuard) follow(ctx context.Context) {
 	ticker := time.NewTicker(tokenEvery)
 	defer ticker.Stop()

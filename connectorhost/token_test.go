@@ -14,7 +14,8 @@ import (
 	"zatoha/deploy/program"
 )
 
-// guarded begins to guard by a token in a file. What guards is told is in said; write writes the file, and has it be looked at.
+// guarded begins to guard by a token in a file. What guards is told is in said; write writes the file, and has it be
+// looked at.
 func guarded(t *testing.T, token string) (g *tokenGuard, write func(string), said *[]string) {
 	file, said := filepath.Join(t.TempDir(), "token"), &[]string{}
 	g = &tokenGuard{secret: connector.NewSecret("${file:" + file + "}"), changed: func(err error) {

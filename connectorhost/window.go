@@ -6,7 +6,8 @@ import (
 )
 
 // window remembers which messages were sent, by the latest names, so that one that is posted again, because nobody heard
-// the answer, is not sent again: by this host, or by another one that has learned of it, see heirs. It is safe for concurrent use.
+// the answer, is not sent again: by this host, or by another one that has learned of it, see heirs. It is safe for
+// concurrent use.
 type window struct {
 	size int
 	age  time.Duration
@@ -93,15 +94,16 @@ func (w *window) tell() {
 	w.news = make(chan struct{})
 }
 
-// state is the number of the message that was sent last, how many are on their way, and what is closed at the next change.
+// state is the number of the message that was sent last, how many are on their way, and what is closed at the next
+// change.
 func (w *window) state() (newest uint64, under int, changed <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.newest, w.under, w.news
 }
 
-// since yields what was sent behind the n-th, oldest first, so many at most, and the number of the last of them. What has been
-// forgotten meanwhile is left out.
+// since yields what was sent behind the n-th, oldest first, so many at most, and the number of the last of them. What has
+// been forgotten meanwhile is left out.
 func (w *window) since(n uint64, most int) (some []*sending, last uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

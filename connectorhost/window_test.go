@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestTheWindowSendsWhatWasNotSentAndNothingTwice compares the window with the plain rules: a message is begun unless it is
-// on its way, or was sent not long ago and is among the latest.
+// TestTheWindowSendsWhatWasNotSentAndNothingTwice compares the window with the plain rules: a message is begun unless it
+// is on its way, or was sent not long ago and is among the latest.
 func TestTheWindowSendsWhatWasNotSentAndNothingTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.IntRange(1, 4).Draw(t, "size")

@@ -50,8 +50,8 @@ const (
 // can be written.
 var ErrNoLeader = errors.New("the Consul servers have no leader")
 
-// Client talks to one Consul agent. It is safe for concurrent use. It holds nothing that must be closed: a connection that
-// is of no use any more ends by itself within five seconds.
+// Client talks to one Consul agent. It is safe for concurrent use. It holds nothing that must be closed: a connection
+// that is of no use any more ends by itself within five seconds.
 type Client struct {
 	address string
 	api     *api.Client
@@ -155,8 +155,8 @@ func checkAddress(address string) error {
 // Address is where the client looks for the agent, as it was configured.
 func (c *Client) Address() string { return c.address }
 
-// Ping returns nil when the agent answers and knows a leader, [ErrNoLeader] when it answers without one, and otherwise why
-// it cannot be reached.
+// Ping returns nil when the agent answers and knows a leader, [ErrNoLeader] when it answers without one, and otherwise
+// why it cannot be reached.
 func (c *Client) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -215,8 +215,8 @@ func statusCode(err error) int {
 }
 
 // queryOptions prepares a query that blocks until the state has passed index, or differs from hash, or c.wait is over;
-// with neither it is answered at once. The deadline leaves Consul its own jitter of a sixteenth of the wait, and the seven
-// seconds for which it holds any query while its servers have no leader, so that its own error is what we get.
+// with neither it is answered at once. The deadline leaves Consul its own jitter of a sixteenth of the wait, and the
+// seven seconds for which it holds any query while its servers have no leader, so that its own error is what we get.
 func (c *Client) queryOptions(ctx context.Context, index uint64, hash string) (*api.QueryOptions, context.CancelFunc) {
 	deadline := 2 * c.timeout
 	if index != 0 || hash != "" {

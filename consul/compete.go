@@ -14,8 +14,8 @@ type taken struct {
 	begun  time.Time     // when it was asked for; zero if that is not known
 }
 
-// win waits until the lock is taken, and returns nil when ctx has ended before that. While somebody else holds the lock it
-// does nothing but wait for the watch of the key to say otherwise.
+// win waits until the lock is taken, and returns nil when ctx has ended before that. While somebody else holds the lock
+// it does nothing but wait for the watch of the key to say otherwise.
 func (c *competitor) win(ctx context.Context) *taken {
 	var retry quickRetry
 	var yielding yielding
@@ -67,8 +67,8 @@ func (c *competitor) win(ctx context.Context) *taken {
 	return nil
 }
 
-// beating says whether the check was passed of late. Whoever takes the lock without that only keeps it from others: an agent that has
-// something to tell the servers, and waits for them to have a leader, lets nobody pass a check meanwhile.
+// beating says whether the check was passed of late. Whoever takes the lock without that only keeps it from others: an
+// agent that has something to tell the servers, and waits for them to have a leader, lets nobody pass a check meanwhile.
 func (c *competitor) beating() bool {
 	passed := c.passed.Load()
 	return passed != 0 && time.Since(c.began)-time.Duration(passed) <= 2*c.Beat
@@ -167,8 +167,9 @@ func (c *competitor) drop(farewell *Holder) {
 	c.session = ""
 }
 
-// close closes a session that was dropped, or some of the way: what fails now is tried again. A holder that was fenced, as when
-// Consul has lost its leader, can only later say that everything has stopped; whoever takes the lock then need not wait.
+// close closes a session that was dropped, or some of the way: what fails now is tried again. A holder that was fenced,
+// as when Consul has lost its leader, can only later say that everything has stopped; whoever takes the lock then need
+// not wait.
 func (c *competitor) close(ctx context.Context, session string) {
 	if !c.release(ctx, session) {
 		return

@@ -14,8 +14,8 @@ import (
 
 // entries decodes the answers of one watch. Consul always answers with all instances of the service, 2 KB for each,
 // though mostly one of them has changed: an entry that stands in the last answer byte for byte is not decoded again, and
-// one that stands where it stood then, or moved up by one because another is gone, is not even looked through for its end.
-// That is most of the time between a change and its being known.
+// one that stands where it stood then, or moved up by one because another is gone, is not even looked through for its
+// end. That is most of the time between a change and its being known.
 type entries struct {
 	known []knownEntry // those of the last answer, in its order
 }

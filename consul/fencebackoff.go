@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// fenceBackoff keeps a host from taking the lease again and again where it cannot keep it: Consul, or the machine, is too slow for
-// the beats then, and every takeover is work that makes it slower still.
+// fenceBackoff keeps a host from taking the lease again and again where it cannot keep it: Consul, or the machine, is too
+// slow for the beats then, and every takeover is work that makes it slower still.
 type fenceBackoff struct {
 	ttl    time.Duration
 	fenced int       // times in a row
@@ -23,8 +23,9 @@ const (
 // errRestless says that this host rests.
 var errRestless = errors.New("the lease could not be kept, time and again")
 
-// ended notes how a tenure ended, and how long it was. The first to be fenced is nothing: Consul's leader has changed, say.
-// Each further one in a row makes the rest twice as long, from one TTL on. What it returns tells of a rest, or is nil.
+// ended notes how a tenure ended, and how long it was. The first to be fenced is nothing: Consul's leader has changed,
+// say. Each further one in a row makes the rest twice as long, from one TTL on. What it returns tells of a rest, or is
+// nil.
 func (b *fenceBackoff) ended(cause error, held time.Duration) error {
 	if held >= steady*b.ttl {
 		b.fenced = 0

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// serve lives one tenure, from the lock taken to the lock given up. It returns when nothing acts any more, and whether the holder was
-// to leave.
+// serve lives one tenure, from the lock taken to the lock given up. It returns when nothing acts any more, and whether
+// the holder was to leave.
 func (c *competitor) serve(ctx context.Context, taken taken) (left bool) {
 	begun, tenure := time.Now(), newTenure(taken.Epoch, c.session, c.fence)
 	c.highest = max(c.highest, tenure.Epoch)
@@ -75,8 +75,8 @@ func (c *competitor) act(ctx context.Context, tenure *Tenure) {
 	c.Hold(tenure)
 }
 
-// giveUp releases the lock, with the word that everything has stopped, and drops the session: one session, one tenure. What
-// cannot be done now is done by prepare, or by the check that nobody passes any more.
+// giveUp releases the lock, with the word that everything has stopped, and drops the session: one session, one tenure.
+// What cannot be done now is done by prepare, or by the check that nobody passes any more.
 func (c *competitor) giveUp(ctx context.Context, holder Holder, successor string) {
 	holder.Released, holder.Successor = true, successor
 	session := c.session

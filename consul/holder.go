@@ -86,8 +86,8 @@ type leaseAPI interface {
 	destroy(ctx context.Context, session string) error
 	// read returns the key's state, never a stale one: at once if index is 0, else when the state has passed the index.
 	read(ctx context.Context, key string, index uint64) (lock, uint64, error)
-	// acquire locks the key if it still is as it was read, writes its value, and leaves a first trace beside it. With a trace
-	// that was seen, that must still be the newest one, or the error is errTraced.
+	// acquire locks the key if it still is as it was read, writes its value, and leaves a first trace beside it. With a
+	// trace that was seen, that must still be the newest one, or the error is errTraced.
 	acquire(ctx context.Context, key, session string, value, text []byte, read lock, seen *trace) error
 	// rewrite changes the value of the key if the session holds it.
 	rewrite(ctx context.Context, key, session string, value []byte) error
@@ -95,8 +95,8 @@ type leaseAPI interface {
 	release(ctx context.Context, key, session string, value []byte) error
 	// beat leaves a trace beside the key if the session holds it; otherwise the error is errOvertaken.
 	beat(ctx context.Context, key, session string, text []byte) error
-	// trace returns the index of the newest trace, 0 if there is none, perhaps not of this moment: at once if index is 0, else
-	// when it has passed the index.
+	// trace returns the index of the newest trace, 0 if there is none, perhaps not of this moment: at once if index is 0,
+	// else when it has passed the index.
 	trace(ctx context.Context, key string, index uint64) (newest, newIndex uint64, err error)
 }
 

@@ -15,18 +15,20 @@ import (
 //
 //   - The holder's session is bound to a TTL check of its own, which it passes every Beat. Consul ends the session, and
 //     with it the lock, at the earliest one TTL after a beat was begun.
-//   - A beat passes the check, which the agent does by itself, and then leaves a trace beside the key, in a transaction that
-//     the lock must still be there for. That takes the Consul servers: an agent that is cut off from them confirms nothing.
+//   - A beat passes the check, which the agent does by itself, and then leaves a trace beside the key, in a transaction
+//     that the lock must still be there for. That takes the Consul servers: an agent that is cut off from them confirms
+//     nothing.
 //   - The holder stops at 80 % of the TTL after the start of the last beat that succeeded, and has the other 20 % to
 //     have stopped. It waits for no answer to do so.
-//   - Who takes the lock acts at once only if the last holder has written that it stopped, or if the newest trace of a beat is
-//     one that it has itself seen a whole TTL ago: nobody's beat has succeeded since. Seen more lately, it holds the lock for
-//     the rest of the TTL before it acts, and for a whole one where it knows nothing (it has just started, a key was deleted).
-//   - The lock is taken by a transaction on the very state, and the very trace, that was judged so. The epoch is written with
-//     it, and a first trace: it counts as a beat, if it was quick.
+//   - Who takes the lock acts at once only if the last holder has written that it stopped, or if the newest trace of a
+//     beat is one that it has itself seen a whole TTL ago: nobody's beat has succeeded since. Seen more lately, it holds
+//     the lock for the rest of the TTL before it acts, and for a whole one where it knows nothing (it has just started, a
+//     key was deleted).
+//   - The lock is taken by a transaction on the very state, and the very trace, that was judged so. The epoch is written
+//     with it, and a first trace: it counts as a beat, if it was quick.
 //
-// A host that was fenced more than once in a row leaves the lease to others for a while before it takes it again: for one TTL,
-// then for two, for four at most.
+// A host that was fenced more than once in a row leaves the lease to others for a while before it takes it again: for one
+// TTL, then for two, for four at most.
 //
 // No clock of another machine takes part in this, only how fast they run; nor what Consul makes of a check or of a node.
 type Lease struct {
@@ -42,8 +44,8 @@ type Lease struct {
 	Hold func(*Tenure)
 	// Observe is told the state after each change, one call at a time.
 	Observe func(LeaseState)
-	// Beaten is told of each beat that has ended, how long it took, and whether it got through; it may be called from several
-	// goroutines. May be nil.
+	// Beaten is told of each beat that has ended, how long it took, and whether it got through; it may be called from
+	// several goroutines. May be nil.
 	Beaten func(took time.Duration, err error)
 }
 

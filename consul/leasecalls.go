@@ -12,7 +12,8 @@ import (
 	"github.com/hashicorp/consul/api"
 )
 
-// lockDelay is how long a key stays locked after its session has died. The library leaves out 0, for which Consul puts 15 s.
+// lockDelay is how long a key stays locked after its session has died. The library leaves out 0, for which Consul puts 15
+// s.
 const lockDelay = time.Millisecond
 
 // leaseCalls are the calls of a lease to a real Consul.
@@ -20,7 +21,8 @@ type leaseCalls struct{ client *Client }
 
 // newLeaseCalls makes calls that are less patient than the client's: an answer that got lost on its way must not leave a
 // host waiting for it while the lease is free. So it is when Consul's leader is cut off: what the agent has asked it for
-// hangs, until a second behind its wait, while the next leader, whom it takes two to four seconds to elect, frees the lease.
+// hangs, until a second behind its wait, while the next leader, whom it takes two to four seconds to elect, frees the
+// lease.
 func newLeaseCalls(client *Client) leaseCalls {
 	hasty := *client
 	hasty.timeout, hasty.wait = 500*time.Millisecond, time.Second

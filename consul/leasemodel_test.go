@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// model is a Consul with one lease, as its competitors see it: an agent on each host, which keeps TTL checks by itself and
-// tells the servers of them a little later, and servers that end sessions. Calls are delayed and lost on both ways, and
-// one that its caller has given up may be done all the same.
+// model is a Consul with one lease, as its competitors see it: an agent on each host, which keeps TTL checks by itself
+// and tells the servers of them a little later, and servers that end sessions. Calls are delayed and lost on both ways,
+// and one that its caller has given up may be done all the same.
 type model struct {
 	mu      sync.Mutex
 	random  *rand.Rand

@@ -65,7 +65,8 @@ func TestHowLongATakeoverTakes(t *testing.T) {
 		most       time.Duration
 	}{
 		{"of a holder that was killed", "kill", same, 700 * time.Millisecond, 1100 * time.Millisecond},
-		// The holder, told by its next beat, may take 190 ms to stop; nobody knows, so a whole TTL is waited since its last one.
+		// The holder, told by its next beat, may take 190 ms to stop; nobody knows, so a whole TTL is waited since its last
+		// one.
 		{"when an operator destroyed the session", "destroy the session", same, modelTTL * 3 / 4, modelTTL + 100*time.Millisecond},
 		{"when an operator deleted the key", "delete the key", same, modelTTL, modelTTL + 100*time.Millisecond},
 	} {
@@ -164,9 +165,9 @@ func TestALeaseHandedToNobodyIsTakenByOthers(t *testing.T) {
 	})
 }
 
-// Taking the lock counts as a beat, because it leaves a trace as a beat does. The case is too rare to be drawn: a holder dies,
-// the next one is cut off in the very moment in which it begins to act, and its session is destroyed. Not every town comes to
-// it, for whoever takes the lock too soon to act at once has left the traces of some beats until it does.
+// Taking the lock counts as a beat, because it leaves a trace as a beat does. The case is too rare to be drawn: a holder
+// dies, the next one is cut off in the very moment in which it begins to act, and its session is destroyed. Not every
+// town comes to it, for whoever takes the lock too soon to act at once has left the traces of some beats until it does.
 func TestWhoIsCutOffAsItTakesTheLeaseHasStoppedBeforeTheNext(t *testing.T) {
 	const towns = 30
 	overlaps := 0

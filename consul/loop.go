@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// pace is how often something that changes without end is asked for, each time whole, instead of spinning: a burst of times at
-// once, then once an interval; and how rarely at most while it cannot be had.
+// pace is how often something that changes without end is asked for, each time whole, instead of spinning: a burst of
+// times at once, then once an interval; and how rarely at most while it cannot be had.
 type pace struct {
 	interval time.Duration
 	burst    int
@@ -16,13 +16,13 @@ type pace struct {
 }
 
 var (
-	// urgently suits a lease: while Consul's servers elect a leader nothing can be read, and a host that sleeps behind a failed try
-	// leaves a lease lying that the new leader has freed. Hosts are few, and beat as often in any case.
+	// urgently suits a lease: while Consul's servers elect a leader nothing can be read, and a host that sleeps behind a
+	// failed try leaves a lease lying that the new leader has freed. Hosts are few, and beat as often in any case.
 	urgently = pace{interval: 10 * time.Millisecond, burst: 10, retryMax: 200 * time.Millisecond}
 	// closely suits what matters to each request.
 	closely = pace{interval: 10 * time.Millisecond, burst: 10, retryMax: retryMax}
-	// calmly suits all else. Each state but the first two of a burst comes up to a tenth of a second late, and who follow the same
-	// thing, as every server and every host do, leave Consul and the processors to those who need them just then.
+	// calmly suits all else. Each state but the first two of a burst comes up to a tenth of a second late, and who follow
+	// the same thing, as every server and every host do, leave Consul and the processors to those who need them just then.
 	calmly = pace{interval: 100 * time.Millisecond, burst: 2, retryMax: retryMax}
 )
 

@@ -12,13 +12,13 @@ import (
 )
 
 // serviceQuery asks for the instances of one service. Consul answers with all of them: 2 KB for each, which takes it two
-// milliseconds with 100 and a hundred with 5,000. What is most urgent in them is an instance that can take traffic and could
-// not before. So it is first asked for those that are not known as passing, which is answered by any change, with hardly
-// anything in it; then for all.
+// milliseconds with 100 and a hundred with 5,000. What is most urgent in them is an instance that can take traffic and
+// could not before. So it is first asked for those that are not known as passing, which is answered by any change, with
+// hardly anything in it; then for all.
 //
 // One case. A hundred instances are known, at index 50, and another registers at index 51. The answer to the question for
-// newcomers is that one; ask returns the hundred and it, as the state of index 51. The next ask gets all of them, which tells
-// the same, or what else has changed.
+// newcomers is that one; ask returns the hundred and it, as the state of index 51. The next ask gets all of them, which
+// tells the same, or what else has changed.
 type serviceQuery struct {
 	client  *Client
 	service string
@@ -76,9 +76,9 @@ const (
 	maxFilter    = 256 << 10 // bytes; Consul takes a megabyte of headers, a long URL among them
 )
 
-// notPassing is a filter, in Consul's language, for instances that are not among those that pass, or an empty one where the
-// answer would be no shorter. An instance is taken for known by its ID and its node's name, each by itself: one with an
-// ID known elsewhere, on a known node, comes with the others only.
+// notPassing is a filter, in Consul's language, for instances that are not among those that pass, or an empty one where
+// the answer would be no shorter. An instance is taken for known by its ID and its node's name, each by itself: one with
+// an ID known elsewhere, on a known node, comes with the others only.
 func notPassing(instances []Instance) string {
 	var ids, nodes []string
 	for _, i := range instances {

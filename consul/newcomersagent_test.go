@@ -9,8 +9,8 @@ import (
 	"zatoha/deploy/consultest"
 )
 
-// Whatever IDs look like, Consul understands the question for newcomers, and none that was observed vanishes again: what is
-// told early is never taken back by what was written down before.
+// Whatever IDs look like, Consul understands the question for newcomers, and none that was observed vanishes again: what
+// is told early is never taken back by what was written down before.
 func TestNewcomersAmongManyStayInConsul(t *testing.T) {
 	t.Parallel()
 	agent := consultest.Start(t)

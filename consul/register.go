@@ -41,8 +41,8 @@ func (c *Client) KeepRegistered(ctx context.Context, r Registration, report func
 }
 
 // KeepRegisteredAs is [Client.KeepRegistered] of an instance that changes: the first registration received is kept until
-// the next one, which is to have the same ID. It returns an error as soon as one is not valid. A change is reported only if
-// it fails.
+// the next one, which is to have the same ID. It returns an error as soon as one is not valid. A change is reported only
+// if it fails.
 func (c *Client) KeepRegisteredAs(ctx context.Context, changes <-chan Registration, report func(error)) error {
 	var next Registration
 	select {
@@ -150,8 +150,8 @@ func (c *Client) SetCheck(ctx context.Context, id string, status Status, output 
 	return c.explain(fmt.Sprintf("set check %q", id), err)
 }
 
-// awaitLoss returns, with the reason, as soon as the agent does not have the registration any more or does not answer. The
-// agent keeps no index for its own services, so these queries block on a hash of the content.
+// awaitLoss returns, with the reason, as soon as the agent does not have the registration any more or does not answer.
+// The agent keeps no index for its own services, so these queries block on a hash of the content.
 func (c *Client) awaitLoss(ctx context.Context, r Registration) error {
 	limit := limiter{pace: calmly}
 	for hash := ""; limit.wait(ctx); {

@@ -14,9 +14,10 @@ const (
 
 // splitTransport is a transport that has two ways to the agent.
 //
-// A query that blocks has a connection of its own. On one that was used before, net/http would silently repeat a GET that broke:
-// it would take its old index to a Consul that has just restarted with lower ones, which would hold it for the whole wait.
-// All else is quick, and frequent, and done by connections that are kept: to make one takes longer than most answers.
+// A query that blocks has a connection of its own. On one that was used before, net/http would silently repeat a GET that
+// broke: it would take its old index to a Consul that has just restarted with lower ones, which would hold it for the
+// whole wait. All else is quick, and frequent, and done by connections that are kept: to make one takes longer than most
+// answers.
 type splitTransport struct{ blocking, quick http.RoundTripper }
 
 // newSplitTransport makes both of a transport that keeps no connection.

@@ -19,11 +19,11 @@ var (
 	errHidden  = errors.New("the answer leaves out what the token may not read")
 )
 
-// Watch follows a service and returns when ctx has ended. It calls observe, from this goroutine, with the first state, with
-// every changed one, and with every failed attempt (about one a second while Consul is away). An error says nothing about
-// the instances: the last snapshot remains the best that is known. The first snapshot after an error may equal the last
-// one before it. States that follow each other fast are merged, so that there are ten a second in the long run, and so are
-// those that came while observe ran.
+// Watch follows a service and returns when ctx has ended. It calls observe, from this goroutine, with the first state,
+// with every changed one, and with every failed attempt (about one a second while Consul is away). An error says nothing
+// about the instances: the last snapshot remains the best that is known. The first snapshot after an error may equal the
+// last one before it. States that follow each other fast are merged, so that there are ten a second in the long run, and
+// so are those that came while observe ran.
 func (c *Client) Watch(ctx context.Context, service string, observe func(Observation)) {
 	c.watch(ctx, calmly, service, observe)
 }
@@ -39,8 +39,8 @@ func (c *Client) watch(ctx context.Context, pace pace, service string, observe f
 	watch(ctx, pace, q.ask, equal, func(s Snapshot, err error) { observe(Observation{Snapshot: s, Err: err}) })
 }
 
-// snapshot asks once, for all instances or for those that pass a filter. An answer that may be partial is an error: handed
-// on, it would look like a removal.
+// snapshot asks once, for all instances or for those that pass a filter. An answer that may be partial is an error:
+// handed on, it would look like a removal.
 func (c *Client) snapshot(ctx context.Context, service string, index uint64, filter string, entries *entries) (_ Snapshot, err error) {
 	defer func() { err = c.explain(fmt.Sprintf("watch service %q", service), err) }()
 	options, cancel := c.queryOptions(ctx, index, "")

@@ -29,8 +29,8 @@ func (o Options) backend(servers []Server) edit.Section {
 	return s.section("backend " + Backend + " from " + Defaults)
 }
 
-// repeating are the rules about sending a request again, to another server or to another of what else there is to send to.
-// Further failures are statuses for which it is done too.
+// repeating are the rules about sending a request again, to another server or to another of what else there is to send
+// to. Further failures are statuses for which it is done too.
 func (o Options) repeating(to string, failures ...string) []edit.Line {
 	var s lines
 	s.note("option http-buffer-request", "the body is read first, so that it can be sent again")

@@ -25,9 +25,9 @@ type Edge struct {
 	Options
 	Clusters []Cluster
 
-	// Standby makes the clusters an order: the first gets all requests, the next ones only what those before them cannot take,
-	// because they are down, drained, full, or have failed at it. HAProxy's word for that, backup, would keep what may be
-	// sent twice away from the standby until the active cluster has been found out, and it would be lost by then.
+	// Standby makes the clusters an order: the first gets all requests, the next ones only what those before them cannot
+	// take, because they are down, drained, full, or have failed at it. HAProxy's word for that, backup, would keep what may
+	// be sent twice away from the standby until the active cluster has been found out, and it would be lost by then.
 	Standby bool
 
 	// AdminListen is an address of the runtime API beside StatsSocket, for those on other machines; "" is none. It asks for
@@ -38,9 +38,9 @@ type Edge struct {
 	// HAProxy must have been built with it, as the distributions' are.
 	MetricsListen string
 
-	// StateFile is where somebody who watches this HAProxy writes which clusters are drained, and down, so that it still knows
-	// after a reload or a restart. The watch also ends the sessions of a cluster that is down, a moment after it went down. If
-	// nobody does, for "", HAProxy does it itself, at the very moment: see [Event] for the difference.
+	// StateFile is where somebody who watches this HAProxy writes which clusters are drained, and down, so that it still
+	// knows after a reload or a restart. The watch also ends the sessions of a cluster that is down, a moment after it went
+	// down. If nobody does, for "", HAProxy does it itself, at the very moment: see [Event] for the difference.
 	StateFile string
 
 	ReturnAfter time.Duration // for which a cluster must answer before it gets requests again
@@ -61,8 +61,8 @@ func DefaultEdge() Edge {
 	e.CheckURI = AliveURI
 	e.SlotMaxConn = 4000 // two of us leave each cluster's front some of its 10,000 connections, for checks too
 	e.Retries = 2        // on another cluster; each one tries its own servers before it gives up
-	// ConnectTimeout stays short: with but one active cluster left, HAProxy waits as long before it goes on from a connection
-	// that was refused.
+	// ConnectTimeout stays short: with but one active cluster left, HAProxy waits as long before it goes on from a
+	// connection that was refused.
 	e.ServerTimeout = 150 * time.Second
 	return e
 }

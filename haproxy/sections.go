@@ -10,7 +10,8 @@ import (
 
 // Sections are our part of haproxy.cfg: process settings, defaults, the front and the backend with its servers. Each
 // line that does not speak for itself has a note, so that the file explains itself. With a relay socket there are also a
-// backend and a frontend by which a worker that a reload has replaced hands requests over to the one that knows today's servers.
+// backend and a frontend by which a worker that a reload has replaced hands requests over to the one that knows today's
+// servers.
 func (o Options) Sections(servers []Server) []edit.Section {
 	sections := []edit.Section{o.global(), o.defaults(), o.frontend(), o.backend(servers)}
 	if o.RelaySocket != "" {

@@ -32,8 +32,8 @@ func Structure(sections []edit.Section) string {
 // Design identifies the structure but for the slots, which grow of themselves.
 func Design(sections []edit.Section) string { return Structure(WithServers(sections, nil)) }
 
-// Shared identifies what the load balancers of one cluster should have alike: the design but for addresses and paths, which
-// are each machine's own, and what a data plane of its kind adds.
+// Shared identifies what the load balancers of one cluster should have alike: the design but for addresses and paths,
+// which are each machine's own, and what a data plane of its kind adds.
 func (o Options) Shared() string {
 	const own = "own"
 	o.Bind, o.StatsSocket, o.EventSocket = own, "", ""

@@ -99,8 +99,8 @@ func level(err error) zerolog.Level {
 	return zerolog.InfoLevel
 }
 
-// How long the statistics may take, which are slow with thousands of servers, and then the question to an API whether HAProxy is
-// there at all: together less than the status page has.
+// How long the statistics may take, which are slow with thousands of servers, and then the question to an API whether
+// HAProxy is there at all: together less than the status page has.
 const (
 	statsTimeout  = 1800 * time.Millisecond
 	answerTimeout = 700 * time.Millisecond

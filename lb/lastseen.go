@@ -28,8 +28,8 @@ func (l lastSeen) at() time.Time {
 	return info.ModTime()
 }
 
-// keep notes the time until ctx ends, as long as Consul answers. That it cannot, on a disk that has become read-only, say, is
-// logged once until it can again: the servers follow Consul without it.
+// keep notes the time until ctx ends, as long as Consul answers. That it cannot, on a disk that has become read-only,
+// say, is logged once until it can again: the servers follow Consul without it.
 func (l lastSeen) keep(ctx context.Context, log zerolog.Logger, answers func() bool) {
 	ticker := time.NewTicker(seenInterval)
 	defer ticker.Stop()

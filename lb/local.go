@@ -96,8 +96,8 @@ func (l *local) run(ctx context.Context, told func(haproxy.Event)) error {
 	return err
 }
 
-// Look reads the process that is supervised, its certificates, and its counters. A worker that hangs, and so does not give them, must not cost the
-// status page all that is known besides.
+// Look reads the process that is supervised, its certificates, and its counters. A worker that hangs, and so does not
+// give them, must not cost the status page all that is known besides.
 func (l *local) Look(ctx context.Context) admin.Seen {
 	seen := admin.Seen{
 		DataPlane: admin.DataPlane{Kind: admin.Embedded, Address: l.paths.Config}, Process: l.process.Status(), Certificates: l.certificates.List(),
@@ -114,8 +114,8 @@ func (l *local) about() about {
 	return about{place: l.paths.Config, machine: l.machine, host: "127.0.0.1"}
 }
 
-// refusal takes for configuration what the file says, and where it is. Anything else may be better when the program is started
-// again: a full disk, or an HAProxy that does not answer.
+// refusal takes for configuration what the file says, and where it is. Anything else may be better when the program is
+// started again: a full disk, or an HAProxy that does not answer.
 func (l *local) refusal(err error) error {
 	_, unfit := errors.AsType[*embedded.FileError](err)
 	_, invalid := errors.AsType[*process.InvalidError](err)

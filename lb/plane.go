@@ -69,8 +69,8 @@ func lastPool(ctx context.Context, plane plane, slots int) (state.Pool, error) {
 	return reconcile.Pool(saved, running, slots), nil
 }
 
-// misplaced says that a file or folder cannot be where the flags say. A disk that is full, or has become read-only, is none of
-// their business, nor is a socket at which nobody listens.
+// misplaced says that a file or folder cannot be where the flags say. A disk that is full, or has become read-only, is
+// none of their business, nor is a socket at which nobody listens.
 func misplaced(err error) bool {
 	_, file := errors.AsType[*fs.PathError](err)
 	return file && (errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR))

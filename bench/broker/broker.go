@@ -1,8 +1,8 @@
 // Package broker runs a RabbitMQ for the benchmarks, and sends it messages of which none may be lost.
 //
-// One case: [Start] starts a node in a folder, and a [Publisher] sends "orders-0", "orders-1" and so on to the queue orders,
-// in batches, each again until the broker has confirmed it. The broker is stopped and started meanwhile: what was not
-// confirmed then may be there twice, and stands in Resent. In the end, whoever counted what came knows what is lost.
+// One case: [Start] starts a node in a folder, and a [Publisher] sends "orders-0", "orders-1" and so on to the queue
+// orders, in batches, each again until the broker has confirmed it. The broker is stopped and started meanwhile: what was
+// not confirmed then may be there twice, and stands in Resent. In the end, whoever counted what came knows what is lost.
 package broker
 
 import (

@@ -11,8 +11,8 @@ import (
 const consulServers = 3
 
 // restartConsul restarts the servers, one at a time while the others are a quorum: those that follow, and at last the
-// leader, which hands over first. Then it restarts the agent. While that is away, connectors stop, and their messages wait
-// in the broker.
+// leader, which hands over first. Then it restarts the agent. While that is away, connectors stop, and their messages
+// wait in the broker.
 func restartConsul(ctx context.Context, c *cluster.Cluster) error {
 	leader, err := c.Datacenter.AwaitLeader(ctx)
 	if err != nil {

@@ -1,15 +1,16 @@
-// Package edge breaks whole clusters behind outer load balancers, takes them out and in, and upgrades them, under load, and
-// counts what clients and messages suffer.
+// Package edge breaks whole clusters behind outer load balancers, takes them out and in, and upgrades them, under load,
+// and counts what clients and messages suffer.
 //
-// One case, edge-kill: two clusters, each with its own Consul, load balancer, servers and connector hosts, stand behind two
-// outer load balancers, at each of which half of 32 raw keep-alive connections ask for /zato/ping a thousand times a second
-// in all. Every process of one cluster gets SIGKILL: the load balancer and its HAProxy first, then the servers and the
-// rest. Requests on their way to it go on to the other cluster; none may fail, and none may take longer than two seconds.
-// Then the cluster is started again, and gets requests when it has been well for a while; none may fail at that either.
+// One case, edge-kill: two clusters, each with its own Consul, load balancer, servers and connector hosts, stand behind
+// two outer load balancers, at each of which half of 32 raw keep-alive connections ask for /zato/ping a thousand times a
+// second in all. Every process of one cluster gets SIGKILL: the load balancer and its HAProxy first, then the servers and
+// the rest. Requests on their way to it go on to the other cluster; none may fail, and none may take longer than two
+// seconds. Then the cluster is started again, and gets requests when it has been well for a while; none may fail at that
+// either.
 //
 // Another, edge-upgrade, is the rolling upgrade of deploy/README.md, step by step, while messages come by a RabbitMQ that
-// both clusters receive from: no request may fail, no message be lost, and every program be of the new version at the end.
-// There each cluster has three Consul servers, and an agent that its programs ask.
+// both clusters receive from: no request may fail, no message be lost, and every program be of the new version at the
+// end. There each cluster has three Consul servers, and an agent that its programs ask.
 package edge
 
 import (

@@ -138,8 +138,8 @@ func reloadHAProxy(ctx context.Context, c *cluster.Cluster) error {
 	return err // the old worker ends when the outer load balancers close what they keep open to it
 }
 
-// reload checks what HAProxy itself does not tell: that the master and a new worker run the new program. It returns the pid
-// of the worker of before.
+// reload checks what HAProxy itself does not tell: that the master and a new worker run the new program. It returns the
+// pid of the worker of before.
 func reload(ctx context.Context, master int, program string, ask func(context.Context, string) (string, error)) (before int, err error) {
 	if before, err = worker(ctx, ask); err != nil {
 		return before, err

@@ -1,8 +1,8 @@
-// Package experiment plays scenarios on running clusters, each as often as it takes to tell chance from rule, and says how
-// the trials stand against their pass lines.
+// Package experiment plays scenarios on running clusters, each as often as it takes to tell chance from rule, and says
+// how the trials stand against their pass lines.
 //
-// One scenario, from its table to the verdict. Package faults describes kill-get: SIGKILL one of three servers under load,
-// thirty trials, 0 errors and no request longer than 250 ms, on a stage of the kind "ordinary":
+// One scenario, from its table to the verdict. Package faults describes kill-get: SIGKILL one of three servers under
+// load, thirty trials, 0 errors and no request longer than 250 ms, on a stage of the kind "ordinary":
 //
 //	s := experiment.Scenario[set, *stage]{
 //		Name: "kill-get", PassLine: "0 errors, 0 closes, worst ≤ 250 ms", Stage: ordinary,

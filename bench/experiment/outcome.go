@@ -155,8 +155,8 @@ func (o Outcome) Figures() (rows [][]string) {
 	return rows
 }
 
-// Conclude writes the report, into the folder and of the name, and tells what all amounts to. What kept scenarios from being
-// played is its error, behind a report of those that were.
+// Conclude writes the report, into the folder and of the name, and tells what all amounts to. What kept scenarios from
+// being played is its error, behind a report of those that were.
 func (o Outcome) Conclude(to io.Writer, page *report.Page, folder, name string, runErr error) (passed bool, err error) {
 	if len(o.Results) > 0 {
 		path, err := page.Write(folder, name)

@@ -36,8 +36,8 @@ func (p *play) compare(ctx context.Context) error {
 	}
 }
 
-// differences are instances that HAProxy does not send traffic to as Consul has them, by address, port and weight, and servers
-// to which it does though Consul has no such instance.
+// differences are instances that HAProxy does not send traffic to as Consul has them, by address, port and weight, and
+// servers to which it does though Consul has no such instance.
 func differences(catalog []cluster.Registration, running []cluster.ServerState) (differ []string) {
 	var wanted, have []string
 	for _, r := range catalog {

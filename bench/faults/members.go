@@ -95,8 +95,8 @@ func changeMembers(n int) fault {
 // guestSlots are those that ten slots have beside three servers.
 const guestSlots = 7
 
-// A peer gets some time after each change, as HAProxy's master loses a signal to reload that comes while it reloads; if it
-// does so all the same, only the next change brings it up to date.
+// A peer gets some time after each change, as HAProxy's master loses a signal to reload that comes while it reloads; if
+// it does so all the same, only the next change brings it up to date.
 const (
 	reloadTime   = 250 * time.Millisecond
 	peerPatience = 5 * time.Second

@@ -170,8 +170,8 @@ func obstructed(outage, spell time.Duration) []scenario {
 	return all
 }
 
-// slowed are the scenarios with n slow clients, in rounds whose parts are watched for so long: ours, when they have reached
-// an age at which the front's time-out for a request comes next, and slowhttptest's where it is installed.
+// slowed are the scenarios with n slow clients, in rounds whose parts are watched for so long: ours, when they have
+// reached an age at which the front's time-out for a request comes next, and slowhttptest's where it is installed.
 func slowed(rounds, n int, age, watched time.Duration, slowHTTPTest string) (all []scenario) {
 	add := func(name, does string, by attack, more time.Duration) {
 		takes := 3*watched + more + 2*time.Duration(n)*time.Second/slowOpenings + 2*time.Second

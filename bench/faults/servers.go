@@ -141,8 +141,8 @@ func (p *play) slotOf(ctx context.Context, instance string) (string, error) {
 // travel is how long a request may take to a server, on a busy machine.
 const travel = 2 * time.Millisecond
 
-// within is how many requests were begun while a server died: it takes the kernel some milliseconds to close its connections,
-// one by one, and a request that comes to one of the last is in flight there too, after others have failed.
+// within is how many requests were begun while a server died: it takes the kernel some milliseconds to close its
+// connections, one by one, and a request that comes to one of the last is in flight there too, after others have failed.
 func within(begun []time.Time, from, to time.Time) (n int) {
 	for _, at := range begun {
 		if !at.Before(from) && !at.After(to) {

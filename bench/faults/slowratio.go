@@ -46,8 +46,8 @@ func judgeSlow(trials []experiment.Trial) (failures []string) {
 	return failures
 }
 
-// withstands says what the p99 is less than twice of, the attacked one's in the median of the rounds: what it was undisturbed, or
-// what a machine under attack, whoever is attacked there, makes of it.
+// withstands says what the p99 is less than twice of, the attacked one's in the median of the rounds: what it was
+// undisturbed, or what a machine under attack, whoever is attacked there, makes of it.
 func withstands(control, attacked measure.Sample) string {
 	switch got := attacked.Quantile(0.5); {
 	case got < slowLimit:

@@ -1,8 +1,8 @@
 // Package feed sends numbered messages to ZeroMQ connectors at a steady rate, as a team's own program would.
 //
-// One case: [Start] listens with a PUSH socket for each connector, which connects to it, and sends "c-1-1", "c-1-2" and so
-// on to the connector c-1. What it does not take within the patience is thrown away: ZeroMQ promises no more than that a
-// message comes once at most. [Feed.Close] ends it.
+// One case: [Start] listens with a PUSH socket for each connector, which connects to it, and sends "c-1-1", "c-1-2" and
+// so on to the connector c-1. What it does not take within the patience is thrown away: ZeroMQ promises no more than that
+// a message comes once at most. [Feed.Close] ends it.
 package feed
 
 import (

@@ -188,9 +188,10 @@ type Taken struct {
 	At                 time.Time
 }
 
-// Lost are the messages that were taken and have no effect. Those that a process had in hand are told apart: one that took
-// them ended within a while of it, which is how long a message waits for its turn at most, as when the server that has the one
-// before it in hand is cut off; or had ended within a while before it, and no other one ran: its sender had not yet learned of that.
+// Lost are the messages that were taken and have no effect. Those that a process had in hand are told apart: one that
+// took them ended within a while of it, which is how long a message waits for its turn at most, as when the server that
+// has the one before it in hand is cut off; or had ended within a while before it, and no other one ran: its sender had
+// not yet learned of that.
 func Lost(taken []Taken, effects []Effect, runs []Run, while time.Duration) (inHand, otherwise []Taken) {
 	came := map[string]bool{}
 	for _, e := range effects {

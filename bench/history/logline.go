@@ -2,8 +2,8 @@ package history
 
 import "time"
 
-// LogLine is a line of a connector host's log in JSON, as far as it is about a child. A child acts from when it was told to
-// go until it has finished or ended; hosts number children from 1 in each tenure.
+// LogLine is a line of a connector host's log in JSON, as far as it is about a child. A child acts from when it was told
+// to go until it has finished or ended; hosts number children from 1 in each tenure.
 type LogLine struct {
 	Time      time.Time `json:"time"`
 	Message   string    `json:"message"`

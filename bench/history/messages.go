@@ -20,9 +20,10 @@ func again(effects []Effect, each func(first, repeated Effect)) {
 	}
 }
 
-// CheckRepeated counts the effects of a connector that were there before, and finds those of them that should have been no such:
-// that the broker did not mark as redelivered, or that came by another ID, or that were marked and that the process of a
-// server ran though it had run the message before, which it is to know. Messages that were published twice are left out.
+// CheckRepeated counts the effects of a connector that were there before, and finds those of them that should have been
+// no such: that the broker did not mark as redelivered, or that came by another ID, or that were marked and that the
+// process of a server ran though it had run the message before, which it is to know. Messages that were published twice
+// are left out.
 func CheckRepeated(effects []Effect, connector string, published func(message string) (twice bool)) (n int, faults []Fault) {
 	ran := map[string]Effect{} // by server and message, the first
 	for _, e := range sorted(effects) {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// ReadNote reads a line that a recorder (bench/takeover/recorder) wrote: connector, epoch, time in nanoseconds since 1970,
-// message, the ID that it goes by, whether it may have come before, and the server's name and process.
+// ReadNote reads a line that a recorder (bench/takeover/recorder) wrote: connector, epoch, time in nanoseconds since
+// 1970, message, the ID that it goes by, whether it may have come before, and the server's name and process.
 func ReadNote(line string) (e Effect, err error) {
 	fields := strings.Fields(line)
 	if len(fields) != 7 {

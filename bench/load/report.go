@@ -113,8 +113,8 @@ func newRecorder(connections int) *recorder {
 	}}
 }
 
-// record adds a request that was due and has now ended. errors are those of its client so far, and cutOff those among them that
-// are no refused connections.
+// record adds a request that was due and has now ended. errors are those of its client so far, and cutOff those among
+// them that are no refused connections.
 func (r *recorder) record(out outcome, due time.Time, errors, cutOff int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"zatoha/deploy/cluster"
 )
 
-// bare is a client of Consul that repeats one blocking query, of the balanced service, and does nothing with the answers. It
-// shows what of a change's time is Consul's, and the machine's, before anybody has understood what changed.
+// bare is a client of Consul that repeats one blocking query, of the balanced service, and does nothing with the answers.
+// It shows what of a change's time is Consul's, and the machine's, before anybody has understood what changed.
 type bare struct {
 	answered chan time.Time // of the first answer since it was emptied
 	ended    chan struct{}

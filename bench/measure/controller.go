@@ -14,7 +14,8 @@ import (
 // propagation is the controller's own histogram of how long changes took from Consul's answer to HAProxy.
 type propagation struct{ sum, count float64 }
 
-// applied adds how long the controller says that a change took since it had counted so much, which it counts a moment later.
+// applied adds how long the controller says that a change took since it had counted so much, which it counts a moment
+// later.
 func (l *lab) applied(ctx context.Context, before propagation, sample *Sample) error {
 	return poll(ctx, 10*time.Millisecond, func() (bool, error) {
 		now, err := l.propagation(ctx)

@@ -17,7 +17,8 @@ import (
 	"zatoha/deploy/cluster"
 )
 
-// Broker says which RabbitMQ messages go through, and how the peer is started that sends or receives them as plainly as can be.
+// Broker says which RabbitMQ messages go through, and how the peer is started that sends or receives them as plainly as
+// can be.
 type Broker struct {
 	RabbitMQ string   // path of its start script
 	Peer     []string // command of a [Publisher] or a [Consumer], less its arguments
@@ -62,8 +63,8 @@ func Outgoing(ctx context.Context, o Options, b Broker) (outcome Outcome, err er
 	return outcome, nil
 }
 
-// beside adds a kind of queue, with the rates of each pair, to the outcome, and returns its row of the report, with what else is to
-// be in it before the target.
+// beside adds a kind of queue, with the rates of each pair, to the outcome, and returns its row of the report, with what
+// else is to be in it before the target.
 func (o *Outcome) beside(kind string, ours, bare Sample, more ...string) (row []string) {
 	speed := ratios(ours, bare)
 	verdict := "PASS"

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// responder is an instance that answers every request without a body at once, for as little work as can be: with a hundred
-// of them on the machine that is measured, a whole web server would be most of what is measured.
+// responder is an instance that answers every request without a body at once, for as little work as can be: with a
+// hundred of them on the machine that is measured, a whole web server would be most of what is measured.
 type responder struct {
 	listener net.Listener
 	asked    func(path string, at time.Time) // is told of each request

@@ -171,8 +171,8 @@ func (l *lab) weighed(ctx context.Context, n, weight int) error {
 	})
 }
 
-// arrive registers one instance more, waits for HAProxy to have it, and deregisters it. It is known by its weight, which no
-// other has, in a slot that was free.
+// arrive registers one instance more, waits for HAProxy to have it, and deregisters it. It is known by its weight, which
+// no other has, in a slot that was free.
 func (s *scaled) arrive(ctx context.Context, l *lab, weight int) error {
 	state, err := l.Runtime(ctx, "show servers state bck_http_plain")
 	if err != nil {

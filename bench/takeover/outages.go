@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// outages are for how long Consul is away: in each tenth trial a minute, as what grows with time does not show in less, and
-// some seconds in the others, of which there are then enough to tell chance from rule.
+// outages are for how long Consul is away: in each tenth trial a minute, as what grows with time does not show in less,
+// and some seconds in the others, of which there are then enough to tell chance from rule.
 type outages struct{ usual, tenth time.Duration }
 
 const oneLong = 10 // of so many

@@ -60,8 +60,8 @@ func (s scenario) play(ctx context.Context, on *scene, trial *experiment.Trial) 
 	return nil
 }
 
-// mostBeside is how long connectors may be silent that a fault is not for. They hear every few milliseconds, so only something
-// broken exceeds it.
+// mostBeside is how long connectors may be silent that a fault is not for. They hear every few milliseconds, so only
+// something broken exceeds it.
 const mostBeside = 500 * time.Millisecond
 
 // silences measures for how long no message came of those that the fault is for, and beside it of the others.

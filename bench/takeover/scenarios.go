@@ -170,8 +170,8 @@ func killHost(ctx context.Context, p *play) error {
 	return p.startHost(p.holder)
 }
 
-// killChild kills one child. The delay before it is started again grows with each end in one tenure, so that each trial has
-// a tenure of its own.
+// killChild kills one child. The delay before it is started again grows with each end in one tenure, so that each trial
+// has a tenure of its own.
 func killChild(ctx context.Context, p *play) (err error) {
 	if err := p.renew(ctx); err != nil {
 		return err

@@ -18,8 +18,8 @@ const (
 	mostMemory = 25_000_000 // bytes of an idle connector's process
 )
 
-// manyConnectors kills the active host, so that another takes over all its connectors. Then it starts a host where there is
-// none.
+// manyConnectors kills the active host, so that another takes over all its connectors. Then it starts a host where there
+// is none.
 func manyConnectors(ctx context.Context, p *play) error {
 	if err := killHost(ctx, p); err != nil {
 		return err

@@ -84,8 +84,8 @@ func storm(rabbitMQ string, messages int) func(context.Context, *play) error {
 	})
 }
 
-// order has one consumer with a prefetch of 1 receive messages that wait in a queue, while the same things fail. They have
-// to come in their order.
+// order has one consumer with a prefetch of 1 receive messages that wait in a queue, while the same things fail. They
+// have to come in their order.
 func order(rabbitMQ string, messages int) func(context.Context, *play) error {
 	return withBroker(rabbitMQ, func(ctx context.Context, p *play, b *broker.Broker) error {
 		source := &broker.Publisher{Broker: b, Queue: ordered, Messages: messages, Batch: batch, Every: broker.Hurried}

@@ -14,8 +14,8 @@ import (
 // witness writes the history of who ran what when, from what the hosts say in their logs of their children, and from
 // watching those die: a host that was killed or stopped says nothing of that.
 //
-// A child acts from when it was told to go until it has finished, or has ended. A host's log has the time to the millisecond, which is
-// how exact the history is.
+// A child acts from when it was told to go until it has finished, or has ended. A host's log has the time to the
+// millisecond, which is how exact the history is.
 type witness struct {
 	tails []*tail
 	hosts []string
@@ -124,8 +124,8 @@ func (c *child) end(at time.Time) {
 	}
 }
 
-// frozen notes that processes of a host have been stopped, and that they are to do no more: their runs are over, though they
-// will end later.
+// frozen notes that processes of a host have been stopped, and that they are to do no more: their runs are over, though
+// they will end later.
 func (w *witness) frozen(host string, pids []int, at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

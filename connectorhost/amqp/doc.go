@@ -2,11 +2,11 @@
 //
 // One case, walked through. A channel is to consume from the queue orders. [connector.Run] asks for a source, which
 // dials, opens pool_size AMQP channels with prefetch_count each, and sees that the queue is there, and one for parked
-// messages, orders.dead-letter unless dead_letter names another; if that is missing, then or later, it is declared, durable. Then it
-// consumes, with manual acknowledgement. A message whose service succeeded is acknowledged. One whose service failed is
-// tried again; after max_attempts it is published to orders.dead-letter, as it was, with the reason in the header
-// x-zatoha-reason, and only when the broker has confirmed that, acknowledged. If we die in between it is in both places;
-// it is never in none.
+// messages, orders.dead-letter unless dead_letter names another; if that is missing, then or later, it is declared,
+// durable. Then it consumes, with manual acknowledgement. A message whose service succeeded is acknowledged. One whose
+// service failed is tried again; after max_attempts it is published to orders.dead-letter, as it was, with the reason in
+// the header x-zatoha-reason, and only when the broker has confirmed that, acknowledged. If we die in between it is in
+// both places; it is never in none.
 //
 // # Fields
 //
@@ -72,8 +72,8 @@
 //
 // With exclusive, the broker refuses a second consumer while it knows of a first; quorum queues cannot do that, which is
 // tried out at the start. With single_active, which the queue
-// must have been declared with (x-single-active-consumer), further consumers stand in line. Both hold for as long as the broker
-// believes in the first consumer's connection: if its host was cut off, three heartbeats.
+// must have been declared with (x-single-active-consumer), further consumers stand in line. Both hold for as long as the
+// broker believes in the first consumer's connection: if its host was cut off, three heartbeats.
 //
 // # What a hung library or broker does
 //

@@ -176,7 +176,8 @@ func (l *link) watchClose(closes <-chan *amqp091.Error) {
 	l.fail(why)
 }
 
-// channel opens an AMQP channel. An exception of it ends the link: what the channel was doing has to be begun anew anyway.
+// channel opens an AMQP channel. An exception of it ends the link: what the channel was doing has to be begun anew
+// anyway.
 func (l *link) channel(ctx context.Context) (*amqp091.Channel, error) {
 	channel, err := l.bareChannel(ctx)
 	if err != nil {

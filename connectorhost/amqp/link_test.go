@@ -16,7 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// listen starts somebody who does with each connection what serve says, and returns a source and a sink that connect to it.
+// listen starts somebody who does with each connection what serve says, and returns a source and a sink that connect to
+// it.
 func listen(t *testing.T, serve func(net.Conn)) (connector.Source, connector.Sink) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

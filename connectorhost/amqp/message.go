@@ -41,7 +41,8 @@ func (s *Settings) received(d *amqp091.Delivery) connector.Message {
 	}
 	if d.Redelivered {
 		m.Attempt = 2
-		// Only a quorum queue that delivers again writes the count. Else it came with the message, from a queue where it was before.
+		// Only a quorum queue that delivers again writes the count. Else it came with the message, from a queue where it was
+		// before.
 		if before, counted := deliveries(d.Headers); counted && s.QueueType == quorum {
 			m.Attempt = before + 1
 		}

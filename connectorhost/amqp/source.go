@@ -69,7 +69,8 @@ func (s *source) open(ctx context.Context, c *consumer) (err error) {
 	return s.link.guard(ctx, callTime, "set prefetch_count", func() error { return c.channel.Qos(s.settings.PrefetchCount, 0, false) })
 }
 
-// checkQueues sees that the queue is there, and where to park. Only the queue for parked messages is made if it is missing.
+// checkQueues sees that the queue is there, and where to park. Only the queue for parked messages is made if it is
+// missing.
 func (s *source) checkQueues(ctx context.Context) error {
 	if err := s.link.look(ctx, fmt.Sprintf("look for queue %q", s.settings.Queue), func(c *amqp091.Channel) error {
 		_, err := c.QueueDeclarePassive(s.settings.Queue, true, false, false, false, nil)
@@ -232,9 +233,9 @@ func (s *source) deliver(d amqp091.Delivery) (connector.Delivery, error) {
 	}}, nil
 }
 
-// giveBack returns a delivery to the queue. RabbitMQ puts what is given back at the end of a quorum queue, but what it had
-// sent over a connection that ends, in its old place. So where order counts the end is waited for: nothing is given back
-// there but at a stop.
+// giveBack returns a delivery to the queue. RabbitMQ puts what is given back at the end of a quorum queue, but what it
+// had sent over a connection that ends, in its old place. So where order counts the end is waited for: nothing is given
+// back there but at a stop.
 func (s *source) giveBack(l *link, d *amqp091.Delivery) error {
 	if s.settings.Capabilities().Ordered {
 		return nil

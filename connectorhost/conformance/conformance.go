@@ -1,11 +1,11 @@
 // Package conformance says, as tests, what every kind of connector does alike, whatever its broker. It is imported by the
 // tests of the kinds.
 //
-// One case, walked through: "poison is parked or dropped after exactly max_attempts" has the [Harness] put ten messages into the
-// broker, of which the service fails one every time, and runs the channel, by [connector.Run], until nothing waits any
-// more. It wants the service to have been called three times with the poison and once with each other message, and the
-// poison to lie, with its reason, where the harness finds parked messages, or to be counted as dropped by a kind that has no
-// such place.
+// One case, walked through: "poison is parked or dropped after exactly max_attempts" has the [Harness] put ten messages
+// into the broker, of which the service fails one every time, and runs the channel, by [connector.Run], until nothing
+// waits any more. It wants the service to have been called three times with the poison and once with each other message,
+// and the poison to lie, with its reason, where the harness finds parked messages, or to be counted as dropped by a kind
+// that has no such place.
 //
 // What a kind has declared that it cannot do is skipped, aloud, by its [connector.Capabilities]. Each case ends with no
 // goroutine left behind.
@@ -44,7 +44,8 @@ type Harness interface {
 	// does not redeliver.
 	Waiting(t *testing.T) int
 
-	// Parked takes out and returns the messages that have been parked, in any order. It is not asked of a kind without dead letters.
+	// Parked takes out and returns the messages that have been parked, in any order. It is not asked of a kind without dead
+	// letters.
 	Parked(t *testing.T) []Parked
 
 	// Ordered are fields that make the channel keep order; nil if it never does, or always.

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Proxy stands between us and a broker that cannot be stopped, and can be down, or freeze what goes through it. While it is
-// down it still accepts, and hangs up at once.
+// Proxy stands between us and a broker that cannot be stopped, and can be down, or freeze what goes through it. While it
+// is down it still accepts, and hangs up at once.
 type Proxy struct {
 	Address string // host:port
 

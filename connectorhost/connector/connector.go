@@ -121,8 +121,8 @@ type Source interface {
 	Close(ctx context.Context) error
 }
 
-// Watched is a source that can tell that its connection is lost while nobody calls Receive: because it is only prepared, or
-// as much is in flight as may be. A source need not be one.
+// Watched is a source that can tell that its connection is lost while nobody calls Receive: because it is only prepared,
+// or as much is in flight as may be. A source need not be one.
 type Watched interface {
 	// Lost is closed when the connection of the latest Connect is of no use any more. Receive then says why.
 	Lost() <-chan struct{}
@@ -202,8 +202,8 @@ type Environment struct {
 
 // Invoker calls the service of a channel. It is called concurrently. A nil error is a success. The error chooses what
 // happens: [ErrFenced] stops the connector at once, [ErrUnavailable] means that the service was not reached, or not to
-// blame, and is tried again for ever without counting, [ErrUnfit] parks or drops the message at once, [ErrInterrupted] does
-// so when it has come often, and any other counts as a failed attempt.
+// blame, and is tried again for ever without counting, [ErrUnfit] parks or drops the message at once, [ErrInterrupted]
+// does so when it has come often, and any other counts as a failed attempt.
 type Invoker interface {
 	Invoke(ctx context.Context, message Message) error
 }

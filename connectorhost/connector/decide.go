@@ -61,9 +61,9 @@ func (c Capabilities) aside() Verdict {
 	return Drop
 }
 
-// mostInterruptions is how often a server may end under one message. Whoever stops or kills servers hits a message once or
-// twice; pauses that grow see to it that the same trouble does not hit it more often. What still ends one server after the
-// other is the message itself.
+// mostInterruptions is how often a server may end under one message. Whoever stops or kills servers hits a message once
+// or twice; pauses that grow see to it that the same trouble does not hit it more often. What still ends one server after
+// the other is the message itself.
 func mostInterruptions(maxAttempts int) int { return max(10, 2*maxAttempts) }
 
 // judge decides about an attempt. A message is parked, or dropped, only upon an answer that blames it, or when too many
@@ -98,9 +98,9 @@ type pauses struct {
 	factor      int // by which they grow
 }
 
-// Between attempts it is short at first, because the message keeps its place in flight from others, and long soon, because
-// what ails a service takes its time. After interruptions it becomes longest: what ends servers must leave them time to start
-// again, and to finish the messages beside it.
+// Between attempts it is short at first, because the message keeps its place in flight from others, and long soon,
+// because what ails a service takes its time. After interruptions it becomes longest: what ends servers must leave them
+// time to start again, and to finish the messages beside it.
 var (
 	betweenAttempts  = pauses{2 * time.Millisecond, 5 * time.Second, 5}
 	whileUnavailable = pauses{50 * time.Millisecond, 2 * time.Second, 2}

@@ -30,8 +30,8 @@ var (
 	// ErrUnavailable, of an [Invoker]: the service was not reached. It does not count as an attempt.
 	ErrUnavailable = errors.New("service unavailable")
 
-	// ErrInterrupted, of an [Invoker]: a server had the message and was gone before it answered. Whether it died of the message
-	// shows only when it happens again and again: it counts, against a limit of its own.
+	// ErrInterrupted, of an [Invoker]: a server had the message and was gone before it answered. Whether it died of the
+	// message shows only when it happens again and again: it counts, against a limit of its own.
 	ErrInterrupted = errors.New("interrupted")
 
 	// ErrNotSent, of [Sender.Send]: the broker surely does not have the message.

@@ -101,7 +101,8 @@ func (s *Sender) finish() {
 
 // Send sends one message and returns nil when the broker has confirmed it. It is safe for concurrent use, also before and
 // after Run. The error is an [ErrUnfit] if this message can never be sent, else the sender may try again, with the same
-// ID: [ErrBackOff] and [ErrNotConnected] say why not now, and an [ErrNotSent] that nothing has left. Without an ID the message gets a random one.
+// ID: [ErrBackOff] and [ErrNotConnected] say why not now, and an [ErrNotSent] that nothing has left. Without an ID the
+// message gets a random one.
 func (s *Sender) Send(ctx context.Context, message Message) error {
 	if err := s.take(ctx); err != nil {
 		s.status.counts.sendFailures.Add(1)

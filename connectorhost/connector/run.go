@@ -11,8 +11,8 @@ import (
 
 // Options say how [Run] runs a channel, and a [Sender] an outgoing connector.
 type Options struct {
-	// Report is told the status: at once when the state changes, and a few times a second at most while only counts do. It is
-	// called by one goroutine at a time, and must return soon. May be nil.
+	// Report is told the status: at once when the state changes, and a few times a second at most while only counts do. It
+	// is called by one goroutine at a time, and must return soon. May be nil.
 	Report func(Status)
 
 	// Begin, if not nil, makes Run wait, connected and prepared, until it is closed, before the first message is taken.

@@ -44,8 +44,8 @@ func (s Secret) IsZero() bool { return s.text == "" }
 // reference matches ${env:NAME} and ${file:/path}, and what somebody may have meant by it.
 var reference = regexp.MustCompile(`\$\{[^}]*\}?`)
 
-// Reveal returns the text with its references replaced. The line end behind the text of a file is no part of it, and an empty file is an error. The error names the
-// reference, never a value.
+// Reveal returns the text with its references replaced. The line end behind the text of a file is no part of it, and an
+// empty file is an error. The error names the reference, never a value.
 func (s Secret) Reveal() (string, error) { return s.reveal(func(value string) string { return value }) }
 
 // RevealURL is Reveal for an address: what is put in for a reference is escaped, so that a password may have any

@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Shorten cuts a text to at most so many bytes, three or more, between characters; an ellipsis, which counts, then ends it.
+// Shorten cuts a text to at most so many bytes, three or more, between characters; an ellipsis, which counts, then ends
+// it.
 func Shorten(text string, most int) string {
 	const ellipsis = "…"
 	if len(text) <= most {
@@ -22,8 +23,8 @@ func Shorten(text string, most int) string {
 // maxDetails is how many bytes of details go into a reason.
 const maxDetails = 500
 
-// AnswerDetails is what an answer by HTTP says, for people: the details of our JSON envelope, else the beginning of whatever
-// else came, in printable characters on one line, in at most 500 bytes.
+// AnswerDetails is what an answer by HTTP says, for people: the details of our JSON envelope, else the beginning of
+// whatever else came, in printable characters on one line, in at most 500 bytes.
 func AnswerDetails(answer []byte) string {
 	var envelope struct {
 		Env struct {

@@ -2,9 +2,9 @@
 // more than all the rest of it.
 //
 // One case: twenty goroutines publish by one connection to a broker. Each puts its frames into the [Writer], which costs
-// it a copy. The goroutine that runs the writer is woken by the first, lets the others that are ready have their turn, and
-// writes what twenty have put as one piece; meanwhile the next ones put theirs. When nobody else is ready, the first is
-// written at once.
+// it a copy. The goroutine that runs the writer is woken by the first, lets the others that are ready have their turn,
+// and writes what twenty have put as one piece; meanwhile the next ones put theirs. When nobody else is ready, the first
+// is written at once.
 package gather
 
 import (

@@ -18,12 +18,12 @@
 //	 "user": "zatoha", "password": "${file:/etc/zatoha/mq-password}"}
 //
 // [connector.Run] asks for a source. It connects, sees that the queue is there, and opens the queue for parked messages,
-// the one that BOQNAME names unless backout_queue does. Then it opens ORDERS with MQOO_INPUT_EXCLUSIVE, so that nobody else
-// can read it, and gets: MQGET under syncpoint, which waits wait_ms, because it cannot be called back, and again. A message
-// whose service succeeded is committed. One whose service failed is backed out: it returns to its place in the queue, and
-// the queue manager counts that, in the message's backout count. After max_attempts (or backout_threshold, which is the same)
-// it is put to the backout queue, as it was, with the reason in the property zatoha_reason, and that and its MQGET are
-// committed together: it is never in both queues, and never in none.
+// the one that BOQNAME names unless backout_queue does. Then it opens ORDERS with MQOO_INPUT_EXCLUSIVE, so that nobody
+// else can read it, and gets: MQGET under syncpoint, which waits wait_ms, because it cannot be called back, and again. A
+// message whose service succeeded is committed. One whose service failed is backed out: it returns to its place in the
+// queue, and the queue manager counts that, in the message's backout count. After max_attempts (or backout_threshold,
+// which is the same) it is put to the backout queue, as it was, with the reason in the property zatoha_reason, and that
+// and its MQGET are committed together: it is never in both queues, and never in none.
 //
 // # Fields
 //
@@ -38,21 +38,21 @@
 // # What has to be there
 //
 // The user needs, on the queue manager, connect (and inq: without it an idle outgoing connector does not notice that the
-// queue manager is gone); on a channel's queue get and inq; on the backout queue put; on an outgoing connector's queue put.
-// The backout queue must exist: nothing is declared. A BOTHRESH on the queue is not looked at.
+// queue manager is gone); on a channel's queue get and inq; on the backout queue put; on an outgoing connector's queue
+// put. The backout queue must exist: nothing is declared. A BOTHRESH on the queue is not looked at.
 //
 // # How attempts are counted
 //
-// By the backout count, which survives the end of this process, and, for persistent messages on a queue with HARDENBO where
-// that matters (z/OS), of the queue manager. Each loss of a connection with the message in hand counts as an attempt,
-// because one may have been made; the service is then called with it fewer times, never more, but at least once more.
-// While its service is not reached, a message stays in hand, in an open unit of work, and nothing is counted. A queue
-// manager that runs out of log may end such a unit of work; then the message comes again.
+// By the backout count, which survives the end of this process, and, for persistent messages on a queue with HARDENBO
+// where that matters (z/OS), of the queue manager. Each loss of a connection with the message in hand counts as an
+// attempt, because one may have been made; the service is then called with it fewer times, never more, but at least once
+// more. While its service is not reached, a message stays in hand, in an open unit of work, and nothing is counted. A
+// queue manager that runs out of log may end such a unit of work; then the message comes again.
 //
 // # Names of messages
 //
-// A message's name is its MsgId, in hexadecimal: 48 digits. The other way round an ID of 48 hexadecimal digits is the MsgId
-// of what is sent; any other ID is made into one by SHA-256, always the same for the same ID.
+// A message's name is its MsgId, in hexadecimal: 48 digits. The other way round an ID of 48 hexadecimal digits is the
+// MsgId of what is sent; any other ID is made into one by SHA-256, always the same for the same ID.
 //
 // # Connections
 //
@@ -75,7 +75,7 @@
 //
 // No call into IBM's library can be cancelled. Each is bounded; one that takes longer is left alone, with its connection,
 // and a new connection is made. When it comes back after all, its unit of work is backed out, and the connection ended.
-// MQBACK always comes before MQDISC, which alone would commit; while MQBACK fails on a connection that is not broken, there
-// is no MQDISC. After an MQCMIT or MQBACK that failed, nothing else is done on that connection. The library's own
+// MQBACK always comes before MQDISC, which alone would commit; while MQBACK fails on a connection that is not broken,
+// there is no MQDISC. After an MQCMIT or MQBACK that failed, nothing else is done on that connection. The library's own
 // reconnection is not used.
 package ibmmq

@@ -14,7 +14,8 @@ import (
 // idLength is how many bytes a message identifier has.
 const idLength = 24
 
-// nameOf is the ID of a message: its identifier in hexadecimal, as MQ's own tools show it. stable is false if it has none.
+// nameOf is the ID of a message: its identifier in hexadecimal, as MQ's own tools show it. stable is false if it has
+// none.
 func nameOf(identifier []byte) (id string, stable bool) {
 	if strings.Trim(string(identifier), "\x00") == "" {
 		return connector.RandomID(), false

@@ -208,9 +208,9 @@ const (
 	lastPause  = 10 * time.Second
 )
 
-// hangUp backs out, because MQDISC alone would commit, and disconnects. When the unit of work cannot be backed out although
-// the connection is there, it tries again, for some time, and at last leaves the connection as it is: one that stays until
-// this process ends is better than a message that is committed although nobody has it.
+// hangUp backs out, because MQDISC alone would commit, and disconnects. When the unit of work cannot be backed out
+// although the connection is there, it tries again, for some time, and at last leaves the connection as it is: one that
+// stays until this process ends is better than a message that is committed although nobody has it.
 func (s *session) hangUp() {
 	s.once.Do(func() {
 		for pause := firstPause; s.connected && pause <= lastPause; pause *= 2 {

@@ -7,12 +7,12 @@
 //	X-Zato-Connector-Epoch: 7         Authorization: Bearer <the shared token>
 //	X-Zato-Message-ID: 4711
 //
-// and X-Zato-Redelivered: true if it may have come before: the broker delivered it again, or this is another attempt. What
-// else its kind knows of it, such as routing_key and reply_to, is in X-Zato-Properties, a JSON object of texts in ASCII; of
-// more than 4 KiB the longest are left out, and named by the property "omitted". The load balancer goes to another server
-// where one cannot be reached, but there is no Idempotency-Key, which would let it repeat the request when a server dies
-// under it: that one might run the service a second time, unmarked. Here it is the connector that repeats it. The answer is
-// 200, and Invoke returns nil.
+// and X-Zato-Redelivered: true if it may have come before: the broker delivered it again, or this is another attempt.
+// What else its kind knows of it, such as routing_key and reply_to, is in X-Zato-Properties, a JSON object of texts in
+// ASCII; of more than 4 KiB the longest are left out, and named by the property "omitted". The load balancer goes to
+// another server where one cannot be reached, but there is no Idempotency-Key, which would let it repeat the request when
+// a server dies under it: that one might run the service a second time, unmarked. Here it is the connector that repeats
+// it. The answer is 200, and Invoke returns nil.
 //
 // Any other end chooses what becomes of the message, by the connector's errors:
 //
@@ -38,8 +38,8 @@
 //	                         pen would park the whole queue. It is known by the details that servers give
 //	other 4xx, 5xx           a failed attempt, which counts: the service is at fault, or the message
 //
-// So a service tier that is away or set up wrongly, however long, parks nothing, while a message that its service does not
-// take is parked after max_attempts, and one that kills its servers after some more.
+// So a service tier that is away or set up wrongly, however long, parks nothing, while a message that its service does
+// not take is parked after max_attempts, and one that kills its servers after some more.
 package invoke
 
 import (

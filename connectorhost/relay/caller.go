@@ -40,8 +40,8 @@ func NewCaller(connection net.Conn) *Caller {
 	return &Caller{connection: connection, writer: gather.New(connection, readTime), lost: make(chan struct{}), waiting: map[uint64]chan<- Answer{}}
 }
 
-// Send hands a message over and returns what became of it. Its deadline is that of ctx. An error is an [ErrNotHandedOver],
-// an [ErrUnanswered], or that of ctx: then, too, the message may have been sent.
+// Send hands a message over and returns what became of it. Its deadline is that of ctx. An error is an
+// [ErrNotHandedOver], an [ErrUnanswered], or that of ctx: then, too, the message may have been sent.
 func (c *Caller) Send(ctx context.Context, m Message) (Answer, error) {
 	c.begin.Do(func() {
 		go c.read()

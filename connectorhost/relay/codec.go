@@ -26,8 +26,8 @@ type Answer struct {
 	Details string // why it was not sent
 }
 
-// A frame is four bytes with the length of the rest; a byte that says what it is; the message's number, of eight bytes; and
-// the content. Numbers are big-endian, and each text but the last has its length before it.
+// A frame is four bytes with the length of the rest; a byte that says what it is; the message's number, of eight bytes;
+// and the content. Numbers are big-endian, and each text but the last has its length before it.
 const (
 	messageFrame = 1
 	answerFrame  = 2

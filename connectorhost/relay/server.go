@@ -109,8 +109,8 @@ func (s *Server) broke(err error) {
 	})
 }
 
-// Close takes no more messages, waits until those in hand are answered and the answers written, but no longer than within,
-// and closes the connection.
+// Close takes no more messages, waits until those in hand are answered and the answers written, but no longer than
+// within, and closes the connection.
 func (s *Server) Close(within time.Duration) {
 	s.closing.Store(true)
 	_ = s.connection.SetReadDeadline(time.Unix(1, 0))

@@ -171,8 +171,8 @@ func serveChild(ctx context.Context, in io.Reader, out io.Writer, work Work, die
 	return errors.Join(err, job.Report(report))
 }
 
-// linger is how long a process that has finished waits with its end, which takes the kernel a while: just then somebody else begins
-// to do what it did, and is in need of the processors.
+// linger is how long a process that has finished waits with its end, which takes the kernel a while: just then somebody
+// else begins to do what it did, and is in need of the processors.
 const linger = 300 * time.Millisecond
 
 // finish tells the parent, if it has told the work to drain, that nothing is left of it.

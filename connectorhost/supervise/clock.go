@@ -10,8 +10,8 @@ const (
 	readingSlip = time.Millisecond // less than any lease leaves to spare
 )
 
-// quickClock is bootClock for whoever asks it for each message: a call of the kernel would be some percent of what a message
-// costs. It may be used concurrently.
+// quickClock is bootClock for whoever asks it for each message: a call of the kernel would be some percent of what a
+// message costs. It may be used concurrently.
 //
 // What bootClock said last is counted on by the monotonic clock, for a while. That clock stands still while the machine
 // sleeps, and the wall clock does not, so where the two no longer agree bootClock is asked again. The result may lag by

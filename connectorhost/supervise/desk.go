@@ -173,8 +173,8 @@ func (d *Desk) Ended(now time.Time, id int, how string) []Action {
 	return d.Look(now)
 }
 
-// blame makes the next start wait, the longer the more often it was in vain. What had received is started again at once when
-// that is its first failure: mostly it goes on as if nothing had been.
+// blame makes the next start wait, the longer the more often it was in vain. What had received is started again at once
+// when that is its first failure: mostly it goes on as if nothing had been.
 func (d *Desk) blame(now time.Time, c *connector, child *child, how string) {
 	if child.phase == going && now.Sub(child.went) >= d.policy.Stable {
 		c.failures = 0

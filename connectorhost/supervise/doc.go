@@ -7,21 +7,21 @@
 // when the lease holds. [ServeChild] reads them there. "orders" connects to its broker, reports that it is prepared,
 // and is told to go. It crashes: the desk starts it again, at once the first time, and after a longer wait each time that
 // it crashes soon. Its definition changes: another process is started beside it and prepared; only then is the first one
-// told to drain, which finishes what it has in hand, closes its connections and says that it has finished; only then is the
-// second one told to go, be it that the first one's process takes a while to end. "invoices" has noticed nothing.
+// told to drain, which finishes what it has in hand, closes its connections and says that it has finished; only then is
+// the second one told to go, be it that the first one's process takes a while to end. "invoices" has noticed nothing.
 //
-// To start a process takes tens of milliseconds. Some are kept ready, if [Supervisor.Reserve] says so: started, and waiting at
-// their input to be told which connector they are.
+// To start a process takes tens of milliseconds. Some are kept ready, if [Supervisor.Reserve] says so: started, and
+// waiting at their input to be told which connector they are.
 //
-// A child says every few seconds that it lives. One that does not, because it was stopped or the machine has no time for it, is
-// killed after a while and started again: nobody else would notice that it takes nothing from its broker any more.
+// A child says every few seconds that it lives. One that does not, because it was stopped or the machine has no time for
+// it, is killed after a while and started again: nobody else would notice that it takes nothing from its broker any more.
 //
 // A server tells "orders" of a later epoch than its own: it ends at once, and is not started again, because whatever it
 // would take from its broker it could not bring to a service. Either the lease is lost, which this host is about to
 // notice, or there is another tenure some time, with a desk that knows of no fence. A changed definition is tried too.
 //
-// The host is to leave the lease to another one. Every child drains, and once the last has said that it has finished the lease is
-// given up: that the processes are still ending holds up nobody.
+// The host is to leave the lease to another one. Every child drains, and once the last has said that it has finished the
+// lease is given up: that the processes are still ending holds up nobody.
 //
 // Then Consul is cut off. The lease runs out, and every child is killed without any grace. Had this process been
 // stopped meanwhile (SIGSTOP, a debugger, a machine that swaps), the children would have ended themselves at that very

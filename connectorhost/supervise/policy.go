@@ -11,12 +11,12 @@ type Policy struct {
 	MaxDelay   time.Duration
 	Stable     time.Duration // a child that received for so long has succeeded: its end is the first failure in a row
 	Drain      time.Duration // longest time from the order to drain to the end
-	// AtOnce is how many children may be on the way from their start to their first report, for which each needs a processor. More
-	// would be there no sooner, and take the processors from whoever keeps the lease.
+	// AtOnce is how many children may be on the way from their start to their first report, for which each needs a
+	// processor. More would be there no sooner, and take the processors from whoever keeps the lease.
 	AtOnce int
 	Slow   time.Duration // a child that has reported nothing for so long does not count there
-	// Silence is how long a child may say nothing, once it has reported something, before it is killed and started again. A child says
-	// something every few seconds.
+	// Silence is how long a child may say nothing, once it has reported something, before it is killed and started again. A
+	// child says something every few seconds.
 	Silence time.Duration
 }
 

@@ -19,7 +19,8 @@ const (
 	Drain Command = "drain" // receive nothing more, finish, end
 )
 
-// Order is a line to a child. The first one has the definition, what all children share, and the epoch; each may have any of the others.
+// Order is a line to a child. The first one has the definition, what all children share, and the epoch; each may have any
+// of the others.
 type Order struct {
 	Definition *Definition     `json:"definition,omitempty"`
 	Shared     json.RawMessage `json:"shared,omitempty"`

@@ -30,8 +30,9 @@ type reserve struct {
 }
 
 const (
-	// calm is how long none is taken before the reserve is filled up, and the pause after a process that was started in vain. It
-	// doubles with each of those in a row, up to calmest: there is something wrong with the machine, or the program.
+	// calm is how long none is taken before the reserve is filled up, and the pause after a process that was started in
+	// vain. It doubles with each of those in a row, up to calmest: there is something wrong with the machine, or the
+	// program.
 	calm    = 300 * time.Millisecond
 	calmest = 30 * time.Second
 	// pace is the pause after each that was started: nobody is in need of them, and others are of the processors.

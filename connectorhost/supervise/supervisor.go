@@ -19,8 +19,8 @@ type Options struct {
 	Env     []string        // of a child, as os.Environ returns it; nil is this process's own
 	Shared  json.RawMessage // what every child needs to know besides its definition; may hold secrets
 	Policy  Policy
-	// Linked, if not nil, is given the connection to each child that is started; see [Job.Link]. Unlinked is told when the child has
-	// ended, and the connection is closed.
+	// Linked, if not nil, is given the connection to each child that is started; see [Job.Link]. Unlinked is told when the
+	// child has ended, and the connection is closed.
 	Linked   func(pid int, link net.Conn)
 	Unlinked func(pid int)
 	Observe  func([]Status) // is given the whole state after each change while Run runs, one call at a time
@@ -47,14 +47,15 @@ func New(options Options) *Supervisor {
 	return &Supervisor{options: options, reserve: newReserve(options.Command, options.Env, options.Log)}
 }
 
-// Reserve says how many processes are to be kept ready, for connectors that are still to be started: started, and waiting to
-// be told which connector they are. At first it is none. It may be called at any time, from any goroutine.
+// Reserve says how many processes are to be kept ready, for connectors that are still to be started: started, and waiting
+// to be told which connector they are. At first it is none. It may be called at any time, from any goroutine.
 func (s *Supervisor) Reserve(n int) { s.reserve.resize(n) }
 
 // Ready is how many processes wait for a connector.
 func (s *Supervisor) Ready() int { return s.reserve.count() }
 
-// Close ends the processes that wait for a connector, and waits for those of connectors that have finished. Nothing may run.
+// Close ends the processes that wait for a connector, and waits for those of connectors that have finished. Nothing may
+// run.
 func (s *Supervisor) Close() {
 	s.lives.Wait()
 	s.reserve.close()
@@ -79,8 +80,8 @@ type run struct {
 }
 
 // Run runs the connectors of each set of definitions that comes, until the tenure is over or is to be left. When it
-// returns, no child acts any more. In the first case they were killed, and their processes are gone. In the second they have
-// drained, closed what they had open and said so: their processes may take a while yet to end.
+// returns, no child acts any more. In the first case they were killed, and their processes are gone. In the second they
+// have drained, closed what they had open and said so: their processes may take a while yet to end.
 func (s *Supervisor) Run(tenure Tenure, epoch uint64, definitions <-chan []Definition) {
 	r := &run{
 		Options: s.options, tenure: tenure, epoch: epoch, desk: NewDesk(s.options.Policy, rand.Float64), reserve: s.reserve, lives: &s.lives,
@@ -187,8 +188,8 @@ func (r *run) do(actions []Action) {
 	}
 }
 
-// start gives a child a process: one that waits, or else a new one, which takes a while. If that fails, the desk is told that the
-// child has ended.
+// start gives a child a process: one that waits, or else a new one, which takes a while. If that fails, the desk is told
+// that the child has ended.
 func (r *run) start(action Action) {
 	if p := r.reserve.pick(); p != nil {
 		r.adopt(p, action)

@@ -1,5 +1,5 @@
-// Package zmq is the connector kind "zmq": channels that receive by a ZeroMQ PULL or SUB socket. What is outgoing, by PUSH
-// or PUB, is sent by the servers themselves, from definitions of the same kind, which this package reads as well.
+// Package zmq is the connector kind "zmq": channels that receive by a ZeroMQ PULL or SUB socket. What is outgoing, by
+// PUSH or PUB, is sent by the servers themselves, from definitions of the same kind, which this package reads as well.
 //
 // One case. An operator writes under `zato/main/connectors/ticks`:
 //
@@ -31,15 +31,15 @@
 //
 // At most once: ZeroMQ has no acknowledgements, and no place for messages that nobody could handle. A message that was
 // taken is lost if this process dies before its service succeeded; one that its service failed max_attempts times is
-// dropped, with a line in the log, and counted as that. A clean stop loses nothing that the operating system has, within the time to drain.
-// A SUB gets nothing that is published while it is not connected, and loses some if it cannot keep up.
+// dropped, with a line in the log, and counted as that. A clean stop loses nothing that the operating system has, within
+// the time to drain. A SUB gets nothing that is published while it is not connected, and loses some if it cannot keep up.
 //
 // # Frames
 //
 // A message of several frames becomes one call, whose payload is the frames joined, with nothing between; their sizes are
-// in the property part_sizes, which the service finds in the header X-Zato-Properties. That fits what a single frame looks
-// like: the key that a SUB has asked for is where its payload begins, whether the publisher sent key and body in one frame
-// or in two. A message of one frame is the frame.
+// in the property part_sizes, which the service finds in the header X-Zato-Properties. That fits what a single frame
+// looks like: the key that a SUB has asked for is where its payload begins, whether the publisher sent key and body in
+// one frame or in two. A message of one frame is the frame.
 //
 // # Which side binds
 //

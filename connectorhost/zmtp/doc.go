@@ -19,8 +19,8 @@
 // frame header makes it allocate whatever the header claims; and a READY command with a truncated property, or with a
 // socket type that it does not know, panics. A transport registered with it comes too late for most of these, because
 // they are in the sockets above the connections. So this package uses the library one connection at a time: zmq4.Open
-// shakes hands and its Conn encodes what is sent, both through a [gate] that hands the library only what has been checked.
-// Listening, dialling, sharing out and reading are here.
+// shakes hands and its Conn encodes what is sent, both through a [gate] that hands the library only what has been
+// checked. Listening, dialling, sharing out and reading are here.
 //
 // # What a Send promises
 //

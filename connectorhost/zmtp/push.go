@@ -16,8 +16,8 @@ const (
 )
 
 // Send sends a message of one or more frames and returns when its fate is known, or ctx ends. What nil and the errors
-// promise is said at the top of the package. The frames must not be changed until Send has returned nil; those of a PUB, and
-// of a message that was not confirmed, never.
+// promise is said at the top of the package. The frames must not be changed until Send has returned nil; those of a PUB,
+// and of a message that was not confirmed, never.
 func (s *Socket) Send(ctx context.Context, message ...[]byte) error {
 	var err error
 	switch {

@@ -181,9 +181,9 @@ func (s *Socket) everybody() []*peer {
 }
 
 // Close parts from all peers and ends every goroutine. Until ctx ends, a PULL or SUB takes in what its peers had on the
-// way, as long as somebody receives it or HighWaterBytes has room, and a PUB writes what it has queued; then whatever is left is
-// dropped. A PUSH sends nothing more: the calls of Send that are under way fail. Messages taken in are still given by
-// Receive, and then [ErrClosed]. When Close has returned, also with an error, no goroutine is left.
+// way, as long as somebody receives it or HighWaterBytes has room, and a PUB writes what it has queued; then whatever is
+// left is dropped. A PUSH sends nothing more: the calls of Send that are under way fail. Messages taken in are still
+// given by Receive, and then [ErrClosed]. When Close has returned, also with an error, no goroutine is left.
 func (s *Socket) Close(ctx context.Context) error {
 	s.closing.Do(func() {
 		s.mu.Lock()

@@ -32,6 +32,7 @@ var rules = []rule{
 	{"a folder is named for what it is about", noMiscellany},
 	{"each package says what it is", documented},
 	{"no file is longer than 600 lines", notLonger(600)},
+	{"comments are no wider than 122 characters", narrow},
 	{"nothing sleeps but tests in fake time", noSleep},
 	{"only main functions end the process", noExit},
 }
@@ -220,6 +221,15 @@ func notLonger(limit int) func(tree) []string {
 		}
 		return nil
 	})
+}
+
+func narrow(t tree) []string {
+	return each(func(f file) (wrong []string) {
+		for _, number := range f.wide {
+			wrong = append(wrong, fmt.Sprintf("has a wide comment in line %d", number))
+		}
+		return wrong
+	})(t)
 }
 
 func noSleep(t tree) []string {

@@ -20,8 +20,9 @@
 //
 // No program imports another, nor any package of its tree but those that are named here. What decides is pure: lb/state,
 // server/service, server/channel, server/invoke and connectorhost/connector import the standard library and nothing
-// else, but for deploy/program/secretfile, which reads a secret's file, and imports the standard library alone too. Tests may also start a Consul by deploy/consultest, and a RabbitMQ by deploy/rabbittest, and look for the
-// programs that they run by deploy/tools/find.
+// else, but for deploy/program/secretfile, which reads a secret's file, and imports the standard library alone too. Tests
+// may also start a Consul by deploy/consultest, and a RabbitMQ by deploy/rabbittest, and look for the programs that they
+// run by deploy/tools/find.
 //
 // One case: somebody formats a Consul error in lb/state with the help of consul/api. `go test ./deploy/architecture`
 // then says "lb/state/diff.go imports github.com/hashicorp/consul/api", once under the rule that lb/state is pure and

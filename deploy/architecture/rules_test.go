@@ -2,6 +2,7 @@ package architecture
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 )
@@ -68,6 +69,11 @@ func TestEachRuleCatches(t *testing.T) {
 		{".github/a.go", `not even Go`, "", ""},
 		{"deploy/tools/consul/go.mod", `also not read`, "", ""},
 		{"lb/utils/a.go", ``, "a folder is named for what it is about", "lb/utils/a.go is in a folder utils"},
+
+		{"lb/a.go", "func f() {\n\t// " + strings.Repeat("ä", commentWidth-4) + "\n}", "", ""},
+		{"lb/a.go", "func f() {\n\t// " + strings.Repeat("ä", commentWidth-3) + "\n}", "comments are no wider than 122 characters", "lb/a.go has a wide comment in line 4"},
+		{"lb/a.go", "//go:generate " + strings.Repeat("x", commentWidth), "", ""},
+		{"lb/a.go", "//\t" + strings.Repeat("x", commentWidth), "", ""},
 
 		{"lb/a.go", "import `time`; func f() { time.Sleep(1) }", "nothing sleeps but tests in fake time", "lb/a.go calls time.Sleep"},
 		{"lb/a_test.go", `import "time"; func f() { time.Sleep(1) }`, "nothing sleeps but tests in fake time", "lb/a_test.go calls time.Sleep"},

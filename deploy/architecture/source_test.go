@@ -11,7 +11,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
+
+// commentWidth is how many characters a line that is nothing but a comment may have, where a tab is one. Directives, and
+// code behind a tab, may have more.
+const commentWidth = 122
 
 // tree is what the rules look at: the repository.
 type tree struct {
@@ -25,6 +30,7 @@ type file struct {
 	pkg        string // name in its package clause
 	documented bool   // has a package comment
 	lines      int
+	wide       []int // numbers of the lines that are a comment and too wide
 	imports    []string
 	calls      []string // of functions of other packages, "time.Sleep", except in TestMain
 }
@@ -82,6 +88,13 @@ func parse(name string, text []byte) (file, error) {
 	}
 	f := file{
 		path: name, pkg: syntax.Name.Name, documented: syntax.Doc.Text() != "", lines: bytes.Count(text, []byte("\n")),
+	}
+	number := 0
+	for line := range bytes.Lines(text) {
+		number++
+		if bytes.HasPrefix(bytes.TrimLeft(line, "\t"), []byte("// ")) && utf8.RuneCount(bytes.TrimRight(line, "\r\n")) > commentWidth {
+			f.wide = append(f.wide, number)
+		}
 	}
 	for _, spec := range syntax.Imports {
 		imported, err := strconv.Unquote(spec.Path.Value)

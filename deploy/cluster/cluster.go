@@ -5,7 +5,8 @@
 // connector hosts, which share a token with the servers, and waits until HAProxy sends traffic to each server and one of
 // the hosts is active. Whoever has the [Cluster] may kill its processes, by their PIDs, and start them again.
 // [Cluster.Stop] ends the connector hosts first, which lets them finish their messages, then the servers, which lets
-// them leave rotation, then the load balancer and its HAProxy, then Consul; it leaves no process, socket or pid file behind, and the logs in place.
+// them leave rotation, then the load balancer and its HAProxy, then Consul; it leaves no process, socket or pid file
+// behind, and the logs in place.
 package cluster
 
 import (
@@ -33,8 +34,8 @@ type Config struct {
 	Hosts      []string // of each connector host; may be none
 	Durable    bool     // Consul keeps what it knows in a folder below Dir, for when it is started again
 
-	// ConsulServers is how many servers Consul has, beside the agent at ConsulAddr, as in production; all are durable. 0 is an
-	// agent that is the only server itself.
+	// ConsulServers is how many servers Consul has, beside the agent at ConsulAddr, as in production; all are durable. 0 is
+	// an agent that is the only server itself.
 	ConsulServers int
 
 	// Environ has more variables for a program: "lb", "server" or "connectorhost". May be nil.

@@ -56,8 +56,8 @@ func (c *Cluster) datacenter() (all []*Process) {
 	return all
 }
 
-// Healthy says whether one of the servers may be stopped: all are well by the leader's word, which this one passes on. The
-// leader looks every two seconds; of a server that was restarted since, [ConsulServers.CaughtUp] has to say the same.
+// Healthy says whether one of the servers may be stopped: all are well by the leader's word, which this one passes on.
+// The leader looks every two seconds; of a server that was restarted since, [ConsulServers.CaughtUp] has to say the same.
 func (c *ConsulServers) Healthy(ctx context.Context, i int) error {
 	var health struct {
 		Healthy          bool
@@ -103,7 +103,8 @@ func (c *ConsulServers) raft(ctx context.Context, i int, name string) (int, erro
 }
 
 // HandOver makes another server the leader, without an election for want of one, and returns when all is well by the new
-// leader's word, and by that of the old one, which passes it on: a server that is stopped while it ceases to lead may hang.
+// leader's word, and by that of the old one, which passes it on: a server that is stopped while it ceases to lead may
+// hang.
 func (c *ConsulServers) HandOver(ctx context.Context, leader int) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.Servers[leader].HTTP+"/v1/operator/raft/transfer-leader", nil)
 	if err != nil {

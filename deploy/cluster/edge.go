@@ -56,7 +56,8 @@ func StartEdge(ctx context.Context, config EdgeConfig) (_ *Edge, err error) {
 	return e, e.StartWatch()
 }
 
-// Configure writes the configuration, as the program in Bin makes it now. HAProxy runs on with the old one until a reload.
+// Configure writes the configuration, as the program in Bin makes it now. HAProxy runs on with the old one until a
+// reload.
 func (e *Edge) Configure(ctx context.Context) error {
 	metrics := e.Metrics
 	if metrics == "" {

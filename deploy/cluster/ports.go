@@ -8,9 +8,9 @@ import (
 	"sync"
 )
 
-// FreePorts finds n different TCP ports of the loopback address on which nobody listens now. The system gives none of them to
-// somebody who connects, and no other call gets them, in whatever process, while this one lives: they are still free when
-// they are first listened at, and when a program that was killed is started again.
+// FreePorts finds n different TCP ports of the loopback address on which nobody listens now. The system gives none of
+// them to somebody who connects, and no other call gets them, in whatever process, while this one lives: they are still
+// free when they are first listened at, and when a program that was killed is started again.
 func FreePorts(n int) ([]int, error) {
 	var ports []int
 	for range n {

@@ -29,8 +29,8 @@ func startProcess(name, log string, env []string, binary string, args ...string)
 }
 
 // StartWithin starts a program from a thread that has called enter, by which it comes to be elsewhere, such as in another
-// network namespace; nil is here. Its output goes to the end of the file at log. Whoever starts it stops it; and if we die,
-// what was started elsewhere has to be killed by whoever made that place.
+// network namespace; nil is here. Its output goes to the end of the file at log. Whoever starts it stops it; and if we
+// die, what was started elsewhere has to be killed by whoever made that place.
 func StartWithin(enter func() error, name, log string, env []string, binary string, args ...string) (*Process, error) {
 	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)

@@ -57,8 +57,8 @@ type ServerState struct {
 	Away    bool   // nothing new is to be sent there, whatever its checks say
 }
 
-// away are the bits of HAProxy's administrative state that keep traffic away: maintenance, forced, inherited or by resolution,
-// and drain, forced or inherited. Bit 4 only tells that the server was disabled in the file.
+// away are the bits of HAProxy's administrative state that keep traffic away: maintenance, forced, inherited or by
+// resolution, and drain, forced or inherited. Bit 4 only tells that the server was disabled in the file.
 const away = 0x01 | 0x02 | 0x20 | 0x08 | 0x10
 
 // ReadServers reads the answer to `show servers state`, whose fields are those of HAProxy's server-state file.

@@ -30,8 +30,8 @@ func (s *Secrets) AgentDir(machine string) string { return filepath.Join(s.Dir, 
 // CA is the file with the certificate of the datacenter's authority.
 func (s *Secrets) CA() string { return filepath.Join(s.Dir, "ca.pem") }
 
-// Environ are the variables that one of our programs on a machine is started with there: lb, server or connectorhost. They
-// say where its agent is and what its token is; "" is a program without a token.
+// Environ are the variables that one of our programs on a machine is started with there: lb, server or connectorhost.
+// They say where its agent is and what its token is; "" is a program without a token.
 func (s *Secrets) Environ(machine, program string) (environ []string, err error) {
 	installed := filepath.Join(s.Dir, machine, "zatoha")
 	files := []string{"consul.env"}

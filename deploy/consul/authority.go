@@ -19,8 +19,8 @@ import (
 // pair is a certificate and its key, as PEM.
 type pair struct{ cert, key []byte }
 
-// authorityFor is how long an authority is good for. It is not renewed by itself: all machines would have to trust the new
-// one before any has a certificate of it.
+// authorityFor is how long an authority is good for. It is not renewed by itself: all machines would have to trust the
+// new one before any has a certificate of it.
 const authorityFor = 10 * 365 * 24 * time.Hour
 
 // skew is how far behind the clock of a machine may be.

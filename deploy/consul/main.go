@@ -11,9 +11,10 @@
 //
 //	--acl https://10.0.0.1:8501
 //
-// after it sets up the policies and tokens there. A Consul server that runs our programs too is named in both. Each run makes what is missing, renews what expires soon, puts right
-// what somebody changed, and leaves the rest as it is: run it again for another machine, or once a month. The folder has
-// all the secrets of the datacenter. Keep it where you keep such, and nowhere else.
+// after it sets up the policies and tokens there. A Consul server that runs our programs too is named in both. Each run
+// makes what is missing, renews what expires soon, puts right what somebody changed, and leaves the rest as it is: run it
+// again for another machine, or once a month. The folder has all the secrets of the datacenter. Keep it where you keep
+// such, and nowhere else.
 package main
 
 import (

@@ -28,7 +28,8 @@ type trackCommand struct {
 	TrackDir string `default:"/var/lib/zatoha-edge-track" placeholder:"FOLDER" help:"Folder for the file track, which keepalived follows."`
 }
 
-// Run ends with ctx. Who is cut off needs no other sign than within a cluster: it reaches no cluster either, and says 503.
+// Run ends with ctx. Who is cut off needs no other sign than within a cluster: it reaches no cluster either, and says
+// 503.
 func (t *trackCommand) Run(ctx context.Context, log zerolog.Logger) error {
 	if folder, err := os.Stat(t.TrackDir); err != nil || !folder.IsDir() {
 		return program.BadConfig("--track-dir", t.TrackDir+" is no folder", "create it, before keepalived starts")

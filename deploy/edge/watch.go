@@ -52,10 +52,10 @@ type watch struct {
 }
 
 const (
-	// cutDelay has a cluster be down at two looks in a row, one of which may be early: whatever was connecting to it has been
-	// refused by then, and is being tried elsewhere, so that only what hangs is left. Where it is not refused, as by a cluster
-	// that is cut off, connecting ends by its own time-out, which is waited for: HAProxy tries a request elsewhere when that
-	// fails, but drops it when it is ended before it was sent.
+	// cutDelay has a cluster be down at two looks in a row, one of which may be early: whatever was connecting to it has
+	// been refused by then, and is being tried elsewhere, so that only what hangs is left. Where it is not refused, as by a
+	// cluster that is cut off, connecting ends by its own time-out, which is waited for: HAProxy tries a request elsewhere
+	// when that fails, but drops it when it is ended before it was sent.
 	cutDelay = lookInterval * 9 / 10
 	// unreachable is the result of a check of a cluster to which nobody can connect, in time.
 	unreachable = "L4TOUT"

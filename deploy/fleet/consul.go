@@ -143,8 +143,9 @@ func (n *Node) Put(ctx context.Context, key string, value any) error {
 	return n.askAgent(ctx, http.MethodPut, "/v1/kv/"+key, text, nil)
 }
 
-// Refused are the lines in which our programs say that they lack a right in Consul: each has a token with all that it needs.
-// That a token is unknown says no more than that a Consul server has just been started, and has not read its log yet.
+// Refused are the lines in which our programs say that they lack a right in Consul: each has a token with all that it
+// needs. That a token is unknown says no more than that a Consul server has just been started, and has not read its log
+// yet.
 func (f *Fleet) Refused() (lines []string, err error) {
 	for _, n := range f.Nodes {
 		for _, program := range []string{"server", "lb", "track", "connectorhost"} {

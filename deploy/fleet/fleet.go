@@ -1,8 +1,8 @@
-// Package fleet runs a cluster on several hosts, each of which has all that a machine of a real one has: a Consul agent, a
-// server, a connector host, and a load balancer with HAProxy and keepalived, from the real programs. The hosts are
-// namespaces of this machine, see package netns: they can die, be unplugged and be cut off from each other. Consul is as it
-// is shipped: the program deploy/consul makes its configuration, with TLS, encrypted gossip, and a token for each program
-// that may do no more than that one needs.
+// Package fleet runs a cluster on several hosts, each of which has all that a machine of a real one has: a Consul agent,
+// a server, a connector host, and a load balancer with HAProxy and keepalived, from the real programs. The hosts are
+// namespaces of this machine, see package netns: they can die, be unplugged and be cut off from each other. Consul is as
+// it is shipped: the program deploy/consul makes its configuration, with TLS, encrypted gossip, and a token for each
+// program that may do no more than that one needs.
 //
 // One case, from start to end. Three hosts, with a Consul server each, share a virtual address:
 //
@@ -185,8 +185,8 @@ func Until(ctx context.Context, condition func(context.Context) error) error {
 	return pause.Until(ctx, pollInterval, condition)
 }
 
-// Whole waits until each load balancer sends traffic to every server, is good enough for the virtual address, one has that,
-// and one connector host is active.
+// Whole waits until each load balancer sends traffic to every server, is good enough for the virtual address, one has
+// that, and one connector host is active.
 func (f *Fleet) Whole(ctx context.Context) error {
 	return Until(ctx, func(ctx context.Context) error {
 		servers, hosts := 0, 0

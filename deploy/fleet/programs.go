@@ -149,8 +149,8 @@ func (n *Node) StartKeepalived() error {
 	return err
 }
 
-// Ready says whether a node's keepalived takes part: as master or as backup, by what it has logged last. What is in fault,
-// or has just begun, would not take the virtual address over.
+// Ready says whether a node's keepalived takes part: as master or as backup, by what it has logged last. What is in
+// fault, or has just begun, would not take the virtual address over.
 func (n *Node) Ready() error {
 	text, err := os.ReadFile(n.log("keepalived"))
 	if err != nil {
@@ -212,7 +212,8 @@ func (n *Node) KillKeepalived(ctx context.Context) error {
 	return nil
 }
 
-// signal sends one to processes by the numbers that they have on the node. That one has ended because another did is no fault.
+// signal sends one to processes by the numbers that they have on the node. That one has ended because another did is no
+// fault.
 func (n *Node) signal(ctx context.Context, name string, pids ...int) error {
 	words := []string{"sh", "-c", `kill -s "$0" "$@"; true`, name}
 	for _, pid := range pids {

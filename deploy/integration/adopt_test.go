@@ -11,8 +11,8 @@ import (
 	"zatoha/deploy/cluster"
 )
 
-// TestAnAdoptedHAProxyKeepsItsWeightsAndDrains kills the controller, and starts it again when Consul, which could tell it how the
-// servers are to be, is away too.
+// TestAnAdoptedHAProxyKeepsItsWeightsAndDrains kills the controller, and starts it again when Consul, which could tell it
+// how the servers are to be, is away too.
 func TestAnAdoptedHAProxyKeepsItsWeightsAndDrains(t *testing.T) {
 	c := started(t, newConfig(t, 2))
 	heavy := cluster.Registration{ID: "heavy", Service: "zato-server", Address: c.Config.Servers[0], Weight: 3}

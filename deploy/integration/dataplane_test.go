@@ -135,8 +135,8 @@ func (f *foreign) worker(t *testing.T) string {
 var downLine = regexp.MustCompile(`is DOWN, reason: .* (\d+) sessions active`)
 
 // brokenOff is how many requests HAProxy has broken off, at most, as it found servers dead: it has nobody who ends their
-// sessions with more care, see [haproxy.Event]. A request that it is just giving to the server is not in its own count, which
-// begins when it connects, and is broken off too.
+// sessions with more care, see [haproxy.Event]. A request that it is just giving to the server is not in its own count,
+// which begins when it connects, and is broken off too.
 func (f *foreign) brokenOff(t *testing.T) (most int) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(f.LogDir(), "foreign-haproxy.log"))

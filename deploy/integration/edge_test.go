@@ -17,8 +17,8 @@ import (
 	"zatoha/deploy/tools/find"
 )
 
-// edgePlayed plays scenarios of bench edge in their short form, with time to spare as other tests run beside them, and wants each to
-// pass.
+// edgePlayed plays scenarios of bench edge in their short form, with time to spare as other tests run beside them, and
+// wants each to pass.
 func edgePlayed(t *testing.T, o edge.Options) {
 	t.Helper()
 	o.Bin, o.Consul, o.HAProxy, o.Short, o.Slack, o.Progress = bin, consulBin, haproxyBin, true, 5, t.Output()

@@ -200,8 +200,8 @@ func TestWebSocketsPass(t *testing.T) {
 	}
 }
 
-// echoFrames accepts a WebSocket, knowing its only client's key, and sends back whatever comes. Other requests, as those that ask
-// whether it is alive, get an empty answer.
+// echoFrames accepts a WebSocket, knowing its only client's key, and sends back whatever comes. Other requests, as those
+// that ask whether it is alive, get an empty answer.
 func echoFrames(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != "websocket" {
 		return

@@ -17,8 +17,8 @@ import (
 )
 
 // standIn is a Data Plane API with the five calls that the load balancer makes, before a real HAProxy. It stands in for
-// the real program where that is not at hand, to test how the load balancer's parts work together. It keeps the file as it
-// is given, where the real one takes it apart: that is tested against recordings of the real one, in haproxy/remote.
+// the real program where that is not at hand, to test how the load balancer's parts work together. It keeps the file as
+// it is given, where the real one takes it apart: that is tested against recordings of the real one, in haproxy/remote.
 type standIn struct {
 	*foreign
 	mu      sync.Mutex

@@ -15,8 +15,8 @@ var ErrNoDelay = errors.New("this kernel has no netem, which delays packets (mod
 // perMille is the whole of a host's packets.
 const perMille = 1000
 
-// Impair makes the link of a host a bad one: a round trip takes longer by delay, and of a thousand packets, either way, so
-// many are lost. Zeros, and [Net.Heal], mend it. Loss works wherever networks do; delay takes the kernel's netem.
+// Impair makes the link of a host a bad one: a round trip takes longer by delay, and of a thousand packets, either way,
+// so many are lost. Zeros, and [Net.Heal], mend it. Loss works wherever networks do; delay takes the kernel's netem.
 func (h *Host) Impair(ctx context.Context, delay time.Duration, lost int) error {
 	if delay < 0 || lost < 0 || lost > perMille {
 		return fmt.Errorf("impair %s: delay %v, %d of %d packets lost: out of range", h.Name, delay, lost, perMille)

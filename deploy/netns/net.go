@@ -1,6 +1,6 @@
-// Package netns makes a network of hosts on this machine, for tests of what happens when a host dies, a cable is pulled, or
-// the network parts: each host is a set of namespaces of its own, with an interface eth0, a name, and its own view of the
-// processes, joined to the others by a bridge that is in a namespace of its own too.
+// Package netns makes a network of hosts on this machine, for tests of what happens when a host dies, a cable is pulled,
+// or the network parts: each host is a set of namespaces of its own, with an interface eth0, a name, and its own view of
+// the processes, joined to the others by a bridge that is in a namespace of its own too.
 //
 // One case, from start to end. A server runs on host a, and is asked from host b:
 //
@@ -12,8 +12,8 @@
 //	conn, err := b.Dial(ctx, "tcp", "10.203.0.1:80")
 //
 // Then network.Partition("a") drops every packet between a and the others, network.Heal() lets them through again,
-// a.Unplug() pulls the cable of a, a.Impair() makes it a bad one, and a.Dead() pulls it and kills whatever runs there, as a
-// power cut would.
+// a.Unplug() pulls the cable of a, a.Impair() makes it a bad one, and a.Dead() pulls it and kills whatever runs there, as
+// a power cut would.
 // a.Boot() makes an empty a again, with the address of before.
 //
 // All of it takes root, and `ip` and `nft`: see [Available]. None of it can be seen from outside: there are neither names

@@ -17,8 +17,8 @@ import (
 )
 
 // space is the namespaces of one host: network, processes, mounts and name. It lives as long as its first process, which
-// waits at a pipe of ours: when we end, however that comes about, so does it, and with it the kernel ends every process in
-// the space and removes its network. Nothing of it has a name that others could see.
+// waits at a pipe of ours: when we end, however that comes about, so does it, and with it the kernel ends every process
+// in the space and removes its network. Nothing of it has a name that others could see.
 type space struct {
 	init  *exec.Cmd
 	hold  io.Closer // the pipe

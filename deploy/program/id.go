@@ -8,8 +8,8 @@ import (
 
 var notInID = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
-// InstanceID is the ID in Consul of an instance of a service that was given none: the same after a restart, and no other of
-// the machine has it.
+// InstanceID is the ID in Consul of an instance of a service that was given none: the same after a restart, and no other
+// of the machine has it.
 func InstanceID(service string, port int) (string, error) {
 	machine, err := os.Hostname()
 	if err != nil {

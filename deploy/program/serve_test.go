@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// serving serves by a handler that says in begun that it was asked, and answers at the word of finish, until stop is called.
+// serving serves by a handler that says in begun that it was asked, and answers at the word of finish, until stop is
+// called.
 func serving(t *testing.T, timeout time.Duration) (address string, begun chan struct{}, finish chan struct{}, stop func(), ended chan error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -40,8 +40,8 @@ func GivenToken(flag, token, file string) (string, error) {
 	return token, nil
 }
 
-// TokenGrace is for how long a token is accepted behind its exchange for another one: those who show it do not all read theirs
-// at once.
+// TokenGrace is for how long a token is accepted behind its exchange for another one: those who show it do not all read
+// theirs at once.
 const TokenGrace = time.Minute
 
 // Token is what somebody has to show, as a sum. The zero value accepts nothing. It belongs to one goroutine at a time.

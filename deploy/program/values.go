@@ -52,7 +52,8 @@ func (a HostPort) Port() int {
 	return n
 }
 
-// Local is where this machine reaches what listens there: the same, or by the loopback interface if that is all addresses.
+// Local is where this machine reaches what listens there: the same, or by the loopback interface if that is all
+// addresses.
 func (a HostPort) Local() HostPort {
 	if !Unspecified(a.Host()) {
 		return a

@@ -179,8 +179,8 @@ type discovery struct {
 	Services []string `yaml:"services"`
 }
 
-// withoutConsul is prometheus.yml for a Prometheus that was built without discovery by Consul, as Debian's is: what it says
-// of that is looked at here, all else by promtool.
+// withoutConsul is prometheus.yml for a Prometheus that was built without discovery by Consul, as Debian's is: what it
+// says of that is looked at here, all else by promtool.
 func withoutConsul(t *testing.T) (path string) {
 	t.Helper()
 	text, err := os.ReadFile("prometheus.yml")

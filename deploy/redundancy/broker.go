@@ -12,8 +12,8 @@ import (
 	"zatoha/deploy/cluster"
 )
 
-// mail are numbered messages by AMQP, from a RabbitMQ on the client's host. It keeps each until a connector has acknowledged
-// it, so that none may be lost, whatever dies.
+// mail are numbered messages by AMQP, from a RabbitMQ on the client's host. It keeps each until a connector has
+// acknowledged it, so that none may be lost, whatever dies.
 type mail struct {
 	*broker.Publisher
 	stop  context.CancelFunc
@@ -49,8 +49,8 @@ func (m *mail) close() {
 	m.Broker.Kill()
 }
 
-// allCome waits until each message that was published until now has come to a service: the broker gives those that somebody
-// dead had in hand to another when it has missed him, which takes as long as its heartbeats.
+// allCome waits until each message that was published until now has come to a service: the broker gives those that
+// somebody dead had in hand to another when it has missed him, which takes as long as its heartbeats.
 func (s *stage) allCome(ctx context.Context) (messages int, err error) {
 	sent := s.mail.Sent()
 	return sent, until(ctx, func(context.Context) error {

@@ -131,7 +131,8 @@ func (s *stage) runs() (all []history.Run, err error) {
 	return all, nil
 }
 
-// readRuns reads a log in its order. A child acts from when it is told to go until it has ended, which it may have before.
+// readRuns reads a log in its order. A child acts from when it is told to go until it has ended, which it may have
+// before.
 func readRuns(host, log string) (runs []history.Run) {
 	type child struct {
 		connector string

@@ -20,9 +20,9 @@ func four() []fleet.Role {
 	return roles
 }
 
-// The longest times without a message when the host that runs the connectors is cut off, with Consul's own gossip and with the
-// shipped one. They hold too if Consul's leader is cut off with it, though the others elect one first, which takes Consul two
-// to four seconds: what is longer is to be seen.
+// The longest times without a message when the host that runs the connectors is cut off, with Consul's own gossip and
+// with the shipped one. They hold too if Consul's leader is cut off with it, though the others elect one first, which
+// takes Consul two to four seconds: what is longer is to be seen.
 const (
 	takeover      = 8 * time.Second
 	takeoverTuned = 3 * time.Second
@@ -148,7 +148,8 @@ func cutActive(leads bool, limit time.Duration) func(context.Context, *playing) 
 	}
 }
 
-// whoActs is the node whose connector host is active, or will be in a moment: behind the fault before, or a move, there may be none.
+// whoActs is the node whose connector host is active, or will be in a moment: behind the fault before, or a move, there
+// may be none.
 func (p *playing) whoActs(ctx context.Context) (active *fleet.Node, said cluster.HostStatus, err error) {
 	err = until(ctx, func(ctx context.Context) (err error) {
 		active, said, err = p.Active(ctx)
@@ -198,7 +199,8 @@ func (p *playing) silence(began time.Time, what string, limit time.Duration) err
 	return nil
 }
 
-// healed lets what is wrong with the network last, mends it, and holds what happened since it began against the pass line.
+// healed lets what is wrong with the network last, mends it, and holds what happened since it began against the pass
+// line.
 func (p *playing) healed(ctx context.Context, began time.Time, lasts time.Duration, loads map[string]*load.Running) error {
 	if err := pause.For(ctx, lasts-time.Since(began)); err != nil {
 		return err
@@ -217,8 +219,8 @@ func (p *playing) healed(ctx context.Context, began time.Time, lasts time.Durati
 	return errors.Join(p.undisturbed(ctx, loads), p.judge(ctx, began))
 }
 
-// inHand is for how long a connector may have a message before its turn comes: as long as it takes until the server that has
-// another one is known to be gone.
+// inHand is for how long a connector may have a message before its turn comes: as long as it takes until the server that
+// has another one is known to be gone.
 const inHand = 1500 * time.Millisecond
 
 // judge holds the history against the rules, and looks for the messages that were taken and never came: none by AMQP, and

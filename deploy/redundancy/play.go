@@ -24,12 +24,12 @@ type options struct {
 	experiment.Options
 }
 
-// lightness is how many times as light loads are: as times may be longer. A machine that is too slow for the hosts that it is
-// to be, with the load on them, has none that notices in time that another is gone.
+// lightness is how many times as light loads are: as times may be longer. A machine that is too slow for the hosts that
+// it is to be, with the load on them, has none that notices in time that another is gone.
 func (o options) lightness() int { return max(o.Slack, 1) }
 
-// leaseTTL is as many times as long, too: no host keeps a lease on a machine that lets it wait for longer than that. It is 0,
-// for the default, without slack.
+// leaseTTL is as many times as long, too: no host keeps a lease on a machine that lets it wait for longer than that. It
+// is 0, for the default, without slack.
 func (o options) leaseTTL() time.Duration {
 	if o.Slack <= 1 {
 		return 0

@@ -2,8 +2,8 @@
 //
 // One case: `systemctl restart zatoha-lb` on a machine under load. systemd ends the controller alone, as the unit says;
 // HAProxy stays in the unit's group and serves on. The new controller adopts it and says that it is ready, by the socket
-// in NOTIFY_SOCKET, and from then on every 40 seconds that its loop turns: see deploy/program, Attend. When it does not for
-// two minutes, systemd ends it, with a trace of what every goroutine was doing in the journal, and starts another.
+// in NOTIFY_SOCKET, and from then on every 40 seconds that its loop turns: see deploy/program, Attend. When it does not
+// for two minutes, systemd ends it, with a trace of what every goroutine was doing in the journal, and starts another.
 package systemd
 
 import (

@@ -1,6 +1,6 @@
 // Program tools makes sure that the real programs are there that the cluster and its tests run on: HAProxy, Consul, and
-// for who wants them consul-template, slowhttptest, hey, Chromium, RabbitMQ, Prometheus, Python's ZeroMQ, keepalived, ip and
-// nft.
+// for who wants them consul-template, slowhttptest, hey, Chromium, RabbitMQ, Prometheus, Python's ZeroMQ, keepalived, ip
+// and nft.
 //
 // One case: `make run` on a bare machine calls `tools haproxy consul`. There is no haproxy: apt-get installs it. There
 // is no consul, and Debian has none: Go builds it from the module in deploy/tools/consul into the cache, which takes

@@ -21,7 +21,8 @@ func (l Line) String() string {
 // it should is not touched, so that Apply changes nothing the second time. It takes time in proportion to the text.
 //
 // Without an error, no byte of the operator's has changed, but that a last line without a line ending (HAProxy refuses
-// it, as truncated) is given one where something of ours comes behind it. The errors are [WantError], [ClashError] and [HeldError], all of a run joined.
+// it, as truncated) is given one where something of ours comes behind it. The errors are [WantError], [ClashError] and
+// [HeldError], all of a run joined.
 func Apply(text string, want []Section) (string, error) {
 	f := parse(text)
 	ids, errs := identities(want)

@@ -34,8 +34,9 @@ func (d *DataPlane) Events(log zerolog.Logger, told func(haproxy.Event)) *Events
 
 const (
 	// cutDelay is how long a server must have been down: whatever was connecting to it has been refused by then, and is
-	// being tried elsewhere. Where it is not refused, as by a host that is cut off, connecting ends by its own time-out, which
-	// is waited for: HAProxy tries a request elsewhere when that fails, but drops it when it is ended before it was sent.
+	// being tried elsewhere. Where it is not refused, as by a host that is cut off, connecting ends by its own time-out,
+	// which is waited for: HAProxy tries a request elsewhere when that fails, but drops it when it is ended before it was
+	// sent.
 	cutDelay = 100 * time.Millisecond
 	// unreachable is the result of a check of a server to which nobody can connect, in time.
 	unreachable = "L4TOUT"

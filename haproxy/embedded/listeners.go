@@ -23,8 +23,8 @@ const (
 )
 
 // Listeners are the descriptors of the sockets at which HAProxy listens by TCP at these ports, asked for at its runtime
-// socket. They are HAProxy's own: what is done to them is done to it, and closing them here is not. They are no [os.File]s,
-// which would make them block.
+// socket. They are HAProxy's own: what is done to them is done to it, and closing them here is not. They are no
+// [os.File]s, which would make them block.
 func Listeners(ctx context.Context, statsSocket string, ports []uint16) (listeners []int, err error) {
 	all, err := askForSockets(ctx, statsSocket)
 	if err != nil {
@@ -43,7 +43,8 @@ func Listeners(ctx context.Context, statsSocket string, ports []uint16) (listene
 	return listeners, nil
 }
 
-// askForSockets gets all descriptors: their number first, and then messages with some of them, each of which is confirmed.
+// askForSockets gets all descriptors: their number first, and then messages with some of them, each of which is
+// confirmed.
 func askForSockets(ctx context.Context, path string) (fds []int, err error) {
 	conn, err := (&net.Dialer{Timeout: handOverTimeout}).DialContext(ctx, "unix", path)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"zatoha/haproxy"
 )
 
-// TestNobodyMeetsAServerThatLeftAfterAReload has one server serve two clients, of which one is idle and one waits for its answer
-// when the pool grows by a reload, and drains it then.
+// TestNobodyMeetsAServerThatLeftAfterAReload has one server serve two clients, of which one is idle and one waits for its
+// answer when the pool grows by a reload, and drains it then.
 func TestNobodyMeetsAServerThatLeftAfterAReload(t *testing.T) {
 	d, _ := start(t, 1)
 	arrived, release := make(chan struct{}), make(chan struct{})

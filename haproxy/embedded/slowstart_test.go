@@ -7,8 +7,8 @@ import (
 	"zatoha/haproxy"
 )
 
-// TestANewcomerGetsItsShareSlowly has a server join one that is there, first with a small part of the requests, in the end
-// with half of them.
+// TestANewcomerGetsItsShareSlowly has a server join one that is there, first with a small part of the requests, in the
+// end with half of them.
 func TestANewcomerGetsItsShareSlowly(t *testing.T) {
 	d, paths := newDataPlane(t)
 	d.options.SlowStart = 8 * time.Second

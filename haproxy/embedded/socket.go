@@ -97,8 +97,8 @@ func (s *socket) cut(ctx context.Context, backend string, servers []string) erro
 	return nil
 }
 
-// Announce tells the HAProxy behind a runtime socket to close the connections to an address behind their next answers, or,
-// without one, no connections any more. A reload ends that too.
+// Announce tells the HAProxy behind a runtime socket to close the connections to an address behind their next answers,
+// or, without one, no connections any more. A reload ends that too.
 func Announce(ctx context.Context, statsSocket string, address netip.Addr) error {
 	text := ""
 	if address.IsValid() {

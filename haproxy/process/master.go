@@ -76,9 +76,9 @@ const (
 	longestExec    = 2 * time.Second // that is believed; there may be a program that wipes out its command line
 )
 
-// alive is the master that runs on these very paths, by the command lines of all processes in a /proc, else 0. The pid file
-// does not tell: HAProxy removes it for a moment at each reload. Nor is a 0 certain while some process has no command line,
-// as one that executes itself has, for an instant or until a busy machine has time for it.
+// alive is the master that runs on these very paths, by the command lines of all processes in a /proc, else 0. The pid
+// file does not tell: HAProxy removes it for a moment at each reload. Nor is a 0 certain while some process has no
+// command line, as one that executes itself has, for an instant or until a busy machine has time for it.
 func (p Paths) alive(proc string) (pid int, certain bool) {
 	commands, err := filepath.Glob(filepath.Join(proc, "[0-9]*", "cmdline"))
 	if err != nil {

@@ -192,8 +192,8 @@ func (p *Process) start(ctx context.Context) (Processes, error) {
 // longLog is the size from which on a log is put aside, as HAProxy starts again.
 const longLog = 1 << 20
 
-// openLog opens the log for an HAProxy that starts. It goes on behind what the last one wrote, which may say why that one died;
-// a long one is put aside, in place of the one before.
+// openLog opens the log for an HAProxy that starts. It goes on behind what the last one wrote, which may say why that one
+// died; a long one is put aside, in place of the one before.
 func openLog(path string) (*os.File, error) {
 	if info, err := os.Stat(path); err == nil && info.Size() > longLog {
 		if err := os.Rename(path, path+".1"); err != nil {

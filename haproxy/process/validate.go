@@ -19,8 +19,8 @@ type InvalidError struct{ complaint string }
 
 func (e *InvalidError) Error() string { return e.complaint }
 
-// Validate has haproxy check a configuration file and returns its complaints, on one line, as an [InvalidError]. That haproxy
-// could not check it is another error.
+// Validate has haproxy check a configuration file and returns its complaints, on one line, as an [InvalidError]. That
+// haproxy could not check it is another error.
 func Validate(ctx context.Context, binary, file string) error {
 	ctx, cancel := context.WithTimeout(ctx, validateTimeout)
 	defer cancel()

@@ -13,12 +13,13 @@
 // therefore not kept byte for byte, as it is by package embedded. Measured with 2.9.9:
 //
 //   - Sections are sorted by kind and name, all global sections become one, the lines of a section are grouped by
-//     directive. Indentation and spacing are the API's. Two lines of its own head the file: "# _md5hash=" and "# _version=".
+//     directive. Indentation and spacing are the API's. Two lines of its own head the file: "# _md5hash=" and
+//     "# _version=".
 //   - A defaults section without a name becomes "defaults unnamed_defaults_1". All defaults end up above all proxies, so
 //     that a proxy without a "from" takes the last of them by name. Before that can happen, each proxy is given a "from"
 //     with the defaults that it had; one that had none is refused, see [InheritanceError].
-//   - A comment behind a section's header is lost, and so is one behind monitor-uri and "monitor fail". One behind another
-//     directive stays. One on a line of its own stays somewhere, often above the next section.
+//   - A comment behind a section's header is lost, and so is one behind monitor-uri and "monitor fail". One behind
+//     another directive stays. One on a line of its own stays somewhere, often above the next section.
 //   - ".if" and ".endif" end up beside each other, with what was between them above: it applies without the condition. A
 //     file with a condition is therefore refused here, see [ConditionError].
 //
@@ -40,7 +41,8 @@
 // machine: haproxy refuses a front whose certificate is not there, and takes up new contents when whoever renews them
 // reloads it there. The API can store certificates too; nothing here uses that. A change of membership is one call, which
 // has haproxy check the file: about 50 ms where the runtime socket takes one or two. And the API is slow to count: the
-// statistics of 1,000 servers take it some 0.3 s, of 3,000 about 1 s, on every look at the status page and every comparison.
+// statistics of 1,000 servers take it some 0.3 s, of 3,000 about 1 s, on every look at the status page and every
+// comparison.
 package remote
 
 import (
@@ -143,8 +145,8 @@ const batch = 1000
 
 // Set changes servers in the running HAProxy and in the file, in one call for each thousand of them. A server's limit of
 // connections is the one thing that the API cannot change in a running HAProxy: one that is not its slot's (see
-// [haproxy.Options]) takes a reload, after which other servers that drained are in maintenance, as the file has them. An HAProxy that does not run is an error, but the file
-// has the servers then.
+// [haproxy.Options]) takes a reload, after which other servers that drained are in maintenance, as the file has them. An
+// HAProxy that does not run is an error, but the file has the servers then.
 func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) error {
 	for batched := range slices.Chunk(changes, batch) {
 		if err := d.set(ctx, batched); err != nil {

@@ -5,8 +5,8 @@
 // One case, walked through: the load balancer is started with another time-out. The data plane hands the file as it was
 // to [Memory.Keep] and puts the new one in place. The operator rolls back: [Memory.Before] gives the sections of the file
 // that was kept, with the servers of now, and when they are in place, [Memory.Reject] notes the design that they
-// replaced. Whatever the flags say, [Memory.Wanted] keeps away from that one until they say something else again. A second
-// rollback returns to it, by the same three steps.
+// replaced. Whatever the flags say, [Memory.Wanted] keeps away from that one until they say something else again. A
+// second rollback returns to it, by the same three steps.
 package rollback
 
 import (
@@ -21,7 +21,8 @@ import (
 )
 
 // Memory is what is remembered of one haproxy.cfg, in two files, so that it outlives the controller. Whoever changes
-// haproxy.cfg uses it, one change at a time. What is kept may have secrets of an operator's in it, so nobody else reads it.
+// haproxy.cfg uses it, one change at a time. What is kept may have secrets of an operator's in it, so nobody else reads
+// it.
 type Memory struct {
 	path   string
 	design func([]edit.Section) (string, error)

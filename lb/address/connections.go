@@ -17,8 +17,8 @@ import (
 var tables = []string{"/proc/net/tcp", "/proc/net/tcp6"}
 
 // unfinished are the states, as the kernel numbers them, in which something may still have to be said: established, being
-// established, closed by us and not all of it confirmed, closed by the other side, both. Who is waiting for the other side
-// to close too has said all.
+// established, closed by us and not all of it confirmed, closed by the other side, both. Who is waiting for the other
+// side to close too has said all.
 var unfinished = []string{"01", "03", "04", "08", "09", "0B"}
 
 // Here says whether this machine has an address now.

@@ -11,8 +11,8 @@ import (
 )
 
 // Gate is in front of listening sockets of somebody else, which takes no privilege: only their descriptors, which HAProxy
-// gives to whoever may use its runtime socket. It is a filter of the kernel that drops, at these sockets, the packets that
-// open a connection to one address; all that belongs to a connection passes.
+// gives to whoever may use its runtime socket. It is a filter of the kernel that drops, at these sockets, the packets
+// that open a connection to one address; all that belongs to a connection passes.
 type Gate struct {
 	Address   netip.Addr
 	Listeners []int // descriptors

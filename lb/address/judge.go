@@ -26,9 +26,9 @@ const (
 	Silent   Answer = "does not serve" // refused, closed or late
 )
 
-// The values that keepalived adds to a node's priority. Who serves is better than who is cut off, he than who is to give the
-// address away, and he than who has no servers; who does not answer at all may not have the address. Two that are equal
-// leave it where it is.
+// The values that keepalived adds to a node's priority. Who serves is better than who is cut off, he than who is to give
+// the address away, and he than who has no servers; who does not answer at all may not have the address. Two that are
+// equal leave it where it is.
 const (
 	Good    = 0
 	Alone   = -5
@@ -37,8 +37,8 @@ const (
 	Fault   = -254 // keepalived's value for a node that lets go at once
 )
 
-// The times for which an answer has to be heard without another before it counts: a restarted HAProxy has to prove itself,
-// and servers that are all away for a moment are no reason to move.
+// The times for which an answer has to be heard without another before it counts: a restarted HAProxy has to prove
+// itself, and servers that are all away for a moment are no reason to move.
 const (
 	provenAfter = time.Second
 	emptyAfter  = time.Second

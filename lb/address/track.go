@@ -72,8 +72,8 @@ type Monitor struct {
 	client http.Client
 }
 
-// NewMonitor asks at a URL. It keeps a connection, so that it is answered when HAProxy has all the connections that it may
-// have, and hears at once when HAProxy dies.
+// NewMonitor asks at a URL. It keeps a connection, so that it is answered when HAProxy has all the connections that it
+// may have, and hears at once when HAProxy dies.
 func NewMonitor(url string) *Monitor {
 	return &Monitor{url: url, client: http.Client{Timeout: askTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}}
 }

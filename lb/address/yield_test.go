@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// fakeFront is an HAProxy with connections, each of which ends at some time if it is told to; new ones come while they can.
+// fakeFront is an HAProxy with connections, each of which ends at some time if it is told to; new ones come while they
+// can.
 type fakeFront struct {
 	began     time.Time
 	has       bool

@@ -7,8 +7,9 @@
 //	POST /actions/NAME  what an operator may ask for; see [Action]
 //
 // A probe, walked through: GET /zato-lb-alive reads the loop's report, the supervised process and HAProxy's counters, in
-// memory and on a local socket or, if somebody else runs HAProxy, through its Data Plane API, counts the servers that HAProxy itself would send traffic to, and answers. It
-// differs from the answer of HAProxy's own monitor under the same path in saying also what stands behind the code.
+// memory and on a local socket or, if somebody else runs HAProxy, through its Data Plane API, counts the servers that
+// HAProxy itself would send traffic to, and answers. It differs from the answer of HAProxy's own monitor under the same
+// path in saying also what stands behind the code.
 package admin
 
 import (

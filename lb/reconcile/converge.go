@@ -40,8 +40,8 @@ func (l *Loop) running(ctx context.Context) (map[string]haproxy.Server, error) {
 	return named, err
 }
 
-// mend rebuilds a backend whose slots are not ours, and returns the servers that run then. Reloads that do not help, since
-// somebody's configuration has it so, come ever more slowly.
+// mend rebuilds a backend whose slots are not ours, and returns the servers that run then. Reloads that do not help,
+// since somebody's configuration has it so, come ever more slowly.
 func (l *Loop) mend(ctx context.Context, want []haproxy.Server, running map[string]haproxy.Server) (map[string]haproxy.Server, error) {
 	if astray(want, running) == nil {
 		l.repairs.succeeded()
@@ -81,8 +81,8 @@ func unplanned(changes []haproxy.Change, plan state.Plan) []string {
 	return names
 }
 
-// astray says what is wrong about the slots that run, if they are not those that are wanted. Servers of other names are an
-// operator's own, which may stand in our backend, and anywhere in it.
+// astray says what is wrong about the slots that run, if they are not those that are wanted. Servers of other names are
+// an operator's own, which may stand in our backend, and anywhere in it.
 func astray(want []haproxy.Server, running map[string]haproxy.Server) error {
 	wanted := make(map[string]bool, len(want))
 	for _, server := range want {

@@ -72,7 +72,8 @@ type Acknowledgement struct {
 }
 
 // acknowledge tells every member that has been drained, here and by the other load balancers, that it may go, once. That
-// somebody cannot be told keeps up neither the others nor the rounds, and does not mean that HAProxy is not as it should be.
+// somebody cannot be told keeps up neither the others nor the rounds, and does not mean that HAProxy is not as it should
+// be.
 func (l *Loop) acknowledge(ctx context.Context) {
 	if !l.drains.waiting() {
 		l.noteAcks(ctx, nil)
@@ -100,8 +101,9 @@ func (l *Loop) acknowledge(ctx context.Context) {
 	l.noteAcks(ctx, errors.Join(failed...))
 }
 
-// Drained are the members, by key, with which HAProxy has nothing under way any more, as they are about to leave. A member may
-// go only when each load balancer of the cluster has it among these: one of them may be idle, and another one busy.
+// Drained are the members, by key, with which HAProxy has nothing under way any more, as they are about to leave. A
+// member may go only when each load balancer of the cluster has it among these: one of them may be idle, and another one
+// busy.
 func (l *Loop) Drained() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

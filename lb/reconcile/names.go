@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// names are the addresses behind the host names that instances may have registered; the runtime socket takes only addresses.
-// A name is waited for once, when it is first seen. From then on its last answer counts, and another one is looked for in the
-// background, so that a name server that is slow or away keeps up nobody and removes nobody.
+// names are the addresses behind the host names that instances may have registered; the runtime socket takes only
+// addresses. A name is waited for once, when it is first seen. From then on its last answer counts, and another one is
+// looked for in the background, so that a name server that is slow or away keeps up nobody and removes nobody.
 type names struct {
 	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 

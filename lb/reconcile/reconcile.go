@@ -141,8 +141,8 @@ func (l *Loop) Wake() {
 	}
 }
 
-// Alive returns nil as soon as the loop itself says that it turns, and an error if ctx ends first. A round that fails, and
-// one that takes its time, are no reason to doubt it: a round ends within half a minute.
+// Alive returns nil as soon as the loop itself says that it turns, and an error if ctx ends first. A round that fails,
+// and one that takes its time, are no reason to doubt it: a round ends within half a minute.
 func (l *Loop) Alive(ctx context.Context) error {
 	select {
 	case l.asked <- struct{}{}:
@@ -262,8 +262,8 @@ func (l *Loop) read() (state.Pool, *catalogSeen) {
 	return l.pool, l.latest
 }
 
-// decide is the plan, with the backend grown for it. If that fails, the plan is what can be done with the slots that there
-// are.
+// decide is the plan, with the backend grown for it. If that fails, the plan is what can be done with the slots that
+// there are.
 func (l *Loop) decide(ctx context.Context, pool state.Pool, seen *catalogSeen) (state.Plan, []state.Refusal, error) {
 	if seen == nil {
 		return state.Plan{}, nil, nil

@@ -107,8 +107,8 @@ func (i Instance) unusable() string {
 	return ""
 }
 
-// unspecified says whether an address is 0.0.0.0 or ::, on which programs listen. HAProxy would take it for the address that
-// the client has asked, which is its own.
+// unspecified says whether an address is 0.0.0.0 or ::, on which programs listen. HAProxy would take it for the address
+// that the client has asked, which is its own.
 func unspecified(address string) bool {
 	ip, err := netip.ParseAddr(address)
 	return err == nil && ip.Unmap().IsUnspecified()

@@ -46,9 +46,9 @@ func (p Parity) Split() bool { return len(p.Groups) > 1 && p.Majority == "" }
 // rotation stays there, so that the pool cannot be emptied and a rolling upgrade takes nobody out twice: of N servers the
 // first that come back with new services wait, until as many have the new ones as the old; then there is no majority,
 // and nobody is held; and from the next one on the majority is the new one's, and the old ones stay until they are
-// replaced. An old one that leaves rotation and comes back after that is the one that differs. A load balancer that starts
-// anew in the middle of this has not seen who was in rotation, and may hold whom its peer does not; they tell that of each
-// other.
+// replaced. An old one that leaves rotation and comes back after that is the one that differs. A load balancer that
+// starts anew in the middle of this has not seen who was in rotation, and may hold whom its peer does not; they tell that
+// of each other.
 func Compare(pool Pool, catalog Catalog, members []Member, policy ParityPolicy) ([]Member, Parity) {
 	services := make(map[string]string, len(catalog.Instances))
 	for _, instance := range catalog.Instances {

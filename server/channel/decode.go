@@ -11,9 +11,9 @@ import (
 )
 
 // Decode reads a definition from a JSON object. It returns every fault of its form: fields that there are not, or that
-// are there twice, values of the wrong type, and those missing. A definition that does not say its name has the one given,
-// and one that says another is at fault; with no name given it must say one. Whether what the fields say makes sense is
-// for [Definition.Validate].
+// are there twice, values of the wrong type, and those missing. A definition that does not say its name has the one
+// given, and one that says another is at fault; with no name given it must say one. Whether what the fields say makes
+// sense is for [Definition.Validate].
 func Decode(name string, text []byte) (Definition, Faults) {
 	d := Definition{Name: name, DataFormat: JSON, Security: None, IsActive: true}
 	if len(text) > longestText {

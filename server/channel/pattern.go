@@ -130,8 +130,9 @@ func (p Pattern) Shape() string {
 }
 
 // Compare orders patterns from the more to the less specific: what counts is the first segment in which they differ, and
-// there a name comes before a parameter and a parameter before a rest. Of two patterns that take the same path and are not
-// of one shape, one always comes before the other. Between patterns that have no path in common the order is arbitrary.
+// there a name comes before a parameter and a parameter before a rest. Of two patterns that take the same path and are
+// not of one shape, one always comes before the other. Between patterns that have no path in common the order is
+// arbitrary.
 func (p Pattern) Compare(other Pattern) int {
 	return slices.CompareFunc(p.segments, other.segments, func(a, b segment) int {
 		switch {

@@ -36,8 +36,8 @@ type Set struct {
 
 // Update takes all definitions that there are now, and returns those that hold from now on, by name, with the reasons
 // why others do not. A definition that is no good leaves the last good one of its name in place; a name that is gone
-// loses its channel. Of two that conflict the one that was there first holds, and of two new ones the first by name. What is wrong
-// with a definition beyond its form, check says: see [Definition.Validate].
+// loses its channel. Of two that conflict the one that was there first holds, and of two new ones the first by name. What
+// is wrong with a definition beyond its form, check says: see [Definition.Validate].
 func (s *Set) Update(written []Written, check func(Definition) Faults) (hold []Definition, refused []Refusal) {
 	wanted, reasons := map[string]Definition{}, map[string]error{}
 	names := map[string]bool{}

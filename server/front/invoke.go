@@ -33,8 +33,9 @@ const (
 )
 
 // Invocations is how connectors call services: POST /zato/invoke/<service> with the headers X-Zato-Connector,
-// X-Zato-Connector-Epoch and X-Zato-Message-ID, and X-Zato-Redelivered where the message may have been here before. Errors
-// of services are answered as channels answer them, but a service that took too long is 504, which counts as an attempt.
+// X-Zato-Connector-Epoch and X-Zato-Message-ID, and X-Zato-Redelivered where the message may have been here before.
+// Errors of services are answered as channels answer them, but a service that took too long is 504, which counts as an
+// attempt.
 type Invocations struct {
 	Services *service.Registry
 	Fence    *invoke.Fence
@@ -129,7 +130,8 @@ func (i *Invocations) answer(ctx *fasthttp.RequestCtx, cid string) (class string
 	return class, route
 }
 
-// informed says whether the fence can tell. A server that has just started would let in a host whose time was over before.
+// informed says whether the fence can tell. A server that has just started would let in a host whose time was over
+// before.
 func (i *Invocations) informed() bool {
 	if i.Informed == nil {
 		return true
@@ -142,7 +144,8 @@ func (i *Invocations) informed() bool {
 	}
 }
 
-// once runs the service, unless the message comes again and is being worked on or was: then it returns what comes, or came, of that.
+// once runs the service, unless the message comes again and is being worked on or was: then it returns what comes, or
+// came, of that.
 func (i *Invocations) once(ctx *fasthttp.RequestCtx, route *Route, message invocation, cid string) (o outcome, duplicate bool) {
 	key := message.connector + "\n" + route.Name + "\n" + message.id
 	seen, first := i.Window.Begin(key, message.again, time.Now())

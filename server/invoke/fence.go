@@ -1,13 +1,13 @@
 // Package invoke decides what becomes of a call that a connector makes: whether the connector host that sends it still
 // may, and whether the message was here before. It is pure: it waits for nobody and knows no clock, network or log.
 //
-// One case from start to end. Connector host A, of epoch 7, sends message m1. The [Fence] lets it in, and the [Window] has
-// not seen m1, so the service runs. A is cut off before it has the answer, and host B takes over with epoch 8. B is
-// handed m1 again by the broker and sends it, marked as one that comes again, while the service still runs: the window makes
-// B wait, and both get the one outcome. Once it has succeeded, m1 coming again is answered from the window; had it failed, m1
-// would be run again. A message that is not marked is another one, though its publisher called it m1 too, and is run. What A
-// still sends, of epoch 7, the fence refuses from the moment on that it has seen epoch 8, be it in a request or in the key
-// that the connector hosts compete for.
+// One case from start to end. Connector host A, of epoch 7, sends message m1. The [Fence] lets it in, and the [Window]
+// has not seen m1, so the service runs. A is cut off before it has the answer, and host B takes over with epoch 8. B is
+// handed m1 again by the broker and sends it, marked as one that comes again, while the service still runs: the window
+// makes B wait, and both get the one outcome. Once it has succeeded, m1 coming again is answered from the window; had it
+// failed, m1 would be run again. A message that is not marked is another one, though its publisher called it m1 too, and
+// is run. What A still sends, of epoch 7, the fence refuses from the moment on that it has seen epoch 8, be it in a
+// request or in the key that the connector hosts compete for.
 package invoke
 
 import (

@@ -17,9 +17,9 @@ type TreeWatcher interface {
 	WatchTree(ctx context.Context, prefix string, observe func(consul.TreeObservation))
 }
 
-// FollowDefinitions defines the ZeroMQ connections from the keys under a prefix, "zato/main/connectors/", until ctx ends. A
-// definition that is refused leaves the last good one of its key in force, and the log says why. While Consul cannot tell, all
-// stays.
+// FollowDefinitions defines the ZeroMQ connections from the keys under a prefix, "zato/main/connectors/", until ctx ends.
+// A definition that is refused leaves the last good one of its key in force, and the log says why. While Consul cannot
+// tell, all stays.
 func (s *Set) FollowDefinitions(ctx context.Context, watcher TreeWatcher, prefix string) {
 	good := map[string]*connector.Definition{}
 	watcher.WatchTree(ctx, prefix, func(o consul.TreeObservation) {

@@ -24,8 +24,8 @@
 //	anything else            Internal, at once
 //
 // A call for "zmq" is answered by a socket in this process, which [Set.Define] has opened: see package zmtp for what its
-// sends promise. What was not sent is of kind Unavailable; so is what was sent and not confirmed, and the text says which.
-// A ZeroMQ message has one frame, the payload; the header "key" puts one before it, by which subscribers choose.
+// sends promise. What was not sent is of kind Unavailable; so is what was sent and not confirmed, and the text says
+// which. A ZeroMQ message has one frame, the payload; the header "key" puts one before it, by which subscribers choose.
 package outgoing
 
 import (

@@ -25,8 +25,8 @@ const (
 	// headerOutcome, in the answer, is notSent if the host is sure that the broker does not have the message.
 	headerOutcome = "X-Zato-Outcome"
 	notSent       = "not-sent"
-	// contentType is the one among the message's headers that is HTTP's own too. It is among the properties as well: only what
-	// stands there comes before the connector's definition.
+	// contentType is the one among the message's headers that is HTTP's own too. It is among the properties as well: only
+	// what stands there comes before the connector's definition.
 	contentType = "content_type"
 )
 
@@ -110,8 +110,8 @@ func rest(ctx context.Context, changed <-chan struct{}, delay time.Duration, for
 	return ctx.Err() == nil
 }
 
-// decide says whether an attempt was the last, and what came of it. A host that asks for another token may have been given it
-// a moment before or after this server.
+// decide says whether an attempt was the last, and what came of it. A host that asks for another token may have been
+// given it a moment before or after this server.
 func decide(kind, name string, a attempt) (done bool, err error) {
 	fail := func(k service.Kind) (bool, error) {
 		return true, failed(k, kind, name, a.details, a.err)

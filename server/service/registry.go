@@ -27,7 +27,8 @@ func NewRegistry() *Registry {
 	}}
 }
 
-// MustAdd is [Registry.Add] for main functions: it panics where Add returns an error, and returns the registry, for the next.
+// MustAdd is [Registry.Add] for main functions: it panics where Add returns an error, and returns the registry, for the
+// next.
 func (r *Registry) MustAdd(name string, service Service) *Registry {
 	if err := r.Add(name, service); err != nil {
 		panic(err)

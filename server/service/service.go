@@ -16,9 +16,9 @@
 //
 // A POST of {"amount": "7"} reaches the front, which makes a correlation ID, finds the channel's service in the
 // [Registry] and calls it with a [Context] and a [Request] of that CID and the body. [JSON] finds the faults, and the
-// caller gets status 400 and "amount: must be a whole number, not a string; customer: is missing". With a good body create
-// is called, and its receipt goes out with status 200. Had create returned NewError(Conflict, "order 7 is closed", err),
-// the caller would have got status 409 and "order 7 is closed", and the log err as well.
+// caller gets status 400 and "amount: must be a whole number, not a string; customer: is missing". With a good body
+// create is called, and its receipt goes out with status 200. Had create returned NewError(Conflict, "order 7 is closed",
+// err), the caller would have got status 409 and "order 7 is closed", and the log err as well.
 package service
 
 import "strings"

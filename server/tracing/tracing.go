@@ -3,12 +3,12 @@
 // library needs.
 //
 // One case from start to end: a request with the header traceparent 00-4bf9…-00f0…-01 reaches the channel orders.
-// [Tracer.Begin] gives the call a place of its own in that trace, a child of 00f0…, which the service passes on to whatever
-// it calls. When the service is done the span ends, with the CID, the service and the channel, and an error's kind if there
-// was one; a second later at most it goes to the collector's /v1/traces, with those that came meanwhile. A caller that does
-// not record its trace gets no span. A collector that is away, or asks for
-// patience, gets the same spans a second later, five times at most; meanwhile 4096 more are kept, and what is beyond that is
-// lost, counted, and costs nothing else.
+// [Tracer.Begin] gives the call a place of its own in that trace, a child of 00f0…, which the service passes on to
+// whatever it calls. When the service is done the span ends, with the CID, the service and the channel, and an error's
+// kind if there was one; a second later at most it goes to the collector's /v1/traces, with those that came meanwhile. A
+// caller that does not record its trace gets no span. A collector that is away, or asks for
+// patience, gets the same spans a second later, five times at most; meanwhile 4096 more are kept, and what is beyond that
+// is lost, counted, and costs nothing else.
 package tracing
 
 import (

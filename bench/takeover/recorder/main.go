@@ -1,7 +1,7 @@
 // Program recorder is a server with services of its own: record notes every message that a connector brings, before
 // anything else, so that the note survives SIGKILL; record.slowly takes 15 ms for the rest of its work, so that there is
-// something in flight when somebody dies; record.unless-poison fails for messages that begin with poison. Its first argument is
-// the file; the others are a server's.
+// something in flight when somebody dies; record.unless-poison fails for messages that begin with poison. Its first
+// argument is the file; the others are a server's.
 //
 // One case: the connector c-1 calls record with the message c-1-42, under epoch 7, and the file gets the line
 // "c-1 7 1767351600123456789 c-1-42 K0…42 false server-1/4711": the ID is one of the connector's own, the broker has not

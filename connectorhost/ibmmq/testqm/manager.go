@@ -4,8 +4,8 @@
 //
 // One case, walked through. A test starts a [Manager] and defines the queue ORDERS. A connector, by mq-golang and the
 // stand-in, connects, opens ORDERS and gets a message under syncpoint: it is locked, and nobody else can get it. The test
-// tells the manager to [Manager.Inject] a broken connection at the next MQCMIT. The connector's MQCMIT ends with 2009, the
-// unit of work is backed out, and the message is at its old place in ORDERS, with a backout count of 1.
+// tells the manager to [Manager.Inject] a broken connection at the next MQCMIT. The connector's MQCMIT ends with 2009,
+// the unit of work is backed out, and the message is at its old place in ORDERS, with a backout count of 1.
 //
 // What is not known, a call, an option, a selector, is refused by its reason code, never passed over.
 package testqm
@@ -136,7 +136,8 @@ func (m *Manager) Start() error {
 	return nil
 }
 
-// Stop ends the manager at once: units of work are backed out, what is not persistent is lost. It returns when all has ended.
+// Stop ends the manager at once: units of work are backed out, what is not persistent is lost. It returns when all has
+// ended.
 func (m *Manager) Stop() {
 	m.mu.Lock()
 	if m.listener != nil {

@@ -1,10 +1,10 @@
 // Package vrrp writes the configuration of keepalived for load balancers that share virtual addresses: one file for each,
 // purely, from what they have in common.
 //
-// One case. Load balancers a at 10.0.0.1 and b at 10.0.0.2 share 10.0.0.100. Config.File("a") has one VRRP instance, which
-// sends its adverts to 10.0.0.2 alone, and holds 10.0.0.100 as long as nobody is better. How good a is, keepalived reads
-// from the file that `lb track` writes. Both have the same priority to begin with: whoever comes back leaves the address
-// where it is.
+// One case. Load balancers a at 10.0.0.1 and b at 10.0.0.2 share 10.0.0.100. Config.File("a") has one VRRP instance,
+// which sends its adverts to 10.0.0.2 alone, and holds 10.0.0.100 as long as nobody is better. How good a is, keepalived
+// reads from the file that `lb track` writes. Both have the same priority to begin with: whoever comes back leaves the
+// address where it is.
 package vrrp
 
 import (

@@ -1,9 +1,9 @@
-// Package secretfile reads a secret, a password or a token, from the file that holds it: for every program, and by the same
-// rules, whoever may have written the file.
+// Package secretfile reads a secret, a password or a token, from the file that holds it: for every program, and by the
+// same rules, whoever may have written the file.
 //
-// One case: an operator writes `openssl rand -hex 32 > token` and gives `--invoke-token-file token`. [Read] returns the 64
-// characters without the line end behind them. While the file is written anew it is empty for a moment, which is an error:
-// whoever had read it before goes on with what it had.
+// One case: an operator writes `openssl rand -hex 32 > token` and gives `--invoke-token-file token`. [Read] returns the
+// 64 characters without the line end behind them. While the file is written anew it is empty for a moment, which is an
+// error: whoever had read it before goes on with what it had.
 package secretfile
 
 import (
@@ -18,9 +18,9 @@ import (
 // Longest is the most bytes that a secret's file may have.
 const Longest = 4096
 
-// Read returns what an ordinary file has in it, without the line ends at its end. It never waits: others, as pipes, may never
-// end, and are refused. So are an empty file and one of more than [Longest] bytes. Errors name the file, and have no part of
-// the secret. It is safe for concurrent use.
+// Read returns what an ordinary file has in it, without the line ends at its end. It never waits: others, as pipes, may
+// never end, and are refused. So are an empty file and one of more than [Longest] bytes. Errors name the file, and have
+// no part of the secret. It is safe for concurrent use.
 func Read(path string) (string, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

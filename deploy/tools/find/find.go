@@ -1,8 +1,8 @@
 // Package find says where the real programs are that the cluster runs on, and refuses those that are too old.
 //
 // One case: FindConsul on a machine without Consul in PATH looks into the cache that `go run ./deploy/tools consul`
-// fills, asks ~/.cache/zatoha/tools/consul-1.20.1+raft1.7.3/consul for its version, and returns that path. If it is not there
-// either, the error is an [ErrMissing] that says how to get it.
+// fills, asks ~/.cache/zatoha/tools/consul-1.20.1+raft1.7.3/consul for its version, and returns that path. If it is not
+// there either, the error is an [ErrMissing] that says how to get it.
 package find
 
 import (

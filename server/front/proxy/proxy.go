@@ -19,8 +19,8 @@
 // BenchmarkProxy). What is parsed is parsed by them: heads by fasthttp, chunks by net/http.
 //
 // What is not passed on as it is: fasthttp writes its own Date, sends headers in its own order, and answers
-// `Expect: 100-continue` itself, so that the application is asked for a body that is coming in any case. A client that has
-// closed its sending side counts as gone, as with other proxies.
+// `Expect: 100-continue` itself, so that the application is asked for a body that is coming in any case. A client that
+// has closed its sending side counts as gone, as with other proxies.
 package proxy
 
 import (

@@ -2,8 +2,9 @@
 // C. The stand-in for IBM's library is compiled against declarations made from it, and the test queue manager reads by
 // it what that library hands on as it is.
 //
-// One case: MQMD's BackoutCount is the field behind MsgId and CorrelId, at offset 96. `layout.Of("MQMD").Offset("BackoutCount")`
-// says so; a test of the stand-in has a C compiler confirm it against IBM's own header.
+// One case: MQMD's BackoutCount is the field behind MsgId and CorrelId, at offset 96.
+// `layout.Of("MQMD").Offset("BackoutCount")` says so; a test of the stand-in has a C compiler confirm it against IBM's
+// own header.
 //
 // Only 64-bit little-endian machines are described: those that the stand-in is built on.
 package layout
