@@ -17,7 +17,7 @@ type Holder struct {
 	Address string    `json:"address"`
 	Since   time.Time `json:"since"`
 	Check   string    `json:"check"`  // the TTL check that its session is bound to
-	Traces  bool      `json:"traces"` // each beat that succeeds leaves a trace, see [TraceKey]
+	Traces  bool      `json:"traces"` // each beat that succeeds leaves a trace, see [traceKey]
 	// Settled says that nobody who held the lease before can be at work any more.
 	Settled   bool   `json:"settled"`
 	Released  bool   `json:"released,omitempty"`  // the holder has stopped, and gave the lease up
@@ -27,8 +27,8 @@ type Holder struct {
 // LeaseKey is the key by which a cluster's connector hosts agree on the one that is active.
 func LeaseKey(cluster string) string { return clusterPrefix(cluster) + "connector-server" }
 
-// TraceKey is where the beats of a lease's holder leave their trace: a text that is another one each time.
-func TraceKey(leaseKey string) string { return leaseKey + "-beat" }
+// traceKey is where the beats of a lease's holder leave their trace: a text that is another one each time.
+func traceKey(leaseKey string) string { return leaseKey + "-beat" }
 
 // lock is the state of a lease's key at one moment.
 type lock struct {

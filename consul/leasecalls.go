@@ -71,7 +71,7 @@ func (l leaseCalls) read(ctx context.Context, key string, index uint64) (lock, u
 func (l leaseCalls) acquire(ctx context.Context, key, session string, value, text []byte, read lock, seen *trace) error {
 	operations := []*api.KVTxnOp{unchanged(key, read.index, read.found)}
 	if seen != nil {
-		operations = append(operations, unchanged(TraceKey(key), seen.index, seen.index != 0))
+		operations = append(operations, unchanged(traceKey(key), seen.index, seen.index != 0))
 	}
 	err := l.transact(ctx, append(operations, locking(key, session, value), tracing(key, text)))
 	if failed, ok := errors.AsType[refused](err); ok && seen != nil && failed.only(1) {
@@ -94,7 +94,7 @@ func (l leaseCalls) trace(ctx context.Context, key string, index uint64) (newest
 	options, cancel := l.client.queryOptions(ctx, index, "")
 	defer cancel()
 	// Of the leader, though not for sure: any other server learns a twentieth of a second later what it has committed.
-	pair, meta, err := l.client.api.KV().Get(TraceKey(key), options)
+	pair, meta, err := l.client.api.KV().Get(traceKey(key), options)
 	if err == nil && meta.LastIndex == 0 {
 		err = errNoIndex
 	}
@@ -127,7 +127,7 @@ func locking(key, session string, value []byte) *api.KVTxnOp {
 
 // tracing leaves a trace beside a key.
 func tracing(key string, text []byte) *api.KVTxnOp {
-	return &api.KVTxnOp{Verb: api.KVSet, Key: TraceKey(key), Value: text}
+	return &api.KVTxnOp{Verb: api.KVSet, Key: traceKey(key), Value: text}
 }
 
 // transact does all of the operations, or none if a condition among them does not hold.
