@@ -236,7 +236,7 @@ func (c *Cluster) Await(ctx context.Context, wanted func(Status) bool) error {
 // ended is the first server or connector host that ended though nobody asked it to.
 func (c *Cluster) ended() error {
 	for _, p := range slices.Concat(c.Servers, c.Hosts) {
-		if p != nil && p.hasEnded() && p.Status() > 0 {
+		if p != nil && p.HasEnded() && p.Status() > 0 {
 			return &EndedError{Process: p}
 		}
 	}

@@ -53,17 +53,7 @@ type ConsulServer struct {
 }
 
 // Running says whether the server's process is there; one that is stopped by SIGSTOP is.
-func (s *ConsulServer) Running() bool {
-	if s.process == nil {
-		return false
-	}
-	select {
-	case <-s.process.Done():
-		return false
-	default:
-		return true
-	}
-}
+func (s *ConsulServer) Running() bool { return s.process != nil && !s.process.HasEnded() }
 
 // Process is the last process of the server, nil before the first.
 func (s *ConsulServer) Process() *Process { return s.process }

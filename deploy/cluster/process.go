@@ -84,7 +84,8 @@ func (p *Process) Command() string { return strings.Join(p.cmd.Args, " ") }
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-func (p *Process) hasEnded() bool {
+// HasEnded says whether the process has ended.
+func (p *Process) HasEnded() bool {
 	select {
 	case <-p.done:
 		return true

@@ -43,25 +43,25 @@ func (c *Cluster) SignalAll(haproxy []int, signal syscall.Signal) error {
 
 // Revive starts what has ended, and waits until the cluster is whole. Consul knows what it knew only if it is durable.
 func (c *Cluster) Revive(ctx context.Context) error {
-	if c.Consul.hasEnded() {
+	if c.Consul.HasEnded() {
 		if err := c.StartConsul(ctx); err != nil {
 			return err
 		}
 	}
 	for i, p := range c.Servers {
-		if p.hasEnded() {
+		if p.HasEnded() {
 			if err := c.StartServer(i); err != nil {
 				return err
 			}
 		}
 	}
-	if c.LB.hasEnded() {
+	if c.LB.HasEnded() {
 		if err := c.StartLB(); err != nil {
 			return err
 		}
 	}
 	for i, p := range c.Hosts {
-		if p.hasEnded() {
+		if p.HasEnded() {
 			if err := c.StartHost(i); err != nil {
 				return err
 			}

@@ -215,13 +215,8 @@ func (f *Fleet) Whole(ctx context.Context) error {
 
 func (n *Node) whole(ctx context.Context, servers int) error {
 	for _, p := range []*cluster.Process{n.Agent, n.Service, n.Connector, n.LB, n.Track, n.Keepalived} {
-		if p == nil {
-			continue
-		}
-		select {
-		case <-p.Done():
+		if p != nil && p.HasEnded() {
 			return &cluster.EndedError{Process: p}
-		default:
 		}
 	}
 	if !n.Balances {
