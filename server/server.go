@@ -125,6 +125,7 @@ func (p *parts) close() error {
 	return err
 }
 
+// build makes what a server consists of. A fault is one of the settings.
 func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error) {
 	token, err := s.token(program.Renewed(log, "the token of invocations"))
 	if err != nil {
@@ -136,17 +137,8 @@ func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error)
 	if err != nil {
 		return nil, err
 	}
-	router := &front.Live{}
-	ping, _ := s.services.Lookup(pingService)
-	route := &front.Route{Pattern: pingPath, Service: ifReady(application, ping), Name: pingService}
-	if err := router.Fixed.AddRoute(pingPath, route, "GET", "POST"); err != nil {
-		return nil, err
-	}
-	channels := &channels{
-		services: s.services, handlers: s.handlers, router: router, secrets: secrets{os.LookupEnv}, timeout: s.ServiceTimeout,
-		changed: make(chan struct{}, 1), read: make(chan struct{}), log: zerolog.Nop(), // its first faults end the program
-	}
-	if err := channels.configure(s.Channels); err != nil {
+	channels, err := s.configured(application)
+	if err != nil {
 		return nil, err
 	}
 	registration, err := s.registration(listening, channels.active())
@@ -165,29 +157,49 @@ func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error)
 	built.outgoing = outgoing.New(outgoing.Config{
 		Token: token.shown, Registry: registry, Log: slog.New(zerolog.NewSlogHandler(built.log)),
 	})
-	var accepts func([]byte) bool
-	if token != nil {
-		accepts = token.accepts
-	}
 	options = append(options,
 		front.WithOutgoing(built.outgoing),
 		front.WithApplication(application),
 		front.WithRequestLog(front.RequestLog{Every: s.LogRequests, Slow: s.SlowRequest}),
-		front.WithInvocations(&front.Invocations{
-			Services: s.services, Fence: &built.epoch.fence, Informed: built.epoch.known, Timeout: s.ServiceTimeout,
-			Window: invoke.NewWindow[service.Response](invoke.Bounds{
-				Messages: s.RememberMessages, Bytes: rememberedBytes, Age: s.RememberFor,
-			}),
-			Accepts: accepts, Private: s.InvokeListen != "",
-		}),
+		front.WithInvocations(s.invocations(built.epoch, token)),
 	)
-	built.front = front.New(router, s.limits(), registry, built.log, options...)
+	built.front = front.New(channels.router, s.limits(), registry, built.log, options...)
 	channels.forget = built.front.Forget
 	built.front.Require("channels", channels.informed)
 	if application != nil {
 		built.front.Require(proxyService, application.Known)
 	}
 	return built, nil
+}
+
+// configured are the channels that the settings define, beside the ping.
+func (s *settings) configured(application *proxy.Proxy) (*channels, error) {
+	router := &front.Live{}
+	ping, _ := s.services.Lookup(pingService)
+	route := &front.Route{Pattern: pingPath, Service: ifReady(application, ping), Name: pingService}
+	if err := router.Fixed.AddRoute(pingPath, route, "GET", "POST"); err != nil {
+		return nil, err
+	}
+	channels := &channels{
+		services: s.services, handlers: s.handlers, router: router, secrets: secrets{os.LookupEnv}, timeout: s.ServiceTimeout,
+		changed: make(chan struct{}, 1), read: make(chan struct{}), log: zerolog.Nop(), // its first faults end the program
+	}
+	return channels, channels.configure(s.Channels)
+}
+
+// invocations are how connectors call services, which they may where there is a token, or a listener of their own.
+func (s *settings) invocations(epoch *epoch, token *sharedToken) *front.Invocations {
+	invocations := &front.Invocations{
+		Services: s.services, Fence: &epoch.fence, Informed: epoch.known, Timeout: s.ServiceTimeout,
+		Window: invoke.NewWindow[service.Response](invoke.Bounds{
+			Messages: s.RememberMessages, Bytes: rememberedBytes, Age: s.RememberFor,
+		}),
+		Private: s.InvokeListen != "",
+	}
+	if token != nil {
+		invocations.Accepts = token.accepts
+	}
+	return invocations
 }
 
 // tracing makes a tracer if there is a collector.

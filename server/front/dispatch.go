@@ -32,15 +32,7 @@ func (f *Front) handle(ctx *fasthttp.RequestCtx) {
 // dispatch answers the request. It returns the class of the path for the metrics, and the route if it has one.
 func (f *Front) dispatch(ctx *fasthttp.RequestCtx, cid string) (class string, route *Route) {
 	class = unknownPath
-	defer func() {
-		if reason := recover(); reason != nil {
-			f.log.Error().Str("cid", cid).Str("route", class).Any("panic", reason).Bytes("stack", debug.Stack()).
-				Msg("a handler panicked")
-			ctx.Response.Reset()
-			kind, details := service.Classify(errPanic)
-			fail(ctx, statusOf(kind), cid, details)
-		}
-	}()
+	defer f.rescue(ctx, cid, &class)
 	if ambiguous(&ctx.Request.Header) {
 		ctx.SetConnectionClose()
 		fail(ctx, fasthttp.StatusBadRequest, cid, "this is no valid HTTP request")
@@ -74,6 +66,18 @@ func (f *Front) dispatch(ctx *fasthttp.RequestCtx, cid string) (class string, ro
 		fail(ctx, fasthttp.StatusNotFound, cid, "nothing is at this path")
 	}
 	return class, route
+}
+
+// rescue, deferred, answers for a handler that panics.
+func (f *Front) rescue(ctx *fasthttp.RequestCtx, cid string, class *string) {
+	reason := recover()
+	if reason == nil {
+		return
+	}
+	f.log.Error().Str("cid", cid).Str("route", *class).Any("panic", reason).Bytes("stack", debug.Stack()).Msg("a handler panicked")
+	ctx.Response.Reset()
+	kind, details := service.Classify(errPanic)
+	fail(ctx, statusOf(kind), cid, details)
 }
 
 // answerOther answers a method that a path does not take: OPTIONS, which asks for just that, or another.

@@ -73,40 +73,13 @@ func (i *Invocations) at(path []byte, private bool) bool {
 // answer answers an invocation.
 func (i *Invocations) answer(ctx *fasthttp.RequestCtx, cid string) (class string, route *Route) {
 	class = invokePattern
-	refuse := func(status int, format string, args ...any) {
-		i.front.metrics.invocations.WithLabelValues("refused").Inc()
-		fail(ctx, status, cid, fmt.Sprintf(format, args...))
-	}
-	if i.Accepts != nil && !i.Accepts(tokenOf(&ctx.Request.Header)) {
-		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, tokenChallenge)
-		refuse(fasthttp.StatusUnauthorized, "invocations need the cluster's token, as Authorization: Bearer or %s", tokenHeader)
-		return class, nil
-	}
-	if !ctx.IsPost() {
-		answerOther(ctx, cid, fasthttp.MethodPost)
-		return class, nil
-	}
-	message, faults := readInvocation(&ctx.Request.Header)
-	if faults != "" {
-		refuse(fasthttp.StatusBadRequest, "%s", faults)
-		return class, nil
-	}
-	if !i.informed() {
-		refuse(fasthttp.StatusServiceUnavailable, "this server has just started, and does not know yet which connector host may act")
-		return class, nil
-	}
-	if !i.Fence.Admit(message.epoch) {
-		i.front.metrics.invocations.WithLabelValues("stale").Inc()
-		i.front.log.Warn().Str("cid", cid).Str("connector", message.connector).Uint64("epoch", message.epoch).
-			Uint64("highest", i.Fence.Highest()).Msg("refused a connector host whose time is over")
-		highest := fmt.Sprint(i.Fence.Highest())
-		ctx.Response.Header.Set(epochHeader, highest)
-		fail(ctx, fasthttp.StatusConflict, cid, fmt.Sprintf("epoch %d is over, there is %s: another connector host has taken over", message.epoch, highest))
+	message, admitted := i.admit(ctx, cid)
+	if !admitted {
 		return class, nil
 	}
 	name := string(ctx.Path()[len(invokePrefix):])
 	if route = i.route(name); route == nil {
-		refuse(fasthttp.StatusNotFound, "there is no service %q here", shortened(name))
+		i.refuse(ctx, fasthttp.StatusNotFound, cid, fmt.Sprintf("there is no service %q here", shortened(name)))
 		return class, nil
 	}
 	if !i.front.collect(ctx) {
@@ -128,6 +101,50 @@ func (i *Invocations) answer(ctx *fasthttp.RequestCtx, cid string) (class string
 		ctx.Response.Header.Del(fasthttp.HeaderRetryAfter)
 	}
 	return class, route
+}
+
+// admit reads what the headers say of a message, if whoever sends it may do so, and answers if not.
+func (i *Invocations) admit(ctx *fasthttp.RequestCtx, cid string) (message invocation, admitted bool) {
+	if i.Accepts != nil && !i.Accepts(tokenOf(&ctx.Request.Header)) {
+		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, tokenChallenge)
+		i.refuse(ctx, fasthttp.StatusUnauthorized, cid, "invocations need the cluster's token, as Authorization: Bearer or "+tokenHeader)
+		return message, false
+	}
+	if !ctx.IsPost() {
+		answerOther(ctx, cid, fasthttp.MethodPost)
+		return message, false
+	}
+	message, faults := readInvocation(&ctx.Request.Header)
+	if faults != "" {
+		i.refuse(ctx, fasthttp.StatusBadRequest, cid, faults)
+		return message, false
+	}
+	if !i.informed() {
+		i.refuse(ctx, fasthttp.StatusServiceUnavailable, cid,
+			"this server has just started, and does not know yet which connector host may act")
+		return message, false
+	}
+	if !i.Fence.Admit(message.epoch) {
+		i.fenceOff(ctx, message, cid)
+		return message, false
+	}
+	return message, true
+}
+
+func (i *Invocations) refuse(ctx *fasthttp.RequestCtx, status int, cid, why string) {
+	i.front.metrics.invocations.WithLabelValues("refused").Inc()
+	fail(ctx, status, cid, why)
+}
+
+// fenceOff answers a connector host whose time is over.
+func (i *Invocations) fenceOff(ctx *fasthttp.RequestCtx, message invocation, cid string) {
+	highest := i.Fence.Highest()
+	i.front.metrics.invocations.WithLabelValues("stale").Inc()
+	i.front.log.Warn().Str("cid", cid).Str("connector", message.connector).Uint64("epoch", message.epoch).
+		Uint64("highest", highest).Msg("refused a connector host whose time is over")
+	ctx.Response.Header.Set(epochHeader, fmt.Sprint(highest))
+	details := fmt.Sprintf("epoch %d is over, there is %d: another connector host has taken over", message.epoch, highest)
+	fail(ctx, fasthttp.StatusConflict, cid, details)
 }
 
 // informed says whether the fence can tell. A server that has just started would let in a host whose time was over
