@@ -7,25 +7,27 @@ import "context"
 // conformance says in tests what is the same about both. The methods may be called from several goroutines.
 //
 // Each method has its own bound in time besides the context's. None leaves HAProxy without a configuration that it
-// accepts: one that is refused is not put in place.
+// accepts: one that is refused is not put in place. Those that write put our lines right that somebody else has edited, and
+// say so, and whether they reloaded HAProxy, in a [Rewrite].
 type DataPlane interface {
 	// Saved are the servers that the file has: what an HAProxy that starts from it serves. There are none if the file
 	// has no backend of ours. What was draining reads as in maintenance.
 	Saved() ([]Server, error)
 	// Prepare puts our sections with these servers into the file. An HAProxy that runs on another structure than these
 	// sections have is reloaded.
-	Prepare(ctx context.Context, servers []Server) error
+	Prepare(ctx context.Context, servers []Server) (Rewrite, error)
 	// Save writes the servers into the file, if they are not there already. The running ones stay as they are, unless
 	// the structure is found not to be ours any more: then it does what Prepare does.
-	Save(ctx context.Context, servers []Server) error
-	// Rebuild writes the servers and reloads HAProxy, which drops no connection. It returns when the new ones serve.
-	Rebuild(ctx context.Context, servers []Server) error
+	Save(ctx context.Context, servers []Server) (Rewrite, error)
+	// Rebuild writes the servers and reloads HAProxy, which drops no connection. It returns when the new ones serve. The
+	// reason is what the [Rewrite] has.
+	Rebuild(ctx context.Context, servers []Server, reason Reload) (Rewrite, error)
 	// Servers are the backend's servers as they run, in the file's order and without notes. That none runs because
 	// HAProxy does not is an error.
 	Servers(ctx context.Context) ([]Server, error)
 	// Set makes running servers others, without a reload (but see package remote about limits of connections) and in the
 	// order given. The file may change with them. It is not atomic: after an error some may be changed.
-	Set(ctx context.Context, changes []Change) error
+	Set(ctx context.Context, changes []Change) (Rewrite, error)
 	// Stats are HAProxy's counters of what is ours.
 	Stats(ctx context.Context) (Stats, error)
 	// Preview is what Prepare would do to the file. It changes nothing.
@@ -33,7 +35,7 @@ type DataPlane interface {
 	// Rollback gives our sections back the design that they had before its last change, and reloads an HAProxy that runs.
 	// The servers stay as they are now, and so does what is not ours. Of the design that is left Prepare, Save and Rebuild
 	// keep away until another one is wanted; a second Rollback returns to it.
-	Rollback(ctx context.Context) error
+	Rollback(ctx context.Context) (Rewrite, error)
 }
 
 // Edit is a change of the file, before it is made.

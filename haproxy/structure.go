@@ -63,6 +63,19 @@ func NameStructure(sections []edit.Section) []edit.Section {
 	return named
 }
 
+// NamedStructure is the structure that sections have in them by [NameStructure], or "" if they have none. It is that of the
+// sections unless somebody has edited them since.
+func NamedStructure(sections []edit.Section) string {
+	for _, section := range sections {
+		for _, line := range section.Lines {
+			if words := strings.Fields(line.Text); namesStructure(line) && len(words) > 2 {
+				return words[2]
+			}
+		}
+	}
+	return ""
+}
+
 // AskStructure is the runtime command whose answer [RunningStructure] reads.
 const AskStructure = "show env " + structureVariable
 

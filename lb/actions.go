@@ -30,7 +30,11 @@ func (c *controller) actions() map[string]admin.Action {
 			}
 			return nil, errors.New("the guard holds nothing back")
 		},
-		"rollback": func(ctx context.Context) (any, error) { return rolledBack, c.plane.Rollback(ctx) },
+		"rollback": func(ctx context.Context) (any, error) {
+			done, err := c.plane.Rollback(ctx)
+			c.loop.Rewritten(done)
+			return rolledBack, err
+		},
 	}
 }
 
@@ -74,7 +78,11 @@ func (r *rollbackCommand) Run(ctx context.Context, log zerolog.Logger, g *gramma
 	if err != nil {
 		return err
 	}
-	if err := plane.Rollback(ctx); err != nil {
+	done, err := plane.Rollback(ctx)
+	if done.Edited != "" {
+		log.Warn().Str("edited", done.Edited).Msg("somebody had edited our lines in haproxy.cfg, they are as they should be")
+	}
+	if err != nil {
 		return err
 	}
 	fmt.Println(rolledBack)

@@ -77,20 +77,26 @@ func TestOnlyWhatStaysWrongIsConfiguration(t *testing.T) {
 
 func TestWhatTheFileSaysIsConfiguration(t *testing.T) {
 	clash := localPlane(t, "haproxy", "frontend front_http_plain\n\tbind :80\n")
-	if err := clash.refusal(clash.Prepare(t.Context(), nil)); !isConfig(err) {
+	if err := clash.refusal(prepare(t, clash)); !isConfig(err) {
 		t.Errorf("a section in the way is %v", err)
 	}
 	away := localPlane(t, "no-such-haproxy", "")
-	if err := away.refusal(away.Prepare(t.Context(), nil)); err == nil || isConfig(err) {
+	if err := away.refusal(prepare(t, away)); err == nil || isConfig(err) {
 		t.Errorf("an haproxy that cannot be run is %v", err)
 	}
 	if _, err := exec.LookPath("haproxy"); err != nil {
 		t.Skip("no haproxy on PATH: install the package haproxy to run this test")
 	}
 	foreign := localPlane(t, "haproxy", "global\n\tbogus 1\n")
-	if err := foreign.refusal(foreign.Prepare(t.Context(), nil)); !isConfig(err) {
+	if err := foreign.refusal(prepare(t, foreign)); !isConfig(err) {
 		t.Errorf("a line that haproxy refuses is %v", err)
 	}
+}
+
+func prepare(t *testing.T, plane *local) error {
+	t.Helper()
+	_, err := plane.Prepare(t.Context(), nil)
+	return err
 }
 
 func TestTheStateDirectoryOfAnotherIsConfiguration(t *testing.T) {

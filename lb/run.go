@@ -54,7 +54,9 @@ func (r *runCommand) assemble(ctx context.Context, c *controller, files address.
 	}
 	c.registration = r.registration(c.plane.about())
 	c.equip(pool, r, files)
-	if err := c.plane.Prepare(ctx, reconcile.Servers(pool)); err != nil {
+	done, err := c.plane.Prepare(ctx, reconcile.Servers(pool))
+	c.loop.Rewritten(done)
+	if err != nil {
 		return c.plane.refusal(err)
 	}
 	if used := pool.Used(); used > 0 {

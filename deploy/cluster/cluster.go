@@ -83,7 +83,17 @@ type Status struct {
 		Failures int            `json:"failures_total"`
 		Changes  int            `json:"changes_total"`
 		Reloads  map[string]int `json:"reloads_total"`
+		Drift    Drift          `json:"drift_total"`
 	} `json:"sync"`
+	Changes []struct {
+		What string `json:"what"`
+	} `json:"changes"`
+}
+
+// Drift is how often the controller has set right what somebody else had changed, and where.
+type Drift struct {
+	File    int `json:"file"`
+	Runtime int `json:"runtime"`
 }
 
 // Slot is one of HAProxy's servers, as the status page shows it.

@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -61,13 +60,13 @@ func someMembers() []haproxy.Server {
 func saved(t *testing.T, start Factory) {
 	s := start(t, "", 3)
 	want := someMembers()
-	must(t, s.Save(t.Context(), want))
+	did(s.Save(t.Context(), want)).quietly(t)
 	isSaved(t, s, want)
 	runs(t, s, Free(3)) // the file alone was changed
 
 	draining := someMembers()
 	draining[0].Admin = haproxy.Drain
-	must(t, s.Save(t.Context(), draining))
+	did(s.Save(t.Context(), draining)).quietly(t)
 	draining[0].Admin = haproxy.Maint // an HAProxy that starts from the file alone sends it nothing
 	isSaved(t, s, draining)
 }
@@ -75,10 +74,10 @@ func saved(t *testing.T, start Factory) {
 func savedTwice(t *testing.T, start Factory) {
 	s := start(t, "", 3)
 	set(t, s, someMembers())
-	must(t, s.Save(t.Context(), someMembers()))
+	did(s.Save(t.Context(), someMembers())).quietly(t)
 	text := s.Config(t)
-	must(t, s.Save(t.Context(), someMembers()))
-	must(t, s.Prepare(t.Context(), someMembers()))
+	did(s.Save(t.Context(), someMembers())).quietly(t)
+	did(s.Prepare(t.Context(), someMembers())).quietly(t)
 	if again := s.Config(t); again != text {
 		t.Errorf("the file was\n%s\nand is, for the same servers,\n%s", text, again)
 	}
@@ -87,7 +86,7 @@ func savedTwice(t *testing.T, start Factory) {
 
 func reloaded(t *testing.T, start Factory) {
 	s := start(t, "", 3)
-	must(t, s.Save(t.Context(), someMembers()))
+	did(s.Save(t.Context(), someMembers())).quietly(t)
 	s.Reload(t)
 	runs(t, s, someMembers())
 }
@@ -96,10 +95,10 @@ func rebuilt(t *testing.T, start Factory) {
 	s := start(t, "", 3)
 	set(t, s, someMembers())
 	want := append(someMembers(), member(4, 0, haproxy.Ready), Free(5)[4])
-	must(t, s.Rebuild(t.Context(), want))
+	did(s.Rebuild(t.Context(), want, haproxy.ReloadToGrow)).by(t, haproxy.ReloadToGrow)
 	runs(t, s, want)
 	isSaved(t, s, want)
-	must(t, s.Rebuild(t.Context(), want[:2]))
+	did(s.Rebuild(t.Context(), want[:2], haproxy.ReloadToGrow)).by(t, haproxy.ReloadToGrow)
 	runs(t, s, want[:2])
 }
 
@@ -120,7 +119,7 @@ backend other
 
 func foreignDirectives(t *testing.T, start Factory) {
 	s := start(t, operators, 2)
-	must(t, s.Rebuild(t.Context(), Free(3)))
+	did(s.Rebuild(t.Context(), Free(3), haproxy.ReloadToGrow)).by(t, haproxy.ReloadToGrow)
 	text := s.Config(t)
 	have := map[string]bool{}
 	for line := range strings.Lines(text) {
@@ -138,8 +137,8 @@ func squeezed(line string) string { return strings.Join(strings.Fields(line), " 
 
 func foreignBytes(t *testing.T, start Factory) {
 	s := start(t, operators, 2)
-	must(t, s.Rebuild(t.Context(), Free(3)))
-	must(t, s.Save(t.Context(), someMembers()))
+	did(s.Rebuild(t.Context(), Free(3), haproxy.ReloadToGrow)).by(t, haproxy.ReloadToGrow)
+	did(s.Save(t.Context(), someMembers())).quietly(t)
 	if text := s.Config(t); !strings.HasPrefix(text, operators) {
 		t.Errorf("the operator's lines were changed:\n%s", text)
 	}
@@ -150,7 +149,7 @@ func refused(t *testing.T, start Factory) {
 	s.Overwrite(t, strings.Replace(s.Config(t), "nbthread 2", "bogus 2", 1))
 	broken := s.Config(t)
 	for range 2 { // and not only the first time
-		err := s.Rebuild(t.Context(), Free(3))
+		_, err := s.Rebuild(t.Context(), Free(3), haproxy.ReloadToGrow)
 		if err == nil || !strings.Contains(err.Error(), "unknown keyword 'bogus'") {
 			t.Errorf("a file that haproxy refuses: %v", err)
 		}
@@ -160,7 +159,7 @@ func refused(t *testing.T, start Factory) {
 	}
 	runs(t, s, Free(2))
 	s.Overwrite(t, strings.Replace(broken, "bogus 2", "nbthread 2", 1))
-	must(t, s.Rebuild(t.Context(), Free(3)))
+	did(s.Rebuild(t.Context(), Free(3), haproxy.ReloadToGrow)).by(t, haproxy.ReloadToGrow)
 	runs(t, s, Free(3))
 }
 
@@ -173,7 +172,11 @@ func previewed(t *testing.T, start Factory) {
 		if preview.Old != before || unversioned(s.Config(t)) != before || preview.Structural != (len(want) > 2) || preview.Redesigned {
 			t.Errorf("from\n%s\nthe preview is %+v", before, preview)
 		}
-		must(t, s.Prepare(t.Context(), want))
+		reload := haproxy.Reload("")
+		if preview.Structural {
+			reload = haproxy.ReloadToSet
+		}
+		did(s.Prepare(t.Context(), want)).by(t, reload)
 		if text := unversioned(s.Config(t)); text != preview.New {
 			t.Errorf("the preview was\n%s\nand the file is\n%s", preview.New, text)
 		}
@@ -195,52 +198,11 @@ func unversioned(text string) string {
 	return kept.String()
 }
 
-func rolledBack(t *testing.T, start Factory) {
-	s := start(t, "", 2)
-	thinks := func(seconds int) {
-		t.Helper()
-		if text := s.Config(t); !strings.Contains(text, fmt.Sprintf("timeout server %d000ms", seconds)) {
-			t.Errorf("servers may not think for %d s in\n%s", seconds, text)
-		}
-	}
-	if err := s.Rollback(t.Context()); err == nil || !strings.Contains(err.Error(), "nothing can be rolled back") {
-		t.Errorf("with no design before this one, a rollback says %v", err)
-	}
-	want := []haproxy.Server{member(1, 0, haproxy.Ready), Free(2)[1]}
-	s.Redesign(t, 7)
-	must(t, s.Prepare(t.Context(), want))
-	thinks(7)
-	want = append(want, Free(4)[2:]...)
-	must(t, s.Rebuild(t.Context(), want))
-	must(t, s.Rollback(t.Context()))
-	thinks(30)
-	runs(t, s, want)
-	isSaved(t, s, want)
-
-	// Neither a restart, nor a change of members, nor growth brings it again.
-	s.Redesign(t, 7)
-	must(t, s.Prepare(t.Context(), want))
-	want[1] = member(2, 0, haproxy.Ready)
-	set(t, s, want)
-	must(t, s.Save(t.Context(), want))
-	want = append(want, Free(5)[4])
-	must(t, s.Rebuild(t.Context(), want))
-	thinks(30)
-	runs(t, s, want)
-
-	must(t, s.Rollback(t.Context()))
-	thinks(7)
-	s.Redesign(t, 8)
-	must(t, s.Prepare(t.Context(), want))
-	thinks(8)
-	runs(t, s, want)
-}
-
 func clash(t *testing.T, start Factory) {
 	s := start(t, "", 2)
 	s.Overwrite(t, strings.ReplaceAll(s.Config(t), " "+edit.Mark, ""))
 	theirs := s.Config(t)
-	err := s.Prepare(t.Context(), Free(2))
+	_, err := s.Prepare(t.Context(), Free(2))
 	var clash *edit.ClashError
 	if !errors.As(err, &clash) || clash.Line == 0 {
 		t.Errorf("sections with our names that are not ours: %v", err)
@@ -252,7 +214,7 @@ func clash(t *testing.T, start Factory) {
 
 func unknownServer(t *testing.T, start Factory) {
 	s := start(t, "", 1)
-	err := s.Set(t.Context(), []haproxy.Change{{To: member(999, 0, haproxy.Ready)}})
+	_, err := s.Set(t.Context(), []haproxy.Change{{To: member(999, 0, haproxy.Ready)}})
 	if err == nil || !strings.Contains(err.Error(), "No such server") {
 		t.Errorf("setting a server that is not there says %v", err)
 	}
@@ -271,10 +233,10 @@ func down(t *testing.T, start Factory) {
 	if stats, err := s.Stats(t.Context()); err == nil {
 		t.Errorf("no haproxy, and its statistics %+v", stats)
 	}
-	if err := s.Set(t.Context(), []haproxy.Change{{From: Free(2)[0], To: member(1, 0, haproxy.Ready)}}); err == nil {
+	if _, err := s.Set(t.Context(), []haproxy.Change{{From: Free(2)[0], To: member(1, 0, haproxy.Ready)}}); err == nil {
 		t.Error("no haproxy, and its servers could be set")
 	}
-	if err := s.Rebuild(t.Context(), Free(3)); err == nil {
+	if _, err := s.Rebuild(t.Context(), Free(3), haproxy.ReloadToGrow); err == nil {
 		t.Error("no haproxy, and it could be reloaded")
 	}
 	if took := time.Since(began); took > soon {
@@ -282,7 +244,7 @@ func down(t *testing.T, start Factory) {
 	}
 
 	s.Start(t)
-	must(t, s.Rebuild(t.Context(), someMembers()))
+	did(s.Rebuild(t.Context(), someMembers(), haproxy.ReloadToGrow)).by(t, haproxy.ReloadToGrow)
 	runs(t, s, someMembers())
 }
 
@@ -308,15 +270,16 @@ func concurrent(t *testing.T, start Factory) {
 			next := member(i+1, variant, haproxy.Ready)
 			change := haproxy.Change{From: last, To: next}
 			last = next
-			return s.Set(t.Context(), []haproxy.Change{change})
+			_, err := s.Set(t.Context(), []haproxy.Change{change})
+			return err
 		})
 	}
-	each(func() error { return s.Save(t.Context(), Free(writers)) })
+	each(func() error { _, err := s.Save(t.Context(), Free(writers)); return err })
 	each(func() error { _, err := s.Servers(t.Context()); return err })
 	each(func() error { _, err := s.Stats(t.Context()); return err })
 	each(func() error { _, err := s.Saved(); return err })
 	all.Wait()
 	runs(t, s, want)
-	must(t, s.Save(t.Context(), want))
+	did(s.Save(t.Context(), want)).quietly(t)
 	isSaved(t, s, want)
 }

@@ -65,6 +65,8 @@ var cases = []testCase{
 	{"a file that haproxy refuses is not put in place", refused},
 	{"a preview is what is done then", previewed},
 	{"a design that was rolled back stays away", rolledBack},
+	{"what somebody makes of our lines is put right and told", editedByHand},
+	{"a design that was rolled back is kept from edits too", editedAfterRollback},
 	{"a section in the way is named", clash},
 	{"a server that is not there is named", unknownServer},
 	{"a dead haproxy is an error and no more", down},
@@ -115,7 +117,31 @@ func set(t *testing.T, s Subject, want []haproxy.Server) {
 	for i := range want {
 		changes = append(changes, haproxy.Change{From: running[i], To: want[i]})
 	}
-	must(t, s.Set(t.Context(), changes))
+	_, err := s.Set(t.Context(), changes) // which may be by a reload
+	must(t, err)
+}
+
+// outcome is what a call that writes has told.
+type outcome struct {
+	haproxy.Rewrite
+	err error
+}
+
+func did(done haproxy.Rewrite, err error) outcome { return outcome{done, err} }
+
+// by expects success by a reload for this reason, of lines that nobody else had edited.
+func (o outcome) by(t *testing.T, reason haproxy.Reload) {
+	t.Helper()
+	must(t, o.err)
+	if want := (haproxy.Rewrite{Reload: reason}); o.Rewrite != want {
+		t.Errorf("it is said to have done %+v, want %+v", o.Rewrite, want)
+	}
+}
+
+// quietly expects success, without a reload.
+func (o outcome) quietly(t *testing.T) {
+	t.Helper()
+	o.by(t, "")
 }
 
 func servers(t *testing.T, s Subject) []haproxy.Server {

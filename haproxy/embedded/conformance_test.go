@@ -23,7 +23,7 @@ func TestConformance(t *testing.T) {
 	conformance.Run(t, func(t *testing.T, operators string, slots int) conformance.Subject {
 		h := conformance.NewHAProxy(t, operators)
 		plane := embedded.New("haproxy", h.Paths, h.Options, h.Process)
-		if err := plane.Prepare(t.Context(), conformance.Free(slots)); err != nil {
+		if _, err := plane.Prepare(t.Context(), conformance.Free(slots)); err != nil {
 			t.Fatal(err)
 		}
 		h.Start(t)

@@ -54,7 +54,7 @@ func start(t *testing.T, slots int) (*DataPlane, process.Paths) {
 // serve runs the HAProxy of a data plane with n free slots until the test ends.
 func serve(t *testing.T, d *DataPlane, paths process.Paths, slots int) {
 	t.Helper()
-	if err := d.Prepare(t.Context(), freeSlots(slots)); err != nil {
+	if _, err := d.Prepare(t.Context(), freeSlots(slots)); err != nil {
 		t.Fatal(err)
 	}
 	up := make(chan struct{}, 10)
@@ -104,8 +104,11 @@ func set(t *testing.T, d *DataPlane, want []haproxy.Server) error {
 	for i := range want {
 		changes = append(changes, haproxy.Change{From: running[i], To: want[i]})
 	}
-	return d.Set(t.Context(), changes)
+	return errorOf(d.Set(t.Context(), changes))
 }
+
+// errorOf is how a call ended, whatever else it tells.
+func errorOf(_ haproxy.Rewrite, err error) error { return err }
 
 // same says whether the running servers are as wanted, and which is the first that is not.
 func same(t *testing.T, d *DataPlane, want []haproxy.Server) {
@@ -155,7 +158,7 @@ func TestMembersAreSetWithoutAReload(t *testing.T) {
 func TestTheFileFollowsAndIsServedAfterAReload(t *testing.T) {
 	d, _ := start(t, 3)
 	want := []haproxy.Server{member(1, haproxy.Ready), member(2, haproxy.Maint), freeSlots(3)[2]}
-	if err := d.Save(t.Context(), want); err != nil {
+	if _, err := d.Save(t.Context(), want); err != nil {
 		t.Fatal(err)
 	}
 	saved, err := d.Saved()
@@ -171,7 +174,7 @@ func TestTheFileFollowsAndIsServedAfterAReload(t *testing.T) {
 func TestThePoolGrowsByAReload(t *testing.T) {
 	d, _ := start(t, 2)
 	want := append([]haproxy.Server{member(1, haproxy.Ready), member(2, haproxy.Ready), member(3, haproxy.Ready)}, freeSlots(6)[3:]...)
-	if err := d.Rebuild(t.Context(), want); err != nil {
+	if _, err := d.Rebuild(t.Context(), want, haproxy.ReloadToGrow); err != nil {
 		t.Fatal(err)
 	}
 	same(t, d, want)
@@ -185,7 +188,7 @@ func TestForeignLinesSurviveAndARefusedFileIsNotPutInPlace(t *testing.T) {
 	d, paths := newDataPlane(t)
 	foreign := "# mine\nglobal\n\tnbthread 2 # keep\n\nfrontend other\n\tmode http\n\ttimeout client 1s\n\tbind 127.0.0.1:65000"
 	write(t, paths.Config, foreign)
-	if err := d.Prepare(t.Context(), freeSlots(2)); err != nil {
+	if _, err := d.Prepare(t.Context(), freeSlots(2)); err != nil {
 		t.Fatal(err)
 	}
 	if text := read(t, paths.Config); !strings.HasPrefix(text, foreign+"\n") {
@@ -194,7 +197,7 @@ func TestForeignLinesSurviveAndARefusedFileIsNotPutInPlace(t *testing.T) {
 
 	broken := "global\n\tbogus 1\n"
 	write(t, paths.Config, broken)
-	err := d.Prepare(t.Context(), freeSlots(2))
+	_, err := d.Prepare(t.Context(), freeSlots(2))
 	if err == nil || !strings.Contains(err.Error(), "unknown keyword 'bogus'") {
 		t.Errorf("a file that haproxy refuses: %v", err)
 	}
@@ -206,7 +209,7 @@ func TestForeignLinesSurviveAndARefusedFileIsNotPutInPlace(t *testing.T) {
 func TestAClashNamesFileLineAndRemedy(t *testing.T) {
 	d, paths := newDataPlane(t)
 	write(t, paths.Config, "global\n\nfrontend front_http_plain\n\tbind :80\n")
-	err := d.Prepare(t.Context(), freeSlots(2))
+	_, err := d.Prepare(t.Context(), freeSlots(2))
 	var clash *edit.ClashError
 	if !errors.As(err, &clash) || clash.Line != 3 || !strings.HasPrefix(err.Error(), paths.Config+": line 3: ") {
 		t.Errorf("a clash says %v", err)
@@ -216,7 +219,7 @@ func TestAClashNamesFileLineAndRemedy(t *testing.T) {
 func TestAnUnwritableFileIsExplained(t *testing.T) {
 	d, paths := newDataPlane(t)
 	d.paths.Config = filepath.Join(paths.Dir, "no", "such", "haproxy.cfg")
-	if err := d.Prepare(t.Context(), freeSlots(2)); err == nil || !strings.Contains(err.Error(), "cannot be written") {
+	if _, err := d.Prepare(t.Context(), freeSlots(2)); err == nil || !strings.Contains(err.Error(), "cannot be written") {
 		t.Errorf("an unwritable file says %v", err)
 	}
 }
@@ -226,7 +229,7 @@ func TestAMissingSocketIsAnErrorAtOnce(t *testing.T) {
 	if _, err := d.Servers(t.Context()); err == nil {
 		t.Error("no haproxy, and no error")
 	}
-	if err := d.Set(t.Context(), []haproxy.Change{{To: member(1, haproxy.Ready)}}); err == nil {
+	if _, err := d.Set(t.Context(), []haproxy.Change{{To: member(1, haproxy.Ready)}}); err == nil {
 		t.Error("no haproxy, and no error")
 	}
 }
@@ -259,7 +262,7 @@ func TestAnAnswerCutShortIsAnError(t *testing.T) {
 
 func TestHAProxysRefusalsAreReported(t *testing.T) {
 	d, _ := start(t, 1)
-	err := d.Set(t.Context(), []haproxy.Change{{To: member(999, haproxy.Ready)}})
+	_, err := d.Set(t.Context(), []haproxy.Change{{To: member(999, haproxy.Ready)}})
 	if err == nil || !strings.Contains(err.Error(), "No such server") {
 		t.Errorf("setting a server that is not there says %v", err)
 	}
@@ -270,7 +273,7 @@ func TestNothingButAnIPAddressReachesTheSocket(t *testing.T) {
 	for _, address := range []string{"localhost", "::1%x;disable frontend front_http_plain;#", "1.2.3.4;help"} {
 		to := member(1, haproxy.Ready)
 		to.Address = address
-		err := d.Set(t.Context(), []haproxy.Change{{To: to}})
+		_, err := d.Set(t.Context(), []haproxy.Change{{To: to}})
 		if err == nil || !strings.Contains(err.Error(), "is not an IP address") {
 			t.Errorf("%q: %v", address, err)
 		}

@@ -21,7 +21,7 @@ func TestNobodyMeetsAServerThatLeftAfterAReload(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	first, second := serverNamed(t, "first", arrived, release), serverNamed(t, "second", nil, nil)
 	first.Name, second.Name = "slot-001", "slot-002"
-	must(t, d.Rebuild(t.Context(), []haproxy.Server{first}))
+	must(t, errorOf(d.Rebuild(t.Context(), []haproxy.Server{first}, haproxy.ReloadToGrow)))
 	idle, busy := dial(t, d.options.Bind), dial(t, d.options.Bind)
 	if body := idle.get(t, "/"); body != "first" {
 		t.Fatalf("%q served before the reload", body)
@@ -29,10 +29,10 @@ func TestNobodyMeetsAServerThatLeftAfterAReload(t *testing.T) {
 	busy.send(t, "/work")
 	<-arrived
 
-	must(t, d.Rebuild(t.Context(), []haproxy.Server{first, second}))
+	must(t, errorOf(d.Rebuild(t.Context(), []haproxy.Server{first, second}, haproxy.ReloadToGrow)))
 	left := first
 	left.Admin = haproxy.Drain
-	must(t, d.Set(t.Context(), []haproxy.Change{{From: first, To: left}}))
+	must(t, errorOf(d.Set(t.Context(), []haproxy.Change{{From: first, To: left}})))
 	if stats, err := d.Stats(t.Context()); err != nil || stats.Servers["slot-001"].Sessions != 1 {
 		t.Errorf("with a request in hand in the old worker, its server has %d sessions, %v", stats.Servers["slot-001"].Sessions, err)
 	}

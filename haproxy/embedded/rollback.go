@@ -11,34 +11,36 @@ func design(sections []edit.Section) (string, error) { return haproxy.Design(sec
 
 // Rollback gives our sections the design back that they had before its last change, checked, and reloads HAProxy if it
 // runs. The servers stay as they are now, and so does every line that is not ours.
-func (d *DataPlane) Rollback(ctx context.Context) error {
+func (d *DataPlane) Rollback(ctx context.Context) (haproxy.Rewrite, error) {
 	d.file.Lock()
 	defer d.file.Unlock()
-	if err := d.rollBack(ctx); err != nil || !d.running(ctx) {
-		return err
+	edited, err := d.rollBack(ctx)
+	if err != nil || !d.running(ctx) {
+		return edited.done(""), err
 	}
-	return d.process.Reload(ctx)
+	return d.reload(ctx, edited, haproxy.ReloadToRollBack)
 }
 
-func (d *DataPlane) rollBack(ctx context.Context) error {
+func (d *DataPlane) rollBack(ctx context.Context) (change, error) {
 	old, err := d.read()
 	if err != nil {
-		return err
+		return change{}, err
 	}
 	have, err := edit.Read(old)
 	if err != nil {
-		return d.inFile(err)
+		return change{}, d.inFile(err)
 	}
-	before, err := d.memory.Before(have)
+	left := d.known(have)
+	before, err := d.memory.Before(left)
 	if err != nil {
-		return err
+		return change{}, err
 	}
 	edited, err := d.compare(old, have, before)
 	if err != nil {
-		return err
+		return change{}, err
 	}
 	if err := d.put(ctx, edited); err != nil {
-		return err
+		return change{}, err
 	}
-	return d.memory.Reject(have)
+	return edited, d.memory.Reject(left)
 }

@@ -15,7 +15,7 @@ func TestANewcomerGetsItsShareSlowly(t *testing.T) {
 	serve(t, d, paths, 2)
 	first, second := serverNamed(t, "first", nil, nil), serverNamed(t, "second", nil, nil)
 	first.Name, second.Name = "slot-001", "slot-002"
-	must(t, d.Rebuild(t.Context(), []haproxy.Server{first, freeSlots(2)[1]})) // at its start HAProxy gives all at once
+	must(t, errorOf(d.Rebuild(t.Context(), []haproxy.Server{first, freeSlots(2)[1]}, haproxy.ReloadToGrow))) // at its start HAProxy gives all at once
 	client := dial(t, d.options.Bind)
 	const requests = 20
 	share := func() (n int) {
@@ -27,7 +27,7 @@ func TestANewcomerGetsItsShareSlowly(t *testing.T) {
 		return n
 	}
 
-	must(t, d.Set(t.Context(), []haproxy.Change{{From: freeSlots(2)[1], To: second}}))
+	must(t, errorOf(d.Set(t.Context(), []haproxy.Change{{From: freeSlots(2)[1], To: second}})))
 	if n := share(); n > requests/4 {
 		t.Errorf("at first it got %d of %d requests", n, requests)
 	}

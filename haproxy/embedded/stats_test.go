@@ -23,7 +23,7 @@ func TestStatsCountWhatWentThrough(t *testing.T) {
 	host, port, _ := net.SplitHostPort(web.Listener.Addr().String())
 	server := haproxy.Server{Name: "slot-001", Address: host, Weight: 1, Admin: haproxy.Ready}
 	server.Port, _ = strconv.Atoi(port)
-	if err := d.Set(t.Context(), []haproxy.Change{{From: freeSlots(1)[0], To: server}}); err != nil {
+	if _, err := d.Set(t.Context(), []haproxy.Change{{From: freeSlots(1)[0], To: server}}); err != nil {
 		t.Fatal(err)
 	}
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}

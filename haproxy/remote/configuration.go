@@ -27,16 +27,34 @@ type document struct {
 	raw      string // as the API shows it
 	text     string // with the marks restored
 	sections []edit.Section
+	byOthers string // what somebody else has made of our lines since this process has known them to be as they should be
 }
 
 // post is what is to be made of a document.
 type post struct {
 	text       string
+	sections   []edit.Section // ours, in it
 	changed    bool
-	structural bool     // it takes a reload
-	redesigned bool     // and not only because the number of slots changes
-	actions    []string // to be run without a reload
-	worker     int64    // which worker a reload shall replace, 0 for none
+	structural bool           // it takes a reload
+	redesigned bool           // and not only because the number of slots changes
+	byOthers   string         // see document; it puts that right
+	replaced   string         // the document with the design that it replaces, without what somebody else has made of that; "" if none
+	actions    []string       // to be run without a reload
+	worker     int64          // which worker a reload shall replace, 0 for none
+	reason     haproxy.Reload // for that reload
+}
+
+// done is what is told of it, with the reason for a reload if there was one.
+func (p post) done(reload haproxy.Reload) haproxy.Rewrite {
+	return haproxy.Rewrite{Edited: p.byOthers, Reload: reload}
+}
+
+// pending is why a reload is still to come.
+func (p post) pending() haproxy.Reload {
+	if p.reason != "" {
+		return p.reason
+	}
+	return haproxy.ReloadAfter(p.structural, p.byOthers)
 }
 
 func (d *DataPlane) read(ctx context.Context) (document, error) {
@@ -63,7 +81,7 @@ func (d *DataPlane) read(ctx context.Context) (document, error) {
 
 // edit makes our sections in a document what they shall be.
 func (d *DataPlane) edit(have document, servers []haproxy.Server) (post, error) {
-	want, err := d.memory.Wanted(have.sections, d.sections(servers))
+	want, err := d.memory.Wanted(d.known(have), d.sections(servers))
 	if err != nil {
 		return post{}, err
 	}
@@ -93,15 +111,24 @@ func (d *DataPlane) replace(have document, want []edit.Section) (post, error) {
 	old, unreadable := haproxy.ReadServers(have.sections) // somebody wrote into our lines, they are put right
 	names := slices.EqualFunc(old, now, func(a, b haproxy.Server) bool { return a.Name == b.Name })
 	structural := !same || !names || unreadable != nil
-	return post{text: text, structural: structural, redesigned: !same, changed: structural || !slices.Equal(old, now)}, nil
+	p := post{
+		text: text, sections: want, structural: structural, redesigned: !same, byOthers: have.byOthers,
+		changed: structural || !slices.Equal(old, now),
+	}
+	p.replaced, err = d.replaced(have, want, same)
+	return p, err
 }
 
 // attempts is how often a change is made again after somebody else has written in between.
 const attempts = 5
 
 // change reads the document, has it edited and posts what came of it.
-func (d *DataPlane) change(ctx context.Context, edited func(document) (post, error)) error {
-	return d.inTurn(ctx, func() error { return d.try(ctx, edited) })
+func (d *DataPlane) change(ctx context.Context, edited func(document) (post, error)) (done haproxy.Rewrite, err error) {
+	err = d.inTurn(ctx, func() (err error) {
+		done, err = d.try(ctx, edited)
+		return err
+	})
+	return done, err
 }
 
 // inTurn waits until nobody else changes the document.
@@ -116,22 +143,27 @@ func (d *DataPlane) inTurn(ctx context.Context, do func() error) error {
 }
 
 // try makes a change, again if somebody else has changed the document meanwhile.
-func (d *DataPlane) try(ctx context.Context, edited func(document) (post, error)) error {
+func (d *DataPlane) try(ctx context.Context, edited func(document) (post, error)) (haproxy.Rewrite, error) {
 	var err error
 	for range attempts {
-		have, readErr := d.read(ctx)
+		have, readErr := d.compared(ctx)
 		if readErr != nil {
-			return readErr
+			return haproxy.Rewrite{}, readErr
 		}
 		p, editErr := edited(have)
-		if editErr != nil || !p.changed {
-			return editErr
+		if editErr != nil {
+			return haproxy.Rewrite{}, editErr
 		}
-		if err = d.post(ctx, have, p); !failure(err, (*Error).conflict) {
-			return err
+		if !p.changed {
+			d.ours = p.sections
+			return haproxy.Rewrite{}, nil
+		}
+		var done haproxy.Rewrite
+		if done, err = d.post(ctx, have, p); !failure(err, (*Error).conflict) {
+			return done, err
 		}
 	}
-	return fmt.Errorf("somebody else changes haproxy's configuration all the time, gave up after %d attempts: %w", attempts, err)
+	return haproxy.Rewrite{}, fmt.Errorf("somebody else changes haproxy's configuration all the time, gave up after %d attempts: %w", attempts, err)
 }
 
 // refusal is the last text that haproxy did not accept, and why.
@@ -143,15 +175,15 @@ type refusal struct {
 // post writes the text and returns when it is in use. A text that was refused before is first tried dry, because only
 // the real thing says why it is refused, and leaves a file on HAProxy's machine each time. Before the design changes, the
 // document is kept for a rollback; in vain, if the API then says that it did not do it.
-func (d *DataPlane) post(ctx context.Context, have document, p post) error {
+func (d *DataPlane) post(ctx context.Context, have document, p post) (haproxy.Rewrite, error) {
 	if d.refused.text == p.text && failure(d.validate(ctx, p.text), (*Error).refusal) {
-		return d.refused.err
+		return haproxy.Rewrite{}, d.refused.err
 	}
 	undo := func() error { return nil }
-	if p.redesigned {
+	if p.replaced != "" {
 		var err error
-		if undo, err = d.memory.Keep(have.text); err != nil {
-			return err
+		if undo, err = d.memory.Keep(p.replaced); err != nil {
+			return haproxy.Rewrite{}, err
 		}
 	}
 	query := url.Values{"version": {strconv.FormatInt(have.version, 10)}, "skip_reload": {"true"}}
@@ -165,17 +197,33 @@ func (d *DataPlane) post(ctx context.Context, have document, p post) error {
 	switch {
 	case failure(err, (*Error).refusal):
 		d.refused = refusal{text: p.text, err: err}
-		return errors.Join(err, undo())
+		return haproxy.Rewrite{}, errors.Join(err, undo())
 	case failure(err, (*Error).undone):
-		return errors.Join(err, undo())
-	case err == nil && p.worker != 0:
-		err = d.awaitWorker(ctx, p.worker)
-		d.unloaded = err != nil
-		return err
+		return haproxy.Rewrite{}, errors.Join(err, undo())
+	case err != nil: // nobody knows what became of it
+		d.ours = nil
+		if p.structural {
+			d.unloaded = p.pending()
+		}
+		return haproxy.Rewrite{}, err
 	}
-	// Without a reload; or with one of which nobody knows what became.
-	d.unloaded = d.unloaded || p.structural
-	return err
+	d.ours = p.sections
+	return d.load(ctx, p)
+}
+
+// load waits for the reload that a document which was written takes, if that was asked for.
+func (d *DataPlane) load(ctx context.Context, p post) (haproxy.Rewrite, error) {
+	if p.structural || p.worker != 0 {
+		d.unloaded = p.pending()
+	}
+	if p.worker == 0 {
+		return p.done(""), nil
+	}
+	if err := d.awaitWorker(ctx, p.worker); err != nil {
+		return p.done(""), err
+	}
+	d.unloaded = ""
+	return p.done(p.reason), nil
 }
 
 func (d *DataPlane) validate(ctx context.Context, text string) error {

@@ -123,7 +123,7 @@ func connected(t *testing.T, url string, options haproxy.Options, memory string)
 
 func prepared(t *testing.T, plane *DataPlane, slots int) {
 	t.Helper()
-	if err := plane.Prepare(t.Context(), conformance.Free(slots)); err != nil {
+	if _, err := plane.Prepare(t.Context(), conformance.Free(slots)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -69,7 +69,8 @@ type DataPlane struct {
 
 	// These belong to whose turn it is.
 	refused  refusal
-	unloaded bool // the file has a structure that HAProxy has not been seen to load
+	unloaded haproxy.Reload // why the file got a structure that HAProxy has not been seen to load; "" if it has been
+	ours     []edit.Section // our sections as they were when they were last as they should be; nil before
 }
 
 // New makes a data plane, without asking anything of the API yet. Paths in the options are paths on HAProxy's machine;
@@ -104,12 +105,17 @@ func (d *DataPlane) saved(ctx context.Context) ([]haproxy.Server, error) {
 
 // Prepare puts our sections with these servers into the file, checked by haproxy on its machine. If that changes the
 // structure, an HAProxy that runs is reloaded; and if none can be seen to run, the next call does that. On which
-// structure it runs cannot be asked through the API: one that was started from another file stays on that.
-func (d *DataPlane) Prepare(ctx context.Context, servers []haproxy.Server) error {
+// structure it runs cannot be asked through the API: one that was started from another file stays on that. Nor can it be
+// told what was edited before this process first wrote the file.
+func (d *DataPlane) Prepare(ctx context.Context, servers []haproxy.Server) (haproxy.Rewrite, error) {
 	return d.change(ctx, func(have document) (post, error) {
 		p, err := d.edit(have, servers)
-		if err != nil || !p.structural && !d.unloaded {
+		if err != nil || !p.structural && d.unloaded == "" {
 			return p, err
+		}
+		p.reason = d.unloaded
+		if p.structural {
+			p.reason = haproxy.ReloadAfter(p.structural, p.byOthers)
 		}
 		p.worker, err = d.worker(ctx)
 		if errors.Is(err, ErrNotRunning) {
@@ -122,19 +128,19 @@ func (d *DataPlane) Prepare(ctx context.Context, servers []haproxy.Server) error
 
 // Save writes the servers into the file, if they are not there already. It reloads nothing, unless it finds that
 // somebody changed the structure of our sections.
-func (d *DataPlane) Save(ctx context.Context, servers []haproxy.Server) error {
+func (d *DataPlane) Save(ctx context.Context, servers []haproxy.Server) (haproxy.Rewrite, error) {
 	return d.Prepare(ctx, servers)
 }
 
 // Rebuild writes the file with another structure, reloads HAProxy and waits until the new worker answers. If haproxy
 // refuses the new file, the old one stays in place and in use.
-func (d *DataPlane) Rebuild(ctx context.Context, servers []haproxy.Server) error {
+func (d *DataPlane) Rebuild(ctx context.Context, servers []haproxy.Server, reason haproxy.Reload) (haproxy.Rewrite, error) {
 	return d.change(ctx, func(have document) (post, error) {
 		p, err := d.edit(have, servers)
 		if err != nil {
 			return p, err
 		}
-		p.changed = true // the reload is wanted, whatever is in the file
+		p.changed, p.reason = true, reason // the reload is wanted, whatever is in the file
 		p.worker, err = d.worker(ctx)
 		return p, err
 	})
@@ -145,35 +151,47 @@ const batch = 1000
 
 // Set changes servers in the running HAProxy and in the file, in one call for each thousand of them. A server's limit of
 // connections is the one thing that the API cannot change in a running HAProxy: one that is not its slot's (see
-// [haproxy.Options]) takes a reload, after which other servers that drained are in maintenance, as the file has them. An
-// HAProxy that does not run is an error, but the file has the servers then.
-func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) error {
-	for batched := range slices.Chunk(changes, batch) {
-		if err := d.set(ctx, batched); err != nil {
-			return fmt.Errorf("setting servers of %s: %w", haproxy.Backend, err)
-		}
-	}
-	return nil
-}
-
-func (d *DataPlane) set(ctx context.Context, changes []haproxy.Change) error {
+// [haproxy.Options]) takes a reload, one for all of them, after which other servers that drained are in maintenance, as the
+// file has them. An HAProxy that does not run is an error, but the file has the servers then.
+func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) (done haproxy.Rewrite, err error) {
 	if slices.ContainsFunc(changes, d.limits) {
-		err := d.change(ctx, func(have document) (post, error) {
-			p, err := d.applied(have, changes)
-			if err != nil {
-				return p, err
-			}
-			p.worker, err = d.worker(ctx)
-			return p, err
-		})
-		if err != nil {
-			return err
+		if done, err = d.reloadWith(ctx, changes); err != nil {
+			return done, about(err)
 		}
 		changes = reloaded(changes)
 	}
+	for batched := range slices.Chunk(changes, batch) {
+		more, err := d.set(ctx, batched)
+		if done.Edited == "" {
+			done.Edited = more.Edited
+		}
+		if err != nil {
+			return done, about(err)
+		}
+	}
+	return done, nil
+}
+
+func about(err error) error { return fmt.Errorf("setting servers of %s: %w", haproxy.Backend, err) }
+
+// reloadWith makes changes in the file, and has HAProxy load it.
+func (d *DataPlane) reloadWith(ctx context.Context, changes []haproxy.Change) (haproxy.Rewrite, error) {
+	return d.change(ctx, func(have document) (post, error) {
+		p, err := d.applied(have, changes)
+		if err != nil {
+			return p, err
+		}
+		p.reason = haproxy.ReloadToLimit
+		p.worker, err = d.worker(ctx)
+		return p, err
+	})
+}
+
+// set makes changes in the file and in the running HAProxy at once.
+func (d *DataPlane) set(ctx context.Context, changes []haproxy.Change) (haproxy.Rewrite, error) {
 	commands := actions(haproxy.Backend, changes)
 	if len(commands) == 0 {
-		return nil
+		return haproxy.Rewrite{}, nil
 	}
 	return d.change(ctx, func(have document) (post, error) {
 		p, err := d.applied(have, changes)

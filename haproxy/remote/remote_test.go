@@ -63,8 +63,16 @@ func TestAStructureThatNobodyLoadedIsLoadedLater(t *testing.T) {
 	plane := connected(t, server.URL, someOptions(), memory(t))
 	for i := range 4 { // written, and found written, without haproxy; reloaded, and found loaded, with it
 		running = i >= 2
-		if err := plane.Prepare(t.Context(), conformance.Free(2)); err != nil {
+		done, err := plane.Prepare(t.Context(), conformance.Free(2))
+		if err != nil {
 			t.Fatal(err)
+		}
+		want := haproxy.Rewrite{}
+		if i == 2 {
+			want.Reload = haproxy.ReloadToSet // why it was written
+		}
+		if done != want {
+			t.Errorf("call %d is said to have done %+v, want %+v", i, done, want)
 		}
 	}
 	if want := "skip_reload=true&version=7 force_reload=true&version=7"; strings.Join(posts, " ") != want {
@@ -141,11 +149,11 @@ func TestAnAPIThatIsNotThereOrHangsIsAnError(t *testing.T) {
 	plane := connected(t, "http://"+listener.Addr().String(), someOptions(), memory(t))
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := plane.Save(ctx, nil); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := plane.Save(ctx, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("an API that hangs: %v", err)
 	}
 	listener.Close()
-	if err := plane.Save(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "see that it runs and can be reached from here") {
+	if _, err := plane.Save(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "see that it runs and can be reached from here") {
 		t.Errorf("an API that is not there: %v", err)
 	}
 }
@@ -165,7 +173,7 @@ func TestAConflictIsEditedAgainButNotForEver(t *testing.T) {
 			}
 		})
 		// A limit on connections is left alone here, so that no reload is waited for.
-		err := plane.Set(t.Context(), []haproxy.Change{{To: haproxy.Server{Name: "slot-001", Address: "127.0.0.1", Port: 1, Admin: haproxy.Ready}}})
+		_, err := plane.Set(t.Context(), []haproxy.Change{{To: haproxy.Server{Name: "slot-001", Address: "127.0.0.1", Port: 1, Admin: haproxy.Ready}}})
 		if (err != nil) != c.fails || posts != min(c.conflicts+1, attempts) {
 			t.Errorf("%d conflicts: %v after %d posts", c.conflicts, err, posts)
 		}
@@ -186,7 +194,7 @@ func TestARefusedTextIsTriedDryTheNextTime(t *testing.T) {
 		failed(400, "validation error: exit status 1: err transactionId=x \nmsg=\"config parsing [/tmp/haproxy/x:14] unknown keyword 'bogus'\"\nmsg=\"config Fatal errors found in configuration.\"")(w, r)
 	})
 	for range 3 {
-		err := plane.Rebuild(t.Context(), nil)
+		_, err := plane.Rebuild(t.Context(), nil, haproxy.ReloadToGrow)
 		if err == nil || !strings.HasSuffix(err.Error(), "haproxy refuses the configuration: line 14: unknown keyword 'bogus'") {
 			t.Errorf("a refused configuration: %v", err)
 		}
@@ -201,7 +209,7 @@ func TestAConditionIsRefused(t *testing.T) {
 		t.Error("a file with a condition is written")
 	})
 	var condition *ConditionError
-	if err := plane.Save(t.Context(), nil); !errors.As(err, &condition) || condition.Line != 3 {
+	if _, err := plane.Save(t.Context(), nil); !errors.As(err, &condition) || condition.Line != 3 {
 		t.Errorf("a condition: %v", err)
 	}
 }
@@ -215,11 +223,14 @@ func TestWritersTakeTurnsAndDoNotWaitForEver(t *testing.T) {
 	})
 	change := []haproxy.Change{{To: haproxy.Server{Name: "slot-001", Admin: haproxy.Maint}}}
 	done := make(chan error, 1)
-	go func() { done <- plane.Set(t.Context(), change) }()
+	go func() {
+		_, err := plane.Set(t.Context(), change)
+		done <- err
+	}()
 	<-entered
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := plane.Set(ctx, change); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "waiting for another change") {
+	if _, err := plane.Set(ctx, change); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "waiting for another change") {
 		t.Errorf("a second writer: %v", err)
 	}
 	close(leave)
@@ -344,7 +355,7 @@ func TestAServerLineThatSomebodyBrokeIsPutRight(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	// The stub's worker stays the same, so that the reload is not seen to be done.
-	if err := plane.Save(ctx, conformance.Free(1)); !errors.Is(err, context.DeadlineExceeded) || posted != text {
+	if _, err := plane.Save(ctx, conformance.Free(1)); !errors.Is(err, context.DeadlineExceeded) || posted != text {
 		t.Errorf("%v, and posted\n%s", err, posted)
 	}
 	if _, err := plane.Saved(); err == nil || !strings.Contains(err.Error(), "127.0.0.1:x") {

@@ -10,8 +10,16 @@ import (
 )
 
 // Preview is what Prepare would do to the file, as the API would write it.
-func (d *DataPlane) Preview(ctx context.Context, servers []haproxy.Server) (haproxy.Edit, error) {
-	have, err := d.read(ctx)
+func (d *DataPlane) Preview(ctx context.Context, servers []haproxy.Server) (preview haproxy.Edit, err error) {
+	err = d.inTurn(ctx, func() (err error) {
+		preview, err = d.preview(ctx, servers)
+		return err
+	})
+	return preview, err
+}
+
+func (d *DataPlane) preview(ctx context.Context, servers []haproxy.Server) (haproxy.Edit, error) {
+	have, err := d.compared(ctx)
 	if err != nil {
 		return haproxy.Edit{}, err
 	}
@@ -40,15 +48,20 @@ func unversioned(text string) string {
 
 // Rollback gives our sections the design back that they had before its last change, checked by haproxy on its machine,
 // and reloads HAProxy if it runs. The servers stay as they are now.
-func (d *DataPlane) Rollback(ctx context.Context) error {
-	return d.inTurn(ctx, func() error { return d.rollBack(ctx) })
+func (d *DataPlane) Rollback(ctx context.Context) (done haproxy.Rewrite, err error) {
+	err = d.inTurn(ctx, func() (err error) {
+		done, err = d.rollBack(ctx)
+		return err
+	})
+	return done, err
 }
 
 // rollBack notes what is given up before anybody else may change the document: it could bring it again.
-func (d *DataPlane) rollBack(ctx context.Context) error {
+func (d *DataPlane) rollBack(ctx context.Context) (haproxy.Rewrite, error) {
 	var left []edit.Section
-	err := d.try(ctx, func(have document) (post, error) {
-		before, err := d.memory.Before(have.sections)
+	done, err := d.try(ctx, func(have document) (post, error) {
+		known := d.known(have)
+		before, err := d.memory.Before(known)
 		if err != nil {
 			return post{}, err
 		}
@@ -56,15 +69,16 @@ func (d *DataPlane) rollBack(ctx context.Context) error {
 		if err != nil {
 			return post{}, err
 		}
+		p.reason = haproxy.ReloadToRollBack
 		if p.worker, err = d.worker(ctx); err != nil && !errors.Is(err, ErrNotRunning) {
 			return post{}, err
 		}
-		left = have.sections
+		left = known
 		return p, nil
 	})
 	if left == nil || failure(err, (*Error).undone) {
-		return err
+		return done, err
 	}
 	// Also when nobody knows what became of it: else the next change would bring the design again.
-	return errors.Join(err, d.memory.Reject(left))
+	return done, errors.Join(err, d.memory.Reject(left))
 }

@@ -46,7 +46,7 @@ func TestARollbackThatFailsIsRememberedAsFarAsItWent(t *testing.T) {
 			if _, err := plane.memory.Keep(file(t, 2*time.Second)); err != nil {
 				t.Fatal(err)
 			}
-			if err := plane.Rollback(t.Context()); err == nil {
+			if _, err := plane.Rollback(t.Context()); err == nil {
 				t.Error("the rollback is said to have succeeded")
 			}
 			kept, err := os.ReadFile(path + ".last-good")
@@ -97,7 +97,7 @@ func TestALostReloadIsAskedForAgain(t *testing.T) {
 	defer server.Close()
 	plane := connected(t, server.URL, someOptions(), filepath.Join(t.TempDir(), "api"))
 	plane.patience = 50 * time.Millisecond
-	if err := plane.Prepare(t.Context(), conformance.Free(2)); err != nil {
+	if _, err := plane.Prepare(t.Context(), conformance.Free(2)); err != nil {
 		t.Fatal(err)
 	}
 	if want := "force_reload=true&version=7 force_reload=true&version=8"; strings.Join(posts, " ") != want {

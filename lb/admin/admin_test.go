@@ -76,7 +76,7 @@ func healthy() *fake {
 	return &fake{
 		report: reconcile.Report{
 			Pool: pool, Index: 7, LastSync: time.Now(), Consul: reconcile.ConsulReport{Reachable: true},
-			Counters: reconcile.Counters{Changes: 2, Reloads: map[string]uint64{"grow": 1}},
+			Counters: reconcile.Counters{Changes: 2, Drift: reconcile.Drift{File: 2, Runtime: 3}, Reloads: map[haproxy.Reload]uint64{haproxy.ReloadToGrow: 1}},
 		},
 		process: process.Status{Master: 10, Worker: 11},
 		stats: haproxy.Stats{
@@ -187,7 +187,8 @@ func TestMetricsFollowTheStatus(t *testing.T) {
 	for _, line := range []string{
 		`zatoha_lb_slots{use="used"} 2`, `zatoha_lb_slots{use="free"} 1`, `zatoha_lb_servers{mode="ready"} 2`,
 		`zatoha_lb_servers_in_rotation 2`, `zatoha_lb_consul_up 1`, `zatoha_lb_consul_index 7`, `zatoha_lb_haproxy_up 1`,
-		`zatoha_lb_haproxy_reloads_total{reason="grow"} 1`, `zatoha_lb_changes_total 2`, `zatoha_lb_in_sync 1`,
+		`zatoha_lb_haproxy_reloads_total{reason="grow"} 1`, `zatoha_lb_haproxy_reloads_total{reason="settings"} 0`,
+		`zatoha_lb_drift_total{where="file"} 2`, `zatoha_lb_drift_total{where="runtime"} 3`, `zatoha_lb_changes_total 2`, `zatoha_lb_in_sync 1`,
 		`zatoha_lb_propagation_seconds_count 1`, `zatoha_lb_build_info{version="test"} 1`, `zatoha_lb_slots_free_for_seconds +Inf`,
 		`zatoha_lb_data_plane_up{kind="embedded"} 1`,
 		`zatoha_lb_haproxy_frontend_sessions{proxy="front_http_plain"} 4`,

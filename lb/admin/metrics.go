@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"zatoha/haproxy"
 	"zatoha/lb/state"
 )
 
@@ -37,9 +38,9 @@ var (
 	descHAProxy    = desc("haproxy_up", "1 while HAProxy runs, as far as the data plane answers.")
 	descPlane      = desc("data_plane_up", "1 while the data plane answers: HAProxy's own socket, or a Data Plane API.", "kind")
 	descRestarts   = desc("haproxy_restarts_total", "Times that HAProxy died and was started again.")
-	descReloads    = desc("haproxy_reloads_total", "Reloads of HAProxy, by reason.", "reason")
+	descReloads    = desc("haproxy_reloads_total", "Reloads of HAProxy by this controller, by reason.", "reason")
 	descChanges    = desc("changes_total", "Slots changed because the catalog said so.")
-	descRepairs    = desc("repairs_total", "Running servers set right that nobody had planned to change.")
+	descDrift      = desc("drift_total", "What was set right that nobody had planned to change: times that our lines in haproxy.cfg were edited (file); running servers, and times that HAProxy ran on other lines than ours (runtime).", "where")
 	descFailures   = desc("failures_total", "Rounds of the reconciler that failed.")
 	descHolds      = desc("guard_holds_total", "Snapshots of which the guard held something back.")
 	descAcks       = desc("acknowledgement_failures_total", "Failed attempts to tell drained servers that they may go.")
@@ -84,11 +85,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descHAProxy, truth(s.HAProxy.Running))
 	gauge(descPlane, truth(s.DataPlane.Reachable), string(s.DataPlane.Kind))
 	count(descRestarts, uint64(s.HAProxy.Restarts))
-	for reason, n := range s.Sync.Reloads {
-		count(descReloads, n, reason)
+	for _, reason := range haproxy.Reloads() {
+		count(descReloads, s.Sync.Reloads[reason], string(reason))
 	}
 	count(descChanges, s.Sync.Changes)
-	count(descRepairs, s.Sync.Repairs)
+	count(descDrift, s.Sync.Drift.File, "file")
+	count(descDrift, s.Sync.Drift.Runtime, "runtime")
 	count(descFailures, s.Sync.Failures)
 	count(descHolds, s.Sync.Holds)
 	count(descAcks, s.Sync.AckFailures)

@@ -46,7 +46,7 @@ func busy() *fake {
 	f.report = reconcile.Report{
 		Pool: pool, Index: 1042, LastSync: noon.Add(-1200 * time.Millisecond),
 		Consul:   reconcile.ConsulReport{Reachable: true, Since: noon.Add(-50 * time.Hour)},
-		Counters: reconcile.Counters{Changes: 17, Repairs: 1, Reloads: map[string]uint64{"grow": 1}},
+		Counters: reconcile.Counters{Changes: 17, Drift: reconcile.Drift{Runtime: 1}, Reloads: map[haproxy.Reload]uint64{haproxy.ReloadToGrow: 1}},
 		History: []reconcile.Entry{
 			{At: noon.Add(-94 * time.Second), Index: 1042, What: "slot-002 ready: zato-server-app2-17010 10.0.0.12:17010 weight 1 out -> zato-server-app2-17010 10.0.0.12:17010 weight 1 ready"},
 			{At: noon.Add(-98 * time.Second), Index: 1040, What: "slot-002 out: zato-server-app2-17010 10.0.0.12:17010 weight 1 ready -> zato-server-app2-17010 10.0.0.12:17010 weight 1 out"},

@@ -107,16 +107,18 @@ type Consul struct {
 
 // Sync is how well HAProxy follows the catalog.
 type Sync struct {
-	Last        time.Time         `json:"last"`   // when HAProxy was last seen to be as it should; zero if never
-	AgeMS       int64             `json:"age_ms"` // how long ago that was; -1 if never
-	Error       string            `json:"error,omitempty"`
-	AckError    string            `json:"acknowledgement_error,omitempty"` // why drained servers could not be told that they may go
-	Changes     uint64            `json:"changes_total"`
-	Repairs     uint64            `json:"repairs_total"`
-	Failures    uint64            `json:"failures_total"`
-	Holds       uint64            `json:"guard_holds_total"`
-	AckFailures uint64            `json:"acknowledgement_failures_total"`
-	Reloads     map[string]uint64 `json:"reloads_total,omitempty"`
+	Last        time.Time       `json:"last"`   // when HAProxy was last seen to be as it should; zero if never
+	AgeMS       int64           `json:"age_ms"` // how long ago that was; -1 if never
+	Error       string          `json:"error,omitempty"`
+	AckError    string          `json:"acknowledgement_error,omitempty"` // why drained servers could not be told that they may go
+	Changes     uint64          `json:"changes_total"`
+	Drift       reconcile.Drift `json:"drift_total"` // what somebody else had changed, and was set right
+	Failures    uint64          `json:"failures_total"`
+	Holds       uint64          `json:"guard_holds_total"`
+	AckFailures uint64          `json:"acknowledgement_failures_total"`
+
+	// Reloads are counted by reason; a reason that has not come up is not in it.
+	Reloads map[haproxy.Reload]uint64 `json:"reloads_total,omitempty"`
 }
 
 // status reads everything anew: the loop's report and HAProxy, with its own counters.
@@ -185,7 +187,7 @@ func newSlot(slot state.Slot, now haproxy.Counters) Slot {
 func newSync(report reconcile.Report, now time.Time) Sync {
 	s := Sync{
 		Last: report.LastSync, AgeMS: -1, Error: report.Error, Changes: report.Counters.Changes,
-		Repairs: report.Counters.Repairs, Failures: report.Counters.Failures, Holds: report.Counters.Holds,
+		Drift: report.Counters.Drift, Failures: report.Counters.Failures, Holds: report.Counters.Holds,
 		AckError: report.AckError, AckFailures: report.Counters.AckFailures,
 		Reloads: report.Counters.Reloads,
 	}

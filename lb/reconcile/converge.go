@@ -23,7 +23,7 @@ func (l *Loop) converge(ctx context.Context, pool state.Pool, plan state.Plan) (
 	if len(differ) == 0 {
 		return true, amiss
 	}
-	if err := l.plane.Set(ctx, differ); err != nil {
+	if err := l.noting(l.plane.Set(ctx, differ)); err != nil {
 		return false, errors.Join(amiss, err)
 	}
 	l.repaired(unplanned(differ, plan))
@@ -50,10 +50,9 @@ func (l *Loop) mend(ctx context.Context, want []haproxy.Server, running map[stri
 	if !l.repairs.due(time.Now()) {
 		return running, l.repairs.err
 	}
-	if err := l.plane.Rebuild(ctx, want); err != nil {
+	if err := l.noting(l.plane.Rebuild(ctx, want, haproxy.ReloadToRepair)); err != nil {
 		return running, l.repairs.failed(time.Now(), fmt.Errorf("rebuilding the backend: %w", err))
 	}
-	l.rebuilt()
 	running, err := l.running(ctx)
 	if err == nil {
 		err = astray(want, running)

@@ -31,11 +31,11 @@ type DataPlane interface {
 	// Stats say what each server is doing.
 	Stats(ctx context.Context) (haproxy.Stats, error)
 	// Set changes running servers, without a reload.
-	Set(ctx context.Context, changes []haproxy.Change) error
+	Set(ctx context.Context, changes []haproxy.Change) (haproxy.Rewrite, error)
 	// Save writes the servers for the next start of HAProxy, if they are not written already, without a reload.
-	Save(ctx context.Context, servers []haproxy.Server) error
+	Save(ctx context.Context, servers []haproxy.Server) (haproxy.Rewrite, error)
 	// Rebuild changes the number of servers, by a reload that closes no connection.
-	Rebuild(ctx context.Context, servers []haproxy.Server) error
+	Rebuild(ctx context.Context, servers []haproxy.Server, reason haproxy.Reload) (haproxy.Rewrite, error)
 }
 
 // Acknowledger tells a draining instance that it may go.
@@ -229,7 +229,7 @@ func (l *Loop) round(ctx context.Context) error {
 		l.drains.update(next, time.Now())
 		l.publishDrained()
 	}
-	err = errors.Join(short, err, l.plane.Save(ctx, Servers(next)))
+	err = errors.Join(short, err, l.noting(l.plane.Save(ctx, Servers(next))))
 	within(ctx, ackTimeout, l.acknowledge)
 	return err
 }
@@ -241,7 +241,7 @@ func (l *Loop) hurry(ctx context.Context, changes []haproxy.Change, seen *catalo
 	if !late {
 		l.underWay = seen.at
 	}
-	if err := l.plane.Set(ctx, changes); err != nil {
+	if err := l.noting(l.plane.Set(ctx, changes)); err != nil {
 		l.log.Debug().Err(err).Msg("the planned changes could not be made at once")
 	} else if !late {
 		l.arrive()
@@ -295,7 +295,7 @@ func (l *Loop) grow(ctx context.Context, pool state.Pool, plan state.Plan) error
 	if !l.growths.due(time.Now()) {
 		return l.growths.err
 	}
-	if err := l.plane.Rebuild(ctx, Servers(plan.ApplyTo(pool))); err != nil {
+	if err := l.noting(l.plane.Rebuild(ctx, Servers(plan.ApplyTo(pool)), haproxy.ReloadToGrow)); err != nil {
 		return l.growths.failed(time.Now(), fmt.Errorf("growing the backend to %d slots, without which newcomers wait: %w", plan.Grow, err))
 	}
 	l.growths.succeeded()

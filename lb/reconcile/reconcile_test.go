@@ -25,10 +25,10 @@ func TestHAProxyFollowsTheCatalog(t *testing.T) {
 		w.catalog(t, "web-1 passing", "web-2 passing", "web-3 passing", "web-4 passing")
 		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 ready", "slot-003 10.0.0.3:80 ready", "slot-004 10.0.0.4:80 ready")
 		report := w.Report()
-		if w.plane.rebuilds != 1 || report.Counters.Reloads[reloadToGrow] != 1 || len(report.Pool.Slots) != 6 {
+		if w.plane.rebuilds != 1 || report.Counters.Reloads[haproxy.ReloadToGrow] != 1 || len(report.Pool.Slots) != 6 {
 			t.Errorf("%d rebuilds, %v reloads, %d slots", w.plane.rebuilds, report.Counters.Reloads, len(report.Pool.Slots))
 		}
-		if report.Counters.Repairs != 0 || report.Error != "" || report.Index != 3 {
+		if report.Counters.Drift.Runtime != 0 || report.Error != "" || report.Index != 3 {
 			t.Errorf("report %+v", report)
 		}
 		if !slices.Equal(w.plane.saved, Servers(report.Pool)) {
@@ -75,14 +75,14 @@ func TestWhoLeavesTheCatalogMayFinish(t *testing.T) {
 		w.catalog(t, "web-1 passing", "web-2 passing")
 		w.catalog(t, "web-2 passing")
 		w.runs(t, "slot-001 10.0.0.1:80 drain", "slot-002 10.0.0.2:80 ready")
-		if report := w.Report(); !report.Pool.Slots[0].Free() || report.Counters.Repairs != 0 {
+		if report := w.Report(); !report.Pool.Slots[0].Free() || report.Counters.Drift.Runtime != 0 {
 			t.Errorf("report %+v", report)
 		}
 		pass(partingTime - time.Second)
 		w.runs(t, "slot-001 10.0.0.1:80 drain", "slot-002 10.0.0.2:80 ready")
 		pass(10 * time.Second)
 		w.runs(t, "slot-002 10.0.0.2:80 ready")
-		if report := w.Report(); report.Counters.Repairs != 0 {
+		if report := w.Report(); report.Counters.Drift.Runtime != 0 {
 			t.Errorf("a farewell's end is called a repair: %+v", report)
 		}
 
@@ -143,15 +143,52 @@ func TestWhatSomebodyElseChangedIsSetRight(t *testing.T) {
 		w.plane.change(func() { w.plane.running[0].Admin, w.plane.running[1].Port = haproxy.Maint, 99 })
 		pass(6 * time.Second) // a resync
 		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 ready")
-		if report := w.Report(); report.Counters.Repairs != 2 || !strings.Contains(report.History[0].What, "slot-001, slot-002") {
+		if report := w.Report(); report.Counters.Drift.Runtime != 2 || !strings.Contains(report.History[0].What, "slot-001, slot-002") {
 			t.Errorf("report %+v", report)
 		}
 		w.plane.change(func() { w.plane.running = w.plane.running[:1] })
 		w.Wake()
 		synctest.Wait()
 		w.runs(t, "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 ready")
-		if report := w.Report(); report.Counters.Reloads[reloadToRepair] != 1 {
-			t.Errorf("reloads %v", report.Counters.Reloads)
+		if report := w.Report(); report.Counters.Reloads[haproxy.ReloadToRepair] != 1 || report.Counters.Drift != (Drift{Runtime: 3}) {
+			t.Errorf("counted are %+v", report.Counters)
+		}
+	})
+}
+
+func TestWhatWasEditedAndWhyHAProxyWasReloadedIsTold(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		w.catalog(t, "web-1 passing")
+		before := w.Report()
+		w.plane.change(func() {
+			w.plane.done = haproxy.Rewrite{Edited: `global: "x" is gone`, Reload: haproxy.ReloadToRepair}
+			w.plane.full = errors.New("no space left on device") // only after that
+		})
+		pass(6 * time.Second)
+		for _, reason := range haproxy.Reloads() {
+			w.Rewritten(haproxy.Rewrite{Reload: reason})
+		}
+		w.Rewritten(haproxy.Rewrite{})
+		report := w.Report()
+		if report.Counters.Drift != (Drift{File: 1, Runtime: 2}) || report.Counters.Reloads[haproxy.ReloadToRepair] != 2 || report.Counters.Reloads[haproxy.ReloadToSet] != 1 {
+			t.Errorf("counted are %+v", report.Counters)
+		}
+		if len(before.Counters.Reloads) != 0 {
+			t.Errorf("an earlier report now says %v", before.Counters.Reloads)
+		}
+		var said []string
+		for _, entry := range report.History {
+			said = append(said, entry.What)
+		}
+		if want := []string{
+			"haproxy reloaded (settings): our lines are others, for other settings or another version",
+			"haproxy reloaded (rollback): an operator has rolled our lines back",
+			"haproxy reloaded (repair): it ran, or may have run, on other lines than ours",
+			"haproxy reloaded (maxconn): for a server's limit of connections",
+			"haproxy reloaded (repair): it ran, or may have run, on other lines than ours",
+			`haproxy.cfg set right, somebody had edited our lines: global: "x" is gone`,
+		}; !slices.Equal(said[:len(said)-1], want) {
+			t.Errorf("the history is %q", said)
 		}
 	})
 }
@@ -167,7 +204,7 @@ func TestAnOperatorsOwnServerInTheBackendIsLeftAlone(t *testing.T) {
 		w.catalog(t, "web-1 passing", "web-2 critical")
 		pass(time.Minute)
 		w.runs(t, "sorry 10.0.0.9:80 ready", "slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 drain")
-		if report := w.Report(); w.plane.rebuilds != 0 || report.Counters.Repairs != 0 || report.Error != "" {
+		if report := w.Report(); w.plane.rebuilds != 0 || report.Counters.Drift.Runtime != 0 || report.Error != "" {
 			t.Errorf("%d rebuilds, report %+v", w.plane.rebuilds, report)
 		}
 		w.catalog(t, "web-1 passing", "web-2 passing", "web-3 passing")
@@ -292,7 +329,7 @@ func TestAGrowthThatFailsStopsNoOtherChange(t *testing.T) {
 		pass(longestDelay)
 		w.runs(t, "slot-001 10.0.0.1:80 drain", "slot-002 10.0.0.2:80 drain", "slot-003 10.0.0.4:80 ready",
 			"slot-004 10.0.0.3:80 drain", "slot-005 10.0.0.5:80 ready")
-		if report := w.Report(); report.Error != "" || report.Counters.Reloads[reloadToGrow] != 1 {
+		if report := w.Report(); report.Error != "" || report.Counters.Reloads[haproxy.ReloadToGrow] != 1 {
 			t.Errorf("report %+v", report)
 		}
 	})

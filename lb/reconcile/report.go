@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 
@@ -43,12 +42,18 @@ type Entry struct {
 
 // Counters only grow while the controller runs.
 type Counters struct {
-	Changes     uint64            // slots changed because the catalog said so
-	Repairs     uint64            // running servers set right that nobody had planned to change
-	Failures    uint64            // rounds that failed
-	Holds       uint64            // snapshots of which the guard held something back
-	AckFailures uint64            // failed attempts to tell servers that they are drained
-	Reloads     map[string]uint64 // by reason
+	Changes     uint64                    // slots changed because the catalog said so
+	Drift       Drift                     // what somebody else had changed, and was set right
+	Failures    uint64                    // rounds that failed
+	Holds       uint64                    // snapshots of which the guard held something back
+	AckFailures uint64                    // failed attempts to tell servers that they are drained
+	Reloads     map[haproxy.Reload]uint64 // those that were not yet are not in it
+}
+
+// Drift counts what was not as it had been left, by where, and was set right. Nobody had planned these changes.
+type Drift struct {
+	File    uint64 `json:"file"`    // times that our lines in haproxy.cfg had been edited
+	Runtime uint64 `json:"runtime"` // running servers that were others, and times that HAProxy ran on other lines than ours
 }
 
 // historyLength is the number of changes kept for the status page.
@@ -81,7 +86,6 @@ func (l *Loop) commit(next state.Pool, plan state.Plan, refused []state.Refusal,
 	r.Counters.Changes += uint64(len(plan.Changes))
 	if plan.Grow > 0 {
 		l.addHistory(seen.catalog.Index, fmt.Sprintf("grown to %d slots", plan.Grow))
-		r.Counters.Reloads = increment(r.Counters.Reloads, reloadToGrow)
 	}
 	for _, change := range plan.Changes {
 		l.addHistory(seen.catalog.Index, change.String())
@@ -117,14 +121,6 @@ func (l *Loop) Tell(event haproxy.Event) {
 	l.addHistory(0, fmt.Sprintf("%s %s: %shaproxy's check: %s", event.Server, health, who, event.Reason))
 }
 
-// rebuilt notes a reload that no plan asked for.
-func (l *Loop) rebuilt() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.report.Counters.Reloads = increment(l.report.Counters.Reloads, reloadToRepair)
-	l.addHistory(l.report.Index, "rebuilt: haproxy ran another set of slots")
-}
-
 // repaired notes servers that ran otherwise than they should, though no plan changed them.
 func (l *Loop) repaired(slots []string) {
 	if len(slots) == 0 {
@@ -132,7 +128,7 @@ func (l *Loop) repaired(slots []string) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.report.Counters.Repairs += uint64(len(slots))
+	l.report.Counters.Drift.Runtime += uint64(len(slots))
 	l.addHistory(l.report.Index, "set right: "+strings.Join(slots, ", "))
 }
 
@@ -173,20 +169,4 @@ func (l *Loop) noteAcks(ctx context.Context, err error) {
 	if was == "" {
 		l.log.Warn().Err(err).Msg("servers that are drained wait for the word that they may go, trying again")
 	}
-}
-
-// Reasons for a reload.
-const (
-	reloadToGrow   = "grow"
-	reloadToRepair = "repair"
-)
-
-// increment counts in a copy, so that reports handed out stay as they are.
-func increment(counts map[string]uint64, reason string) map[string]uint64 {
-	counts = maps.Clone(counts)
-	if counts == nil {
-		counts = map[string]uint64{}
-	}
-	counts[reason]++
-	return counts
 }

@@ -30,10 +30,11 @@ type fakePlane struct {
 	changed  func()           // is called when HAProxy was reloaded
 	rebuilds int              // all that were asked for
 	down     error
-	refuses  error         // to be reloaded
-	full     error         // why the file cannot be written
-	deaf     string        // the key that cannot be written
-	hang     chan struct{} // if not nil, reading the servers takes until it is closed
+	refuses  error           // to be reloaded
+	full     error           // why the file cannot be written
+	done     haproxy.Rewrite // what the next call is to say that it did
+	deaf     string          // the key that cannot be written
+	hang     chan struct{}   // if not nil, reading the servers takes until it is closed
 }
 
 func (f *fakePlane) Servers(context.Context) ([]haproxy.Server, error) {
@@ -58,39 +59,46 @@ func (f *fakePlane) Stats(context.Context) (haproxy.Stats, error) {
 	return stats, f.down
 }
 
-func (f *fakePlane) Set(_ context.Context, changes []haproxy.Change) error {
+func (f *fakePlane) Set(_ context.Context, changes []haproxy.Change) (haproxy.Rewrite, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, change := range changes {
 		i := slices.IndexFunc(f.running, func(s haproxy.Server) bool { return s.Name == change.To.Name })
 		if i < 0 {
-			return fmt.Errorf("no such server %s", change.To.Name)
+			return haproxy.Rewrite{}, fmt.Errorf("no such server %s", change.To.Name)
 		}
 		f.running[i] = change.To
 	}
-	return f.down
+	return f.takeDone(), f.down
 }
 
-func (f *fakePlane) Save(_ context.Context, servers []haproxy.Server) error {
+func (f *fakePlane) Save(_ context.Context, servers []haproxy.Server) (haproxy.Rewrite, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.full == nil {
 		f.saved = slices.Clone(servers)
 	}
-	return f.full
+	return f.takeDone(), f.full
 }
 
-func (f *fakePlane) Rebuild(_ context.Context, servers []haproxy.Server) error {
+// takeDone is for the caller who holds the lock.
+func (f *fakePlane) takeDone() haproxy.Rewrite {
+	done := f.done
+	f.done = haproxy.Rewrite{}
+	return done
+}
+
+func (f *fakePlane) Rebuild(_ context.Context, servers []haproxy.Server, reason haproxy.Reload) (haproxy.Rewrite, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.rebuilds++
 	if err := errors.Join(f.down, f.refuses); err != nil {
-		return err
+		return haproxy.Rewrite{}, err
 	}
 	f.running, f.saved = append(slices.Clone(f.foreign), servers...), slices.Clone(servers)
 	f.running = slices.DeleteFunc(f.running, func(s haproxy.Server) bool { return s.Name == f.lost })
 	f.changed()
-	return nil
+	return haproxy.Rewrite{Reload: reason}, nil
 }
 
 // String is the backend as it runs, without its free slots.
