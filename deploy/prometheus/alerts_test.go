@@ -333,6 +333,7 @@ var examples = []example{
 	},
 	is("ZatoDataPlaneDown", "zatoha_lb_data_plane_up", steady("0"), steady("1"), "kind", "embedded"),
 	is("ZatoNotInSync", "zatoha_lb_in_sync", steady("0"), steady("1")),
+	is("ZatoDrainsUntold", "zatoha_lb_acknowledgement_failures_total", rising("6"), rising("1")),
 	is("ZatoConsulAway", "zatoha_lb_consul_up", steady("0"), "1x176 0x4"), // 20 s are not yet told
 	is("ZatoGuardHolds", "zatoha_lb_guard_held", steady("2"), steady("0")),
 	is("ZatoInstancesRefused", "zatoha_lb_servers_refused", steady("1"), steady("0")),

@@ -70,6 +70,7 @@ func troubled() *fake {
 	f.stats.Backend.Queue = 7
 	f.report.Consul = reconcile.ConsulReport{Since: noon.Add(-5 * time.Minute), Error: "dial tcp 127.0.0.1:8500: connect: connection refused"}
 	f.report.Error = "setting servers of bck_http_plain: <b>no</b>"
+	f.report.AckError = "acknowledging that <b>no is drained: 403"
 	f.report.Held = []state.Change{{Slot: "slot-001", Before: slots[0].Member}}
 	f.report.Refused = []state.Refusal{{ID: `"><img src=x onerror=alert(1)>`, Reason: "its port 0 is not one"}}
 	f.report.Parity = state.Parity{Policy: state.HoldParity, Majority: "aaaa", Groups: []state.ServicesGroup{{Services: "aaaa", Servers: 2}, {Services: "<b>bbbb", Servers: 1}}, Differing: []state.Differing{{Key: slots[2].Member.Key, ID: slots[2].Member.ID, Services: "<b>bbbb"}}}

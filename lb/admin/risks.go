@@ -46,7 +46,9 @@ func (s *Status) risks() []Risk {
 	risk(s.failing() > 0, plural(s.failing(), "server fails", "servers fail"),
 		"Registered to serve, and out of rotation by HAProxy's or Consul's checks. The others carry the load.")
 	risk(s.Sync.Error != "", "HAProxy does not follow: "+s.Sync.Error,
-		"Servers that come or go are not in effect. The controller tries again twice a second.")
+		"Servers that come or go are not in effect. The controller tries again twice a second, and reloads ever more slowly, in the end every 30 s.")
+	risk(s.Sync.AckError != "", "Drained servers cannot be told that they may go: "+s.Sync.AckError,
+		"Each waits for its --drain-timeout and then stops all the same. The controller tries again. A 403 says that its token may not write the key.")
 	risk(!s.Consul.Reachable, s.consulAway(),
 		"The servers stay as they are: HAProxy still takes out the dead, but new ones are not seen.")
 	risk(len(s.Held) > 0, plural(len(s.Held), "removal is", "removals are")+" held back by the guard",

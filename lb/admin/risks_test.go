@@ -38,12 +38,13 @@ func TestWhatWouldBreakItIsSaid(t *testing.T) {
 				f.report.Pool.Slots[i].Member.Mode = state.Drain
 			}
 		},
-		"HAProxy is not running":               func(f *fake) { f.process = process.Status{} },
-		"HAProxy is not running, where it is":  func(f *fake) { f.noAnswer(true, "x") },
-		"HAProxy cannot be reached: x":         func(f *fake) { f.noAnswer(false, "x") },
-		"HAProxy's counters cannot be read: x": func(f *fake) { f.err = errors.New("x") },
-		"HAProxy does not follow: x":           func(f *fake) { f.report.Error = "x" },
-		"Consul has not answered yet":          func(f *fake) { f.report.Consul = reconcile.ConsulReport{} },
+		"HAProxy is not running":                             func(f *fake) { f.process = process.Status{} },
+		"HAProxy is not running, where it is":                func(f *fake) { f.noAnswer(true, "x") },
+		"HAProxy cannot be reached: x":                       func(f *fake) { f.noAnswer(false, "x") },
+		"HAProxy's counters cannot be read: x":               func(f *fake) { f.err = errors.New("x") },
+		"HAProxy does not follow: x":                         func(f *fake) { f.report.Error = "x" },
+		"Drained servers cannot be told that they may go: x": func(f *fake) { f.report.AckError = "x" },
+		"Consul has not answered yet":                        func(f *fake) { f.report.Consul = reconcile.ConsulReport{} },
 		"Consul has not answered for 2 h 5 min": func(f *fake) {
 			f.report.Consul = reconcile.ConsulReport{Since: noon.Add(-125 * time.Minute)}
 		},
