@@ -1,7 +1,9 @@
 package haproxy
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +20,7 @@ func (o Options) backend(servers []Server) edit.Section {
 	if o.EventSocket != "" {
 		s.note("log "+quote(o.EventSocket)+" format raw local0 notice", "to the controller, which ends the sessions of servers that went down")
 	}
-	s.note(o.defaultServer(2), "fastinter in doubt, downinter while down; nothing waits for a server that is out")
+	s.note(o.defaultServer(o.CheckRise), "fastinter in doubt, downinter while down; nothing waits for a server that is out")
 	for _, server := range servers {
 		line := server.line()
 		if o.SlotMaxConn > 0 && !server.Free() && server.MaxConn == 0 {
@@ -30,26 +32,46 @@ func (o Options) backend(servers []Server) edit.Section {
 }
 
 // repeating are the rules about sending a request again, to another server or to another of what else there is to send
-// to. Further failures are statuses for which it is done too.
-func (o Options) repeating(to string, failures ...string) []edit.Line {
+// to.
+//
+// The body is waited for by the option, for as long as the whole request may take, and not by http-request wait-for-body,
+// whose own time would be a second limit for the same thing.
+func (o Options) repeating(to string) []edit.Line {
 	var s lines
-	s.note("option http-buffer-request", "the body is read first, so that it can be sent again")
+	switch {
+	case o.BufferRequest && o.sendsAgain():
+		s.note("option http-buffer-request", "the body is read first, so that it can be sent again")
+	case o.BufferRequest:
+		s.note("option http-buffer-request", "the body is read first, so that a slow one keeps no server waiting")
+	}
+	if o.Retries == 0 {
+		s.note("retries 0", "nothing is sent again, so nothing is copied for that")
+		return s
+	}
 	s.note("option redispatch 1", "a further try goes to another "+to)
 	s.add(fmt.Sprintf("retries %d", o.Retries))
-	s.add(strings.Join(append([]string{"retry-on conn-failure empty-response response-timeout"}, failures...), " "))
-	s.note("http-request disable-l7-retry unless { method GET HEAD OPTIONS TRACE PUT DELETE } || { req.hdr(Idempotency-Key) -m found }",
-		"what may have been executed is sent again only if that is harmless")
+	s.add("retry-on " + strings.Join(o.RetryOn, " "))
+	if o.sendsAgain() {
+		s.note("http-request disable-l7-retry unless { method GET HEAD OPTIONS TRACE PUT DELETE } || { req.hdr(Idempotency-Key) -m found }",
+			"what may have been executed is sent again only if that is harmless")
+	}
 	return s
 }
 
-// fastInterval is the time between two checks of a server in doubt.
-func (o Options) fastInterval() time.Duration { return max(o.CheckInterval/5, time.Millisecond) }
+// sendsAgain says whether a request that a server has got may go to another one.
+func (o Options) sendsAgain() bool {
+	return o.Retries > 0 && slices.ContainsFunc(o.RetryOn, func(failure string) bool { return failure != connFailure })
+}
 
-// defaultServer says how servers are checked: while in doubt at a fifth of the interval, while down at double. So many
-// checks in a row that are good bring one back.
+// fastInterval is the time between two checks of a server in doubt.
+func (o Options) fastInterval() time.Duration {
+	return cmp.Or(o.CheckFastInterval, max(o.CheckInterval/5, time.Millisecond))
+}
+
+// defaultServer says how servers are checked. So many checks in a row that are good bring one back.
 func (o Options) defaultServer(rise int) string {
-	text := fmt.Sprintf("default-server check inter %s fastinter %s downinter %s fall 2 rise %d",
-		duration(o.CheckInterval), duration(o.fastInterval()), duration(2*o.CheckInterval), rise)
+	text := fmt.Sprintf("default-server check inter %s fastinter %s downinter %s fall %d rise %d", duration(o.CheckInterval),
+		duration(o.fastInterval()), duration(cmp.Or(o.CheckDownInterval, 2*o.CheckInterval)), o.CheckFall, rise)
 	if o.SlotMaxConn > 0 {
 		text += fmt.Sprintf(" maxconn %d", o.SlotMaxConn)
 	}

@@ -31,32 +31,46 @@ func TestHAProxyTakesEveryOption(t *testing.T) {
 	writeCertificate(t, certificate)
 
 	for name, choose := range map[string]func(*Options){
-		"nothing":           func(*Options) {},
-		"tls of a file":     func(o *Options) { o.TLS = TLS{Bind: "127.0.0.1:1443", Certificate: certificate} },
-		"tls of a folder":   func(o *Options) { o.TLS = TLS{Bind: "[::1]:1443", Certificate: dir} },
-		"redirect to 443":   func(o *Options) { o.TLS = TLS{"127.0.0.1:1443", certificate, 443, 0} },
-		"redirect to 8443":  func(o *Options) { o.TLS = TLS{"127.0.0.1:1443", certificate, 8443, time.Hour} },
-		"rate limit":        func(o *Options) { o.RateLimit = RateLimit{1, time.Second} },
-		"slow rate limit":   func(o *Options) { o.RateLimit = RateLimit{1_000_000_000, time.Hour} },
-		"log to stdout":     func(o *Options) { o.AccessLog = "stdout" },
-		"log to stderr":     func(o *Options) { o.AccessLog = "stderr" },
-		"log to a server":   func(o *Options) { o.AccessLog = "127.0.0.1:514" },
-		"log to IPv6":       func(o *Options) { o.AccessLog = "[::1]:514" },
-		"log to a socket":   func(o *Options) { o.AccessLog = "/dev/log" },
-		"nothing hidden":    func(o *Options) { o.HidePaths = nil },
-		"much hidden":       func(o *Options) { o.HidePaths = []string{"/a.b/c~d/_e-f", "/x"} },
-		"slowstart":         func(o *Options) { o.SlowStart = 5 * time.Second },
-		"no retries":        func(o *Options) { o.Retries = 0 },
-		"shortest interval": func(o *Options) { o.CheckInterval = time.Millisecond },
+		"nothing":         func(*Options) {},
+		"tls of a file":   func(o *Options) { o.TLS = TLS{Bind: "127.0.0.1:1443", Certificate: certificate} },
+		"tls of a folder": func(o *Options) { o.TLS = TLS{Bind: "[::1]:1443", Certificate: dir} },
+		"redirect to 443": func(o *Options) { o.TLS = TLS{Bind: "127.0.0.1:1443", Certificate: certificate, RedirectPort: 443} },
+		"redirect to 8443": func(o *Options) {
+			o.TLS = TLS{Bind: "127.0.0.1:1443", Certificate: certificate, RedirectPort: 8443, HSTS: time.Hour}
+		},
+		"rate limit":         func(o *Options) { o.RateLimit = RateLimit{1, time.Second} },
+		"slow rate limit":    func(o *Options) { o.RateLimit = RateLimit{1_000_000_000, time.Hour} },
+		"log to stdout":      func(o *Options) { o.AccessLog = "stdout" },
+		"log to stderr":      func(o *Options) { o.AccessLog = "stderr" },
+		"log to a server":    func(o *Options) { o.AccessLog = "127.0.0.1:514" },
+		"log to IPv6":        func(o *Options) { o.AccessLog = "[::1]:514" },
+		"log to a socket":    func(o *Options) { o.AccessLog = "/dev/log" },
+		"nothing hidden":     func(o *Options) { o.HidePaths = nil },
+		"much hidden":        func(o *Options) { o.HidePaths = []string{"/a.b/c~d/_e-f", "/x"} },
+		"slowstart":          func(o *Options) { o.SlowStart = 5 * time.Second },
+		"no retries":         func(o *Options) { o.Retries = 0 },
+		"every failure":      func(o *Options) { o.RetryOn = retryable },
+		"one failure":        func(o *Options) { o.RetryOn = []string{connFailure} },
+		"nothing buffered":   func(o *Options) { o.BufferRequest = false },
+		"names left out":     func(o *Options) { o.HeaderNames = deleteNames },
+		"names kept":         func(o *Options) { o.HeaderNames = preserveNames },
+		"every check counts": func(o *Options) { o.CheckFall, o.CheckRise = 1, 1 },
+		"many checks":        func(o *Options) { o.CheckFall, o.CheckRise = 10, 100 },
+		"shortest interval":  func(o *Options) { o.CheckInterval = time.Millisecond },
 		"longest times": func(o *Options) {
 			const longest = 20 * 24 * time.Hour
 			o.RequestTimeout, o.ClientTimeout, o.KeepAliveTimeout, o.QueueTimeout = longest, longest, longest, longest
 			o.ConnectTimeout, o.ServerTimeout, o.TunnelTimeout, o.CheckTimeout = longest, longest, longest, longest
 			o.HardStop, o.CheckInterval, o.SlowStart = longest, longest/2, longest
+			o.CheckFastInterval, o.CheckDownInterval = longest/2, longest
 		},
 		"largest numbers": func(o *Options) { o.BufferSize, o.MaxConn, o.QueueLimit, o.Retries = 1<<20, 1_000_000, 1_000_000, 10 },
 		"everything": func(o *Options) {
 			*o = allOptions()
+			o.TLS.Certificate, o.StatsSocket, o.RelaySocket = dir, filepath.Join(dir, "stats.sock"), filepath.Join(dir, "relay.sock")
+		},
+		"everything differently": func(o *Options) {
+			*o = otherOptions()
 			o.TLS.Certificate, o.StatsSocket, o.RelaySocket = dir, filepath.Join(dir, "stats.sock"), filepath.Join(dir, "relay.sock")
 		},
 	} {

@@ -21,7 +21,7 @@ const (
 // break for ReturnAfter, it gets its share again; if b is its standby, it gets all of them, and b finishes what it has.
 type Edge struct {
 	// Options are those of the front, and what a request may take. Of clusters they say what those of a load balancer say of
-	// servers; SlotMaxConn is the limit of each cluster.
+	// servers; SlotMaxConn is the limit of each cluster. ReturnAfter stands for CheckRise.
 	Options
 	Clusters []Cluster
 
@@ -61,8 +61,10 @@ func DefaultEdge() Edge {
 	e.CheckURI = AliveURI
 	e.SlotMaxConn = 4000 // two of us leave each cluster's front some of its 10,000 connections, for checks too
 	e.Retries = 2        // on another cluster; each one tries its own servers before it gives up
-	// ConnectTimeout stays short: with but one active cluster left, HAProxy waits as long before it goes on from a
-	// connection that was refused.
+	// 502 and 503 are the words of a cluster that has nobody left. At 504 it has waited long enough for all.
+	e.RetryOn = append(e.RetryOn, "502", "503")
+	// ConnectTimeout stays short: with but one active cluster left, HAProxy waits as long before it goes on from a connection
+	// that was refused.
 	e.ServerTimeout = 150 * time.Second
 	return e
 }
@@ -110,8 +112,7 @@ func (e Edge) backend() edit.Section {
 	} else {
 		s.add("balance roundrobin")
 	}
-	// 502 and 503 are the words of a cluster that has nobody left. At 504 it has waited long enough for all.
-	s = append(s, e.repeating("cluster", "502", "503")...)
+	s = append(s, e.repeating("cluster")...)
 	s.add("option httpchk")
 	s.add("http-check send meth GET uri " + e.CheckURI + " ver HTTP/1.1 hdr Host " + EdgeBackend)
 	s.note("http-check expect status 200", "503 says that no server of the cluster can take requests")

@@ -62,6 +62,23 @@ func TestAClusterComesBackWhenItHasBeenWellForAWhile(t *testing.T) {
 	}
 }
 
+func TestAnOuterLoadBalancerHasTheChosenDirectives(t *testing.T) {
+	edge := DefaultEdge()
+	edge.Clusters, edge.HeaderNames, edge.BufferRequest, edge.RetryOn = someClusters, deleteNames, false, []string{connFailure, "503"}
+	edge.CheckFall, edge.CheckRise, edge.CheckFastInterval, edge.CheckDownInterval = 4, 9, 100*time.Millisecond, time.Second
+	text, err := edit.Apply("", edge.Sections())
+	if err != nil || strings.Contains(text, "http-buffer-request") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	for _, line := range []string{
+		"option http-restrict-req-hdr-names delete ", "retry-on conn-failure 503 #", "inter 250ms fastinter 100ms downinter 1000ms fall 4 rise 20 maxconn",
+	} {
+		if !strings.Contains(text, line) {
+			t.Errorf("%q is not in\n%s", line, text)
+		}
+	}
+}
+
 func TestNetworksAreRead(t *testing.T) {
 	for text, want := range map[string]string{
 		"10.0.0.1": "10.0.0.1/32", "10.0.0.0/24": "10.0.0.0/24", "::1": "::1/128", "fd00::/8": "fd00::/8", "::ffff:10.0.0.1": "10.0.0.1/32",

@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -17,13 +18,13 @@ func (o Options) front(name, backend string) edit.Section {
 	var s lines
 	s.add("bind " + o.Bind)
 	if o.TLS.Bind != "" {
-		s.add("bind " + o.TLS.Bind + " ssl crt " + quote(o.TLS.Certificate) + " alpn h2,http/1.1 ssl-min-ver TLSv1.2")
+		s.add("bind " + o.TLS.Bind + " ssl crt " + quote(o.TLS.Certificate) + " alpn h2,http/1.1 ssl-min-ver " + cmp.Or(o.TLS.MinVersion, oldestTLS))
 	}
 	s.note(fmt.Sprintf("maxconn %d", o.MaxConn), "clients; more wait in the kernel")
 	s.note("monitor-uri "+AliveURI, "answered by haproxy itself, before any rule")
 	s.add("monitor fail if { nbsrv(" + backend + ") lt 1 }")
 	s.note("option idle-close-on-response", "at a reload, an idle client is closed behind an answer, not under a request")
-	s.note("option http-restrict-req-hdr-names reject", "403 for names that CGI and its like mistake for others")
+	s.note("option http-restrict-req-hdr-names "+o.HeaderNames, namesNotes[o.HeaderNames])
 	s.note("option disable-h2-upgrade", "HTTP/2 is agreed on in TLS, not slipped in here")
 	s = append(s, o.AccessLog.lines()...)
 	s = append(s, o.trust()...)
@@ -34,6 +35,25 @@ func (o Options) front(name, backend string) edit.Section {
 	s.add("default_backend " + backend)
 	return s.section("frontend " + name + " from " + Defaults)
 }
+
+// The oldest version of TLS that the front ever speaks, and the default.
+const oldestTLS = "TLSv1.2"
+
+// What may become of header names that have other characters than letters, digits and hyphens.
+const (
+	rejectNames   = "reject"
+	deleteNames   = "delete"
+	preserveNames = "preserve"
+)
+
+var namesNotes = map[string]string{
+	rejectNames:   "403 for names that CGI and its like mistake for others",
+	deleteNames:   "names that CGI and its like mistake for others are left out",
+	preserveNames: "servers see names that CGI and its like mistake for others",
+}
+
+// mistaken are the names that CGI and its like take for those of the headers that only we may set.
+const mistaken = "^x([^a-z0-9-]forwarded[^a-z0-9]|-forwarded[^a-z0-9-])(for|proto)$"
 
 // refusals are the rules that answer a request here.
 func (o Options) refusals(backend string) []edit.Line {
@@ -83,6 +103,9 @@ func (o Options) headers() []edit.Line {
 		protocol = "%[ssl_fc,iif(https,http)]"
 	}
 	s.add("http-request set-header X-Forwarded-Proto " + protocol + o.unlessTrusted("{ req.fhdr(X-Forwarded-Proto) -m str http https }"))
+	if o.HeaderNames == preserveNames {
+		s.note("http-request del-header '"+mistaken+"' -m reg", "CGI programs take them for those two")
+	}
 	s.note("http-request del-header Forwarded", "a client's word about itself")
 	s.note("http-request del-header Proxy", "CGI programs take it for HTTP_PROXY")
 	s.note("http-request del-header Proxy-Connection", "meant for the first proxy only")

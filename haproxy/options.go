@@ -3,7 +3,7 @@ package haproxy
 import "time"
 
 // Options are what an operator can choose about our sections. Use [DefaultOptions] and change what differs. Durations
-// are written in whole milliseconds.
+// are written in whole milliseconds. The table in deploy/README.md has every directive, its option, and what it protects.
 type Options struct {
 	Bind        string // address:port of the plain HTTP front
 	TLS         TLS
@@ -16,6 +16,11 @@ type Options struct {
 	// else these headers are replaced.
 	TrustedProxies []Network
 
+	// HeaderNames says what becomes of names of a request's headers that have other characters than letters, digits and "-":
+	// "reject" answers 403; "delete" leaves them out; "preserve" passes them on, but for those that CGI and its like would take
+	// for X-Forwarded-For and X-Forwarded-Proto.
+	HeaderNames string
+
 	RateLimit RateLimit
 	AccessLog AccessLog
 
@@ -26,7 +31,18 @@ type Options struct {
 	BufferSize int // bytes; a request that fits can be sent again if its server dies. As many are copied for each, however small
 	MaxConn    int // clients' connections at a time; more wait in the kernel
 	QueueLimit int // requests that may wait for a server at a time; more are answered with 503
-	Retries    int // further tries of one request
+
+	// BufferRequest reads as much of a body as the buffer holds before a server is asked. Without it a body streams through at
+	// once; but a request that the server began to get before HAProxy had all of it is not sent again, and a slow body keeps a
+	// server waiting, for ClientTimeout of silence instead of RequestTimeout in all.
+	BufferRequest bool
+
+	Retries int // further tries of one request; with 0 no request is sent twice, and none is copied
+
+	// RetryOn are the failures after which a request is tried again, in HAProxy's words; those that programs take are in
+	// [Options.Validate]. "conn-failure" is always among them: the request was not sent then. After the others it is only
+	// tried again if that is harmless: its method is idempotent, or it has an Idempotency-Key.
+	RetryOn []string
 
 	// SlotMaxConn is the limit of connections of every server line that has none of its own, the free ones too, for a data
 	// plane that cannot set the limit of a running server. With 0 there is none, and it is set as members come.
@@ -40,10 +56,15 @@ type Options struct {
 	ServerTimeout    time.Duration // the longest a server may think
 	TunnelTimeout    time.Duration // for which nothing may be sent either way through a WebSocket
 
-	CheckInterval time.Duration // between two health checks of a server; a fifth of it while it is in doubt, twice it while it is down
-	CheckTimeout  time.Duration // the longest a health check may take
-	SlowStart     time.Duration // over which a server that comes back gets its full share; 0 gives it at once
-	HardStop      time.Duration // how long an old worker may live after a reload
+	CheckInterval     time.Duration // between two health checks of a server
+	CheckFastInterval time.Duration // between two while it is in doubt, not longer than that; 0 is a fifth of it
+	CheckDownInterval time.Duration // between two while it is down; 0 is twice that of a server that is well
+	CheckTimeout      time.Duration // the longest a health check may take
+	CheckFall         int           // bad checks in a row that take a server out
+	CheckRise         int           // good checks in a row that bring it back
+
+	SlowStart time.Duration // over which a server that comes back gets its full share; 0 gives it at once
+	HardStop  time.Duration // how long an old worker may live after a reload
 }
 
 // TLS is the HTTPS front. There is none without an address.
@@ -52,6 +73,7 @@ type TLS struct {
 	Certificate  string        // path of a PEM file with chain and key, or of a directory of such files
 	RedirectPort int           // where plain requests are sent to, as clients see it; 0 answers them as they are
 	HSTS         time.Duration // for which browsers shall ask for nothing but HTTPS; 0 does not tell them
+	MinVersion   string        // the oldest that is spoken: "TLSv1.2", which "" is too, or "TLSv1.3"
 }
 
 // DefaultOptions are the measured defaults: with them, a server that is killed or stopped under load costs an
@@ -60,13 +82,19 @@ type TLS struct {
 func DefaultOptions() Options {
 	return Options{
 		Bind:      "0.0.0.0:11223",
+		TLS:       TLS{MinVersion: oldestTLS},
 		CheckURI:  "/zato/ping",
 		HidePaths: []string{"/metrics", "/debug/pprof"},
+
+		HeaderNames: rejectNames,
 
 		BufferSize: 48 << 10,
 		MaxConn:    10_000,
 		QueueLimit: 1000,
-		Retries:    3,
+
+		BufferRequest: true,
+		Retries:       3,
+		RetryOn:       []string{connFailure, "empty-response", responseTimeout},
 
 		RequestTimeout:   10 * time.Second,
 		ClientTimeout:    30 * time.Second,
@@ -78,6 +106,8 @@ func DefaultOptions() Options {
 
 		CheckInterval: 250 * time.Millisecond,
 		CheckTimeout:  250 * time.Millisecond,
+		CheckFall:     2,
+		CheckRise:     2,
 		HardStop:      5 * time.Minute,
 	}
 }

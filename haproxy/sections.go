@@ -2,6 +2,8 @@ package haproxy
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,7 +28,11 @@ func (o Options) global() edit.Section {
 		s.add("stats socket " + quote(o.StatsSocket) + " mode 600 level admin expose-fd listeners")
 		s.add("stats timeout 1m")
 	}
-	s.note(fmt.Sprintf("tune.bufsize %d", o.BufferSize), "a request that fits can be sent again if its server dies")
+	if buffer := fmt.Sprintf("tune.bufsize %d", o.BufferSize); o.sendsAgain() {
+		s.note(buffer, "a request that fits can be sent again if its server dies")
+	} else {
+		s.note(buffer, "headers have to fit")
+	}
 	s.note("hard-stop-after "+duration(o.HardStop), "what is still open this long after a reload is closed")
 	return s.section("global")
 }
@@ -40,14 +46,28 @@ func (o Options) defaults() edit.Section {
 	s.note("timeout client-fin "+duration(finTimeout), "of a client that is gone without a word")
 	s.note("timeout connect "+duration(o.ConnectTimeout), "to a server; also the pause before the same one is tried again")
 	s.note("timeout queue "+duration(o.QueueTimeout), "then 503")
-	s.note("timeout server "+duration(o.ServerTimeout), "then another server if that is harmless, else 504")
+	if server := "timeout server " + duration(o.ServerTimeout); o.Retries > 0 && slices.Contains(o.RetryOn, responseTimeout) {
+		s.note(server, "then another server if that is harmless, else 504")
+	} else {
+		s.note(server, "then 504")
+	}
 	s.note("timeout tunnel "+duration(o.TunnelTimeout), "of a silent WebSocket")
-	s.note("timeout check "+duration(o.CheckTimeout), "a hung server is out after two of these")
+	s.note("timeout check "+duration(o.CheckTimeout), "a hung server is out after "+inWords(o.CheckFall)+" of these")
 	s = append(s, o.errorPages()...)
 	return s.section("defaults " + Defaults)
 }
 
-// finTimeout is how long a connection that one side has closed may wait for the other.
+// inWords writes a small number.
+func inWords(n int) string {
+	words := []string{"none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"}
+	if n < len(words) {
+		return words[n]
+	}
+	return strconv.Itoa(n)
+}
+
+// finTimeout is how long a connection that one side has closed may wait for the other. It is no option: nobody is served
+// by a longer one, and who is just slow has the client's time-out.
 const finTimeout = 30 * time.Second
 
 // lines are the lines of a section as they come.

@@ -3,6 +3,7 @@ package haproxy
 import (
 	"flag"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -32,19 +33,79 @@ func allOptions() Options {
 	return o
 }
 
-// TestTheShippedFile shows the whole configuration, as it is by default and with everything on.
+// otherOptions differ from the defaults in everything.
+func otherOptions() Options {
+	o := allOptions()
+	o.Bind, o.TLS.MinVersion = "127.0.0.1:80", "TLSv1.3"
+	o.StatsSocket, o.EventSocket, o.RelaySocket = "/run/lb/stats", "/run/lb/events", "/run/lb/relay"
+	o.CheckURI, o.HidePaths, o.HeaderNames = "/health", []string{"/admin"}, preserveNames
+	o.BufferSize, o.MaxConn, o.QueueLimit, o.SlotMaxConn = 16<<10, 500, 50, 40
+	o.BufferRequest, o.Retries, o.RetryOn = false, 1, []string{connFailure, "425", "503"}
+	o.RequestTimeout, o.ClientTimeout, o.KeepAliveTimeout = 5*time.Second, 20*time.Second, 15*time.Second
+	o.QueueTimeout, o.ConnectTimeout, o.ServerTimeout, o.TunnelTimeout = 2*time.Second, time.Second, 3*time.Minute, 24*time.Hour
+	o.CheckInterval, o.CheckFastInterval, o.CheckDownInterval = time.Second, 500*time.Millisecond, 3*time.Second
+	o.CheckTimeout, o.CheckFall, o.CheckRise, o.HardStop = 700*time.Millisecond, 3, 5, time.Hour
+	return o
+}
+
+func TestTheOtherOptionsDifferInEverything(t *testing.T) {
+	var same func(path string, a, b reflect.Value)
+	same = func(path string, a, b reflect.Value) {
+		for i := range a.NumField() {
+			name := path + a.Type().Field(i).Name
+			if field := a.Field(i); field.Type() == reflect.TypeFor[TLS]() {
+				same(name+".", field, b.Field(i))
+			} else if reflect.DeepEqual(field.Interface(), b.Field(i).Interface()) {
+				t.Errorf("%s is %v in both", name, field)
+			}
+		}
+	}
+	same("", reflect.ValueOf(otherOptions()), reflect.ValueOf(DefaultOptions()))
+}
+
+// TestTheShippedFile shows the whole configuration: by default, with everything on, and with everything different.
 func TestTheShippedFile(t *testing.T) {
 	for golden, options := range map[string]Options{
 		"testdata/default.cfg": DefaultOptions(),
 		"testdata/all.cfg":     allOptions(),
+		"testdata/other.cfg":   otherOptions(),
 	} {
-		options.StatsSocket, options.EventSocket = "/run/zatoha/haproxy-stats.sock", "/run/zatoha/haproxy-events.sock"
-		options.RelaySocket = "/run/zatoha/haproxy-relay.sock"
+		if options.StatsSocket == "" {
+			options.StatsSocket, options.EventSocket = "/run/zatoha/haproxy-stats.sock", "/run/zatoha/haproxy-events.sock"
+			options.RelaySocket = "/run/zatoha/haproxy-relay.sock"
+		}
 		got, err := edit.Apply("", options.Sections(someServers))
 		if err != nil {
 			t.Fatal(err)
 		}
 		isGolden(t, golden, got)
+	}
+}
+
+func TestWhatIsNotToBeSentAgainIsNot(t *testing.T) {
+	for name, c := range map[string]struct {
+		choose        func(*Options)
+		there, absent []string
+	}{
+		"without retries": {func(o *Options) { o.Retries = 0 }, []string{" retries 0 #"}, []string{"retry-on", "redispatch"}},
+		"once sent":       {func(o *Options) { o.RetryOn = []string{connFailure} }, []string{" retry-on conn-failure #", "redispatch 1"}, nil},
+	} {
+		options := DefaultOptions()
+		c.choose(&options)
+		text, err := edit.Apply("", options.Sections(someServers))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, words := range append(c.there, "zatoha then 504") {
+			if !strings.Contains(text, words) {
+				t.Errorf("%s: no %q in\n%s", name, words, text)
+			}
+		}
+		for _, words := range append(c.absent, "l7-retry", "sent again") {
+			if strings.Contains(strings.ReplaceAll(text, "nothing is sent again", ""), words) {
+				t.Errorf("%s: there is %q in\n%s", name, words, text)
+			}
+		}
 	}
 }
 

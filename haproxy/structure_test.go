@@ -31,6 +31,15 @@ func TestLoadBalancersOfOneClusterShareAllButWhatIsAMachinesOwn(t *testing.T) {
 		"access log": func(o *Options) { o.AccessLog = "off" },
 		"limit":      func(o *Options) { o.SlotMaxConn = 7 },
 		"yield":      func(o *Options) { o.Yields = true },
+		"oldest TLS": func(o *Options) { o.TLS.MinVersion = "TLSv1.3" },
+		"names":      func(o *Options) { o.HeaderNames = deleteNames },
+		"buffering":  func(o *Options) { o.BufferRequest = false },
+		"retry-on":   func(o *Options) { o.RetryOn = []string{connFailure} },
+		"retries":    func(o *Options) { o.Retries = 0 },
+		"fastinter":  func(o *Options) { o.CheckFastInterval = time.Millisecond },
+		"downinter":  func(o *Options) { o.CheckDownInterval = time.Second },
+		"fall":       func(o *Options) { o.CheckFall = 3 },
+		"rise":       func(o *Options) { o.CheckRise = 3 },
 	} {
 		if options(change).Shared() == ours {
 			t.Errorf("another %s is not seen", what)

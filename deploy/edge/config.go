@@ -25,6 +25,7 @@ type configCommand struct {
 	Listen        program.HostPort `default:"0.0.0.0:11223" help:"Address of the HTTP front."`
 	TLSListen     program.HostPort `name:"tls-listen" placeholder:"ADDRESS" help:"Address of the HTTPS front, with HTTP/2. Needs --tls-cert."`
 	TLSCert       string           `name:"tls-cert" placeholder:"PATH" help:"PEM file with the certificate, its chain and its key, or a directory of such files."`
+	SSLMinVer     string           `name:"ssl-min-ver" default:"TLSv1.2" help:"Oldest version of TLS that the HTTPS front speaks: TLSv1.2 or TLSv1.3."`
 	HTTPSRedirect int              `name:"https-redirect" placeholder:"PORT" help:"Send plain requests to https (308) on this port, as clients see it: mostly 443."`
 	HSTS          time.Duration    `name:"hsts" placeholder:"DURATION" help:"Tell browsers for how long to ask for nothing but HTTPS, like 8760h."`
 
@@ -36,6 +37,7 @@ type configCommand struct {
 	TrustedProxies []haproxy.Network `placeholder:"ADDRESS" help:"Addresses of proxies before this one that are believed about the client."`
 	RateLimit      haproxy.RateLimit `default:"off" placeholder:"N/PERIOD" help:"Requests that one client address (of IPv6, one /64) may send in a period, like 100/10s."`
 	AccessLog      haproxy.AccessLog `default:"off" placeholder:"TARGET" help:"Log each request as a line of JSON: to a syslog server (address:port or socket path), or to stdout or stderr."`
+	HeaderNames    string            `name:"http-restrict-req-hdr-names" default:"reject" help:"What becomes of header names with other characters than letters, digits and -: reject answers 403, delete leaves them out, preserve passes on all but those that pass for X-Forwarded-For and X-Forwarded-Proto. That of the clusters comes behind it."`
 	HidePaths      []string          `default:"/metrics,/debug/pprof" placeholder:"PATH" help:"Paths, each with all below it, that are answered with 404 from outside."`
 	Times          configTimes       `embed:""`
 	Limits         configLimits      `embed:""`
@@ -48,7 +50,11 @@ type configLimits struct {
 	ClusterMaxConn int `name:"cluster-maxconn" default:"4000" help:"Requests at one cluster at a time. That of all outer load balancers together must be below its --maxconn, which health checks need too."`
 	QueueLimit     int `default:"1000" help:"Requests that may wait at a time; more are answered with 503."`
 	BufferSize     int `default:"49152" help:"Bytes of a request that are kept, so that it can be sent to another cluster."`
-	Retries        int `default:"2" help:"Further tries of a request on another cluster, if repeating it is harmless."`
+
+	BufferRequest bool     `name:"http-buffer-request" default:"true" negatable:"" help:"Read as much of a body as the buffer holds before a cluster is asked. Without, and without it in the clusters, a body streams through at once; a request whose body comes behind its headers is not sent to another cluster once one has begun to get it."`
+	Retries       int      `default:"2" help:"Further tries of a request, on another cluster, that fails as --retry-on says. With 0 nothing is sent again."`
+	RetryOn       []string `default:"conn-failure,empty-response,response-timeout,502,503" help:"All failures after which a request is tried again, in HAProxy's words, as those of lb; 502 and 503 say that a cluster has nobody left. After all but conn-failure only if repeating is harmless."`
+	CheckFall     int      `default:"2" help:"Bad checks in a row that take a cluster out."`
 }
 
 type configTimes struct {
@@ -59,7 +65,9 @@ type configTimes struct {
 	ConnectTimeout   time.Duration `default:"250ms" help:"Longest time that connecting to a cluster may take. A connection that the last active cluster refuses is tried elsewhere after as long."`
 	ServerTimeout    time.Duration `default:"150s" help:"Longest time that a cluster may take: longer than all tries of its load balancer, (retries + 1) × (queue + connect + server time-out)."`
 	TunnelTimeout    time.Duration `default:"1h" help:"Longest silence of a WebSocket."`
-	CheckInterval    time.Duration `default:"250ms" help:"Time between two checks of a cluster; less while it is in doubt, more while it is down."`
+	CheckInterval    time.Duration `default:"250ms" help:"Time between two checks of a cluster."`
+	CheckFastinter   time.Duration `default:"0s" help:"The same while a cluster is in doubt; 0 is a fifth of it."`
+	CheckDowninter   time.Duration `default:"0s" help:"The same while a cluster is down; 0 is twice it."`
 	CheckTimeout     time.Duration `default:"250ms" help:"Longest time that a check may take."`
 	ReturnAfter      time.Duration `default:"2s" help:"Time for which a cluster must answer before it gets requests again."`
 	HardStop         time.Duration `name:"hard-stop-after" default:"5m" help:"Longest time that connections open at a reload may go on."`
@@ -133,12 +141,15 @@ func (c *configCommand) edge() haproxy.Edge {
 	e.Clusters, e.Standby = c.clusters, c.Standby
 	e.Bind, e.StatsSocket, e.AdminListen, e.StateFile = string(c.Listen), c.Socket, string(c.AdminListen), c.StateFile
 	e.MetricsListen = string(c.MetricsListen)
-	e.TLS = haproxy.TLS{Bind: string(c.TLSListen), Certificate: c.TLSCert, RedirectPort: c.HTTPSRedirect, HSTS: c.HSTS}
+	e.TLS = haproxy.TLS{Bind: string(c.TLSListen), Certificate: c.TLSCert, RedirectPort: c.HTTPSRedirect, HSTS: c.HSTS, MinVersion: c.SSLMinVer}
+	e.HeaderNames = c.HeaderNames
 	e.TrustedProxies, e.RateLimit, e.AccessLog, e.HidePaths = c.TrustedProxies, c.RateLimit, c.AccessLog, c.HidePaths
 	l, t := c.Limits, c.Times
-	e.MaxConn, e.SlotMaxConn, e.QueueLimit, e.BufferSize, e.Retries = l.MaxConn, l.ClusterMaxConn, l.QueueLimit, l.BufferSize, l.Retries
+	e.MaxConn, e.SlotMaxConn, e.QueueLimit, e.BufferSize = l.MaxConn, l.ClusterMaxConn, l.QueueLimit, l.BufferSize
+	e.BufferRequest, e.Retries, e.RetryOn, e.CheckFall = l.BufferRequest, l.Retries, l.RetryOn, l.CheckFall
 	e.RequestTimeout, e.ClientTimeout, e.KeepAliveTimeout = t.RequestTimeout, t.ClientTimeout, t.KeepAliveTimeout
 	e.QueueTimeout, e.ConnectTimeout, e.ServerTimeout, e.TunnelTimeout = t.QueueTimeout, t.ConnectTimeout, t.ServerTimeout, t.TunnelTimeout
+	e.CheckFastInterval, e.CheckDownInterval = t.CheckFastinter, t.CheckDowninter
 	e.CheckInterval, e.CheckTimeout, e.ReturnAfter, e.HardStop = t.CheckInterval, t.CheckTimeout, t.ReturnAfter, t.HardStop
 	return e
 }

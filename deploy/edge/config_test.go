@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -69,6 +70,7 @@ func TestBadFlagsAreRefusedByName(t *testing.T) {
 		"--clusters=a=10.0.0.1:1,b=10.0.0.1:1", "--clusters=a=10.0.0.1:1,a=10.0.0.2:1", "--clusters=", "--standby", "--tls-listen=:443", "--https-redirect=443", "--hsts=1h",
 		"--socket=edge.sock", "--state-file=x", "--admin-listen=0.0.0.0:1", "--admin-listen=lb:1",
 		"--metrics-listen=x", "--metrics-listen=", "--metrics-listen=0.0.0.0:11223", "--hide-paths=x", "--trusted-proxies=x", "--rate-limit=x",
+		"--ssl-min-ver=TLSv1.3", "--http-restrict-req-hdr-names=x", "--retry-on=502", "--check-fall=0", "--check-fastinter=1s", "--check-downinter=1ms",
 		"--cluster-maxconn=0", "--retries=11", "--buffer-size=1", "--server-timeout=0s", "--return-after=-1s", "--check-interval=1ms",
 	} {
 		words := strings.Fields(args)
@@ -88,6 +90,21 @@ func TestBadFlagsAreRefusedByName(t *testing.T) {
 		if _, err := config(t, "--clusters=a=10.0.1.1:1", "--sockets="+socket); err == nil || !strings.Contains(err.Error(), "--sockets") {
 			t.Errorf("--sockets=%s: %v", socket, err)
 		}
+	}
+}
+
+func TestTheChosenDirectivesAreApplied(t *testing.T) {
+	flags, err := config(t, "--clusters=a=10.0.1.1:11223", "--tls-listen=:443", "--tls-cert=/x.pem", "--ssl-min-ver=TLSv1.3", "--http-restrict-req-hdr-names=delete",
+		"--no-http-buffer-request", "--retry-on=conn-failure,503", "--check-fall=3", "--check-fastinter=20ms", "--check-downinter=2s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := flags.edge()
+	if e.TLS.MinVersion != "TLSv1.3" || e.HeaderNames != "delete" || e.BufferRequest || !reflect.DeepEqual(e.RetryOn, []string{"conn-failure", "503"}) {
+		t.Errorf("%+v", e)
+	}
+	if e.CheckFall != 3 || e.CheckFastInterval != 20*time.Millisecond || e.CheckDownInterval != 2*time.Second {
+		t.Errorf("%+v", e)
 	}
 }
 

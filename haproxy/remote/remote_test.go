@@ -305,7 +305,12 @@ func TestOurSectionsAreKnownAgainAfterTheAPIWroteThem(t *testing.T) {
 	secure := someOptions()
 	secure.TLS = haproxy.TLS{Bind: "0.0.0.0:11443", Certificate: "/etc/zatoha/cert.pem", RedirectPort: 11443, HSTS: time.Hour}
 	secure.SlowStart = 5 * time.Second
-	for name, o := range map[string]haproxy.Options{"default": someOptions(), "TLS": secure} {
+	other := secure
+	other.TLS.MinVersion, other.HeaderNames, other.BufferRequest, other.RetryOn = "TLSv1.3", "preserve", false, []string{"conn-failure", "503"}
+	other.CheckFastInterval, other.CheckDownInterval, other.CheckFall, other.CheckRise = time.Millisecond, time.Second, 3, 4
+	once := someOptions()
+	once.Retries, once.HeaderNames = 0, "delete"
+	for name, o := range map[string]haproxy.Options{"default": someOptions(), "TLS": secure, "other": other, "once": once} {
 		want := o.Sections(conformance.Free(3))
 		text, err := edit.Apply("global\n    nbthread 2\n\ndefaults\n    mode tcp\n\nbackend other\n    timeout server 1s\n", want)
 		if err != nil {
