@@ -20,7 +20,9 @@ type Registration struct {
 	Service string // its name; zato-server is what the load balancer follows unless told otherwise
 	Address string // host:port
 	Weight  int    // 0 means Consul's default, 1
+	Tags    []string
 	Meta    map[string]string
+	Passing bool // it has a check, which passes from the first and is not asked for a day
 }
 
 // catalogClient keeps its connections, for those who change the catalog often.
@@ -28,18 +30,33 @@ var catalogClient = http.Client{Timeout: 10 * time.Second, Transport: &http.Tran
 
 // Register puts an instance into Consul, or changes it, as any program can: by one PUT to the agent.
 func (c *Cluster) Register(ctx context.Context, r Registration) error {
-	host, port, err := net.SplitHostPort(r.Address)
+	definition, err := r.definition()
 	if err != nil {
 		return fmt.Errorf("register %s: %w", r.ID, err)
 	}
+	return c.put(ctx, "agent/service/register", definition)
+}
+
+// definition is what the agent takes.
+func (r Registration) definition() (map[string]any, error) {
+	host, port, err := net.SplitHostPort(r.Address)
+	if err != nil {
+		return nil, err
+	}
 	definition := map[string]any{"ID": r.ID, "Name": r.Service, "Address": host, "Port": json.Number(port)}
+	if r.Tags != nil {
+		definition["Tags"] = r.Tags
+	}
 	if r.Meta != nil {
 		definition["Meta"] = r.Meta
 	}
 	if r.Weight > 0 {
 		definition["Weights"] = map[string]int{"Passing": r.Weight, "Warning": 1}
 	}
-	return c.put(ctx, "agent/service/register", definition)
+	if r.Passing {
+		definition["Check"] = map[string]string{"TTL": "24h", "Status": "passing"}
+	}
+	return definition, nil
 }
 
 // Deregister takes an instance out of Consul.

@@ -39,3 +39,27 @@ func TestServersAreReadFromHAProxysState(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestConsulIsToldOfAnInstance(t *testing.T) {
+	for _, test := range []struct {
+		given Registration
+		want  string
+	}{
+		{Registration{ID: "a", Service: "s", Address: "127.0.0.1:80"}, `{"Address":"127.0.0.1","ID":"a","Name":"s","Port":80}`},
+		{
+			Registration{ID: "a", Service: "s", Address: "[::1]:80", Weight: 3, Tags: []string{"t"}, Meta: map[string]string{"k": "v"}, Passing: true},
+			`{"Address":"::1","Check":{"Status":"passing","TTL":"24h"},"ID":"a","Meta":{"k":"v"},"Name":"s","Port":80,"Tags":["t"],"Weights":{"Passing":3,"Warning":1}}`,
+		},
+	} {
+		definition, err := test.given.definition()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := json.Marshal(definition); err != nil || string(text) != test.want {
+			t.Errorf("%s, %v, want %s", text, err, test.want)
+		}
+	}
+	if _, err := (Registration{ID: "a", Address: "nowhere"}).definition(); err == nil {
+		t.Error("an address without a port is no error")
+	}
+}
