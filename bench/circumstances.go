@@ -19,6 +19,9 @@ func circumstances(ctx context.Context, p programs) string {
 	if p.consulTemplate != "" {
 		programs = append(programs, strings.TrimSuffix(firstLine(ctx, p.consulTemplate, "-version"), " ()"))
 	}
+	if p.fabio != "" {
+		programs = append(programs, "fabio "+firstLine(ctx, p.fabio, "-v"))
+	}
 	return fmt.Sprintf("%s; %s; %d cores (%s), everything on one machine, over the loopback.",
 		time.Now().UTC().Format("2006-01-02 15:04 UTC"), strings.Join(programs, ", "), runtime.NumCPU(), processor())
 }

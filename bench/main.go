@@ -20,6 +20,7 @@ import (
 
 	"zatoha/bench/experiment"
 	"zatoha/bench/faults"
+	"zatoha/bench/peer"
 	"zatoha/bench/report"
 	"zatoha/bench/takeover"
 	"zatoha/deploy/program"
@@ -59,8 +60,16 @@ type grammar struct {
 	fellShort bool // the figures have missed their pass line
 }
 
-// programs are the paths of what is run; consul-template is "" where it is not.
-type programs struct{ consul, haproxy, consulTemplate string }
+// programs are the paths of what is run; consul-template and fabio are "" where they are not.
+type programs struct{ consul, haproxy, consulTemplate, fabio string }
+
+// withFabio adds fabio, if it is there, and else says that what is beside it is left out.
+func (p *programs) withFabio() {
+	var err error
+	if p.fabio, err = find.FindFabio(); err != nil {
+		fmt.Printf("nothing is measured beside the peer, %s: %v\n", peer.FabioName, err)
+	}
+}
 
 // findPrograms looks for all of them before anything is measured, and for our own, of which a long run would otherwise
 // miss one late.

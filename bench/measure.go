@@ -18,7 +18,12 @@ type propagationCommand struct {
 
 // Run is `bench propagation`.
 func (p *propagationCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) error {
-	return g.take(ctx, "propagation", p.Trials, measure.Propagation)
+	found, err := g.findPrograms()
+	if err != nil {
+		return err
+	}
+	found.withFabio()
+	return g.takeWith(ctx, found, "propagation", p.Trials, measure.Propagation)
 }
 
 type throughputCommand struct {
@@ -116,17 +121,24 @@ func (c *consumerCommand) Run(ctx context.Context, _ zerolog.Logger) error {
 	return measure.Consumer(ctx, c.URL, c.Queue, c.Service)
 }
 
-// take takes the figures, writes the report and prints the verdict.
-func (g *grammar) take(ctx context.Context, name string, trials int, figures func(context.Context, measure.Options) (measure.Outcome, error)) error {
-	if trials < 1 {
-		return fmt.Errorf("--trials: %d: must be at least 1", trials)
-	}
+type figures = func(context.Context, measure.Options) (measure.Outcome, error)
+
+// take looks for the programs and takes the figures with them.
+func (g *grammar) take(ctx context.Context, name string, trials int, figures figures) error {
 	found, err := g.findPrograms()
 	if err != nil {
 		return err
 	}
+	return g.takeWith(ctx, found, name, trials, figures)
+}
+
+// takeWith takes the figures with these programs, writes the report and prints the verdict.
+func (g *grammar) takeWith(ctx context.Context, found programs, name string, trials int, figures figures) error {
+	if trials < 1 {
+		return fmt.Errorf("--trials: %d: must be at least 1", trials)
+	}
 	outcome, err := figures(ctx, measure.Options{
-		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, Trials: trials, Progress: os.Stdout,
+		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, Fabio: found.fabio, Trials: trials, Progress: os.Stdout,
 		Circumstances: circumstances(ctx, found),
 	})
 	if err != nil {

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"time"
-
-	"zatoha/deploy/cluster"
 )
 
 // bare is a client of Consul that repeats one blocking query, of the balanced service, and does nothing with the answers.
@@ -102,7 +100,7 @@ func (s *subject) bare(ctx context.Context, l *lab, trials int, times *propagati
 	if _, err := watch.await(ctx); err != nil { // the first answer comes at once
 		return err
 	}
-	r := cluster.Registration{ID: "subject", Service: service, Address: s.server.address()}
+	r := member(subjectID, s.server)
 	for range trials {
 		if err := watch.time(ctx, &times.bareUp, func() error { return l.Register(ctx, r) }); err != nil {
 			return err

@@ -27,6 +27,7 @@ type Options struct {
 	Bin           string    // folder with our programs
 	Consul        string    // path of Consul
 	HAProxy       string    // path of HAProxy
+	Fabio         string    // path of fabio, beside which [Propagation] measures; "": beside no peer
 	Trials        int       // of each measurement
 	Progress      io.Writer // gets a line now and then
 	Circumstances string    // for the head of the report

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"zatoha/bench/load"
+	"zatoha/bench/peer"
 	"zatoha/bench/report"
 	"zatoha/deploy/cluster"
 )
@@ -18,10 +20,11 @@ import (
 // propagationLoad is in requests per second.
 const propagationLoad = 5000
 
-// Propagation measures how long after a change in Consul clients notice it, with 3 and with 100 servers.
+// Propagation measures how long after a change in Consul clients notice it, with 3 and with 100 servers, of ours and, by turns
+// with it, of a peer.
 func Propagation(ctx context.Context, o Options) (Outcome, error) {
 	page := report.New("Propagation", o.Circumstances)
-	page.Paragraph(fmt.Sprintf("One instance is registered (without a check, which counts as passing) and deregistered again, under "+
+	page.Paragraph(fmt.Sprintf("One instance is registered, with a check that passes from the first, and deregistered again, under "+
 		"a load of %d requests a second over 8 connections. Times begin when the change is sent to Consul, so Consul's own "+
 		"write is in them; the rows \"since Consul has answered\" are without it. They end when the instance has answered its "+
 		"first, or last, request that came through the front. \"Answered to a bare blocking query\" is when Consul, under the same "+
@@ -29,31 +32,24 @@ func Propagation(ctx context.Context, o Options) (Outcome, error) {
 		"of a time is Consul's and the machine's. \"Shown by HAProxy\" is when its runtime socket tells of the change, without "+
 		"load. The servers are stand-ins that cost next to nothing.", propagationLoad))
 	var all []target
-	chart := report.Chart{Title: "Since the change was sent to Consul", X: report.Axis{Label: "ms", Log: true}, Y: report.Axis{Label: "share of changes"}}
+	var sizes []propagationTimes
 	for _, servers := range []int{3, 100} {
 		times, err := o.propagation(ctx, servers)
 		if err != nil {
 			return Outcome{}, fmt.Errorf("%d servers: %w", servers, err)
 		}
-		name := func(what string) string { return fmt.Sprintf("%s, %d servers", what, servers) }
-		all = append(
-			all, target{name("registration → first response"), times.up, 4, 20},
-			target{name("the same since Consul has answered"), times.upAnswered, 0, 0},
-			target{name("registration → answered to a bare blocking query"), times.bareUp, 0, 0},
-			target{name("registration → shown by HAProxy"), times.shownUp, 0, 0},
-			target{name("deregistration → last response"), times.down, 3, 9},
-			target{name("the same since Consul has answered"), times.downAnswered, 0, 0},
-			target{name("deregistration → answered to a bare blocking query"), times.bareDown, 0, 0},
-			target{name("deregistration → shown by HAProxy"), times.shownDown, 0, 0},
-		)
-		chart.Series = append(chart.Series, cumulative(name("up"), times.up), cumulative(name("down"), times.down))
-		fmt.Fprintf(o.Progress, "%d servers: registration → first response: %s\n", servers, times.up)
-		fmt.Fprintf(o.Progress, "%d servers: deregistration → last response: %s\n", servers, times.down)
-		fmt.Fprintf(o.Progress, "%d servers: answered to a bare blocking query: up %s; down %s\n", servers, times.bareUp, times.bareDown)
-		fmt.Fprintf(o.Progress, "%d servers: shown by HAProxy: up %s; down %s\n", servers, times.shownUp, times.shownDown)
+		sizes, all = append(sizes, times), append(all, times.targets()...)
+		times.tell(o.Progress)
 	}
 	passed, summary := targets(page, all)
-	page.Plot(chart)
+	if o.Fabio != "" {
+		verdict := beside(page, sizes)
+		fmt.Fprintln(o.Progress, verdict)
+		summary += "; " + verdict
+	}
+	for _, times := range sizes {
+		page.Plot(times.chart())
+	}
 	page.Paragraph("Peers, measured before on the same kind of machine with three servers (up median/p99, down): fabio 7/33 and 3/9 ms, " +
 		"consul-template with reload 164/181 ms, Traefik with watch 141-171/384-1339 ms, HAProxy's DNS server-template 1486/1986 ms, " +
 		"the Data Plane API's own discovery 1077/1995 ms.")
@@ -64,12 +60,69 @@ func cumulative(name string, s Sample) report.Series {
 	return report.Cumulative(name, slices.Sorted(slices.Values(s)))
 }
 
+// changes are the times of a balancer's changes, and the load that it carried meanwhile.
+type changes struct {
+	up, upAnswered, down, downAnswered Sample
+	load                               load.Report
+}
+
 // propagationTimes are those of one size.
 type propagationTimes struct {
-	up, upAnswered, down, downAnswered, bareUp, bareDown, shownUp, shownDown Sample
+	servers                              int
+	ours, peer                           changes // those of the peer are none if there is none
+	bareUp, bareDown, shownUp, shownDown Sample
+}
+
+// targets are what is shown of them; those of ours have limits.
+func (p propagationTimes) targets() []target {
+	name := func(what string) string { return fmt.Sprintf("%s, %d servers", what, p.servers) }
+	all := []target{
+		{name("registration → first response"), p.ours.up, 4, 20},
+		{name("the same since Consul has answered"), p.ours.upAnswered, 0, 0},
+		{name("registration → answered to a bare blocking query"), p.bareUp, 0, 0},
+		{name("registration → shown by HAProxy"), p.shownUp, 0, 0},
+		{name("deregistration → last response"), p.ours.down, 3, 9},
+		{name("the same since Consul has answered"), p.ours.downAnswered, 0, 0},
+		{name("deregistration → answered to a bare blocking query"), p.bareDown, 0, 0},
+		{name("deregistration → shown by HAProxy"), p.shownDown, 0, 0},
+	}
+	if len(p.peer.up) > 0 {
+		all = append(
+			all, target{name(peer.FabioName + ": registration → first response"), p.peer.up, 0, 0},
+			target{name("the same since Consul has answered"), p.peer.upAnswered, 0, 0},
+			target{name(peer.FabioName + ": deregistration → last response"), p.peer.down, 0, 0},
+			target{name("the same since Consul has answered"), p.peer.downAnswered, 0, 0},
+		)
+	}
+	return all
+}
+
+// tell prints what matters most.
+func (p propagationTimes) tell(to io.Writer) {
+	fmt.Fprintf(to, "%d servers: registration → first response: %s\n", p.servers, p.ours.up)
+	fmt.Fprintf(to, "%d servers: deregistration → last response: %s\n", p.servers, p.ours.down)
+	if len(p.peer.up) > 0 {
+		fmt.Fprintf(to, "%d servers: %s: up %s; down %s\n", p.servers, peer.FabioName, p.peer.up, p.peer.down)
+	}
+	fmt.Fprintf(to, "%d servers: answered to a bare blocking query: up %s; down %s\n", p.servers, p.bareUp, p.bareDown)
+	fmt.Fprintf(to, "%d servers: shown by HAProxy: up %s; down %s\n", p.servers, p.shownUp, p.shownDown)
+}
+
+func (p propagationTimes) chart() report.Chart {
+	chart := report.Chart{
+		Title: fmt.Sprintf("Since the change was sent to Consul, %d servers", p.servers),
+		X:     report.Axis{Label: "ms", Log: true}, Y: report.Axis{Label: "share of changes"},
+		Series: []report.Series{cumulative("ours, up", p.ours.up), cumulative("ours, down", p.ours.down)},
+	}
+	if len(p.peer.up) > 0 {
+		chart.Series = append(chart.Series, cumulative(peer.FabioName+", up", p.peer.up), cumulative(peer.FabioName+", down", p.peer.down))
+	}
+	chart.Series = append(chart.Series, cumulative("bare query, up", p.bareUp), cumulative("bare query, down", p.bareDown))
+	return chart
 }
 
 func (o Options) propagation(ctx context.Context, servers int) (times propagationTimes, err error) {
+	times.servers = servers
 	l, err := o.lab(ctx, 0, fmt.Sprintf("--slots=%d", servers+5))
 	if err != nil {
 		return times, err
@@ -81,8 +134,7 @@ func (o Options) propagation(ctx context.Context, servers int) (times propagatio
 			return times, err
 		}
 		defer server.close()
-		r := cluster.Registration{ID: fmt.Sprintf("host-%d", i+1), Service: service, Address: server.address()}
-		if err := l.Register(ctx, r); err != nil {
+		if err := l.Register(ctx, member(fmt.Sprintf("host-%d", i+1), server)); err != nil {
 			return times, err
 		}
 	}
@@ -94,26 +146,16 @@ func (o Options) propagation(ctx context.Context, servers int) (times propagatio
 		return times, err
 	}
 	defer subject.server.close()
-	running, err := load.Start(ctx, load.Options{
-		Addr: l.Front, Connections: 8, Rate: propagationLoad, Templates: []load.Template{load.Get("/asked")},
-	})
-	if err != nil {
+	if err := o.takeTurns(ctx, l, subject, &times); err != nil {
 		return times, err
 	}
-	defer running.Stop()
-	if err := wait(ctx, time.Second); err != nil { // for all to be warm
-		return times, err
-	}
-	for range o.Trials {
-		if err := subject.visit(ctx, l, &times); err != nil {
-			return times, err
+	for _, by := range []struct {
+		name string
+		load load.Report
+	}{{"ours", times.ours.load}, {peer.FabioName, times.peer.load}} {
+		if by.load.Errors() > 0 {
+			fmt.Fprintf(o.Progress, "%s, under its changes: %s\n", by.name, by.load)
 		}
-	}
-	if err := subject.bare(ctx, l, o.Trials, &times); err != nil {
-		return times, err
-	}
-	if report := running.Stop(); report.Errors() > 0 {
-		fmt.Fprintf(o.Progress, "under %d changes: %s\n", 4*o.Trials, report)
 	}
 	for range o.Trials {
 		if err := subject.show(ctx, l, &times); err != nil {
@@ -121,6 +163,11 @@ func (o Options) propagation(ctx context.Context, servers int) (times propagatio
 		}
 	}
 	return times, nil
+}
+
+// member is an instance as each balancer takes it.
+func member(id string, server *responder) cluster.Registration {
+	return cluster.Registration{ID: id, Service: service, Address: server.address(), Tags: []string{peer.FabioTag, id}, Passing: true}
 }
 
 // subject is the instance that comes and goes. It knows when it answered.
@@ -148,23 +195,25 @@ func newSubject() (s *subject, err error) {
 // quiet is how long nothing comes to an instance that is out of rotation for good.
 const quiet = 60 * time.Millisecond
 
-// visit registers the subject and deregisters it, and adds what that took.
-func (s *subject) visit(ctx context.Context, l *lab, times *propagationTimes) error {
+const subjectID = "subject"
+
+// visit registers the subject and deregisters it, and adds what that took by a balancer.
+func (s *subject) visit(ctx context.Context, l *lab, by *rival) error {
 	select {
 	case <-s.first:
 	default:
 	}
 	began := time.Now()
-	if err := l.Register(ctx, cluster.Registration{ID: "subject", Service: service, Address: s.server.address()}); err != nil {
+	if err := l.Register(ctx, member(subjectID, s.server)); err != nil {
 		return err
 	}
 	answered := time.Now()
 	select {
 	case first := <-s.first:
-		times.up.add(first.Sub(began))
-		times.upAnswered.add(max(first.Sub(answered), 0))
+		by.changes.up.add(first.Sub(began))
+		by.changes.upAnswered.add(max(first.Sub(answered), 0))
 	case <-time.After(bound):
-		return errors.New("the subject got no request")
+		return fmt.Errorf("the subject got no request by %s", by.name)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -172,29 +221,28 @@ func (s *subject) visit(ctx context.Context, l *lab, times *propagationTimes) er
 		return err
 	}
 	began = time.Now()
-	if err := l.Deregister(ctx, "subject"); err != nil {
+	if err := l.Deregister(ctx, subjectID); err != nil {
 		return err
 	}
 	answered = time.Now()
 	if err := wait(ctx, quiet); err != nil { // to ask the controller now would keep it, and this machine, from its work
 		return err
 	}
-	if err := l.await(ctx, func(status cluster.Status) bool { return !slices.Contains(status.Rotation, "subject") }); err != nil {
+	if err := by.await(ctx, func(status cluster.Status) bool { return !slices.Contains(status.Rotation, subjectID) }); err != nil {
 		return err
 	}
 	if err := wait(ctx, quiet); err != nil {
 		return err
 	}
 	last := time.Unix(0, s.last.Load())
-	times.down.add(max(last.Sub(began), 0))
-	times.downAnswered.add(max(last.Sub(answered), 0))
+	by.changes.down.add(max(last.Sub(began), 0))
+	by.changes.downAnswered.add(max(last.Sub(answered), 0))
 	return nil
 }
 
 // show registers the subject and deregisters it, and adds when HAProxy's runtime socket showed that.
 func (s *subject) show(ctx context.Context, l *lab, times *propagationTimes) error {
-	address := s.server.address()
-	_, port, err := net.SplitHostPort(address)
+	_, port, err := net.SplitHostPort(s.server.address())
 	if err != nil {
 		return err
 	}
@@ -207,14 +255,14 @@ func (s *subject) show(ctx context.Context, l *lab, times *propagationTimes) err
 		return errors.Join(err, wait(ctx, quiet))
 	}
 	began := time.Now()
-	if err := l.Register(ctx, cluster.Registration{ID: "subject", Service: service, Address: address}); err != nil {
+	if err := l.Register(ctx, member(subjectID, s.server)); err != nil {
 		return err
 	}
 	if err := shown(true, began, &times.shownUp); err != nil {
 		return err
 	}
 	began = time.Now()
-	if err := l.Deregister(ctx, "subject"); err != nil {
+	if err := l.Deregister(ctx, subjectID); err != nil {
 		return err
 	}
 	return shown(false, began, &times.shownDown)

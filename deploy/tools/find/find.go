@@ -83,6 +83,15 @@ func FindConsulTemplate() (path string, err error) {
 	}.find()
 }
 
+// FindFabio returns the path of the fabio in PATH. It is nowhere else, as we neither build nor install it, and any of its
+// releases will do; the error wraps [ErrMissing].
+func FindFabio() (path string, err error) {
+	if path, err = exec.LookPath("fabio"); err != nil {
+		return "", fmt.Errorf("fabio %w in PATH: put one there, 1.6 or newer: https://fabiolb.net", ErrMissing)
+	}
+	return path, nil
+}
+
 // FindHAProxy returns the path of the haproxy in PATH, else in the folders for system programs, which are not in
 // everyone's PATH. Its errors are as those of [FindConsul].
 func FindHAProxy() (path string, err error) {

@@ -63,6 +63,17 @@ func TestConsulTemplateIsFoundInTheCache(t *testing.T) {
 	}
 }
 
+func TestFabioIsFoundInPathAlone(t *testing.T) {
+	inPath := machine(t)
+	if _, err := FindFabio(); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "fabio not found in PATH: put one there") {
+		t.Fatalf("with none: %v", err)
+	}
+	own := script(t, inPath, "fabio", "exit 1")
+	if path, err := FindFabio(); err != nil || path != own {
+		t.Fatalf("%q, %v", path, err)
+	}
+}
+
 func TestProgramsThatCannotBeUsed(t *testing.T) {
 	for _, test := range []struct {
 		name, program, body string

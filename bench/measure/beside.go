@@ -1,0 +1,77 @@
+package measure
+
+import (
+	"fmt"
+	"strings"
+
+	"zatoha/bench/load"
+	"zatoha/bench/peer"
+	"zatoha/bench/report"
+)
+
+// figure is one by which ours and the peer are compared, in milliseconds.
+type figure struct {
+	what               string
+	ours, theirs, bare float64
+}
+
+func (f figure) ahead() bool { return f.ours < f.theirs }
+
+// figures are median and p99 of the times up and down.
+func (p propagationTimes) figures() (all []figure) {
+	for _, of := range []struct {
+		what               string
+		ours, theirs, bare Sample
+	}{
+		{"registration → first response", p.ours.up, p.peer.up, p.bareUp},
+		{"deregistration → last response", p.ours.down, p.peer.down, p.bareDown},
+	} {
+		for _, by := range []struct {
+			name string
+			q    float64
+		}{{"median", 0.5}, {"p99", 0.99}} {
+			what := fmt.Sprintf("%s, %d servers, %s", of.what, p.servers, by.name)
+			all = append(all, figure{what, of.ours.Quantile(by.q), of.theirs.Quantile(by.q), of.bare.Quantile(by.q)})
+		}
+	}
+	return all
+}
+
+// beside puts ours, the peer and a bare query beside each other, and says at which figures ours is ahead.
+func beside(page *report.Page, sizes []propagationTimes) (verdict string) {
+	var rows [][]string
+	var behind []string
+	n := 0
+	ms := func(value float64) string { return fmt.Sprintf("%.2f ms", value) }
+	for _, size := range sizes {
+		for _, f := range size.figures() {
+			word := "ahead"
+			if n++; !f.ahead() {
+				word = "not ahead"
+				behind = append(behind, f.what)
+			}
+			rows = append(rows, []string{f.what, fmt.Sprint(len(size.peer.up)), ms(f.ours), ms(f.theirs), ms(f.bare), word})
+		}
+	}
+	verdict = fmt.Sprintf("ours is ahead of %s at %d of %d figures", peer.FabioName, n-len(behind), n)
+	if len(behind) > 0 {
+		verdict += ", not at " + strings.Join(behind, "; ")
+	}
+	page.Section("Beside " + peer.FabioName)
+	page.Paragraph(verdict + ".")
+	page.Paragraph(fmt.Sprintf("The peer has the same Consul, the same servers and the same client. Ours, a bare query and the peer take turns of %d "+
+		"changes; who has not the turn is stopped by SIGSTOP, HAProxy too, and before each turn all servers are in rotation and the load has "+
+		"run for a second. At this load each of 100 servers is asked every %d ms, so that much is in the times up of who does not begin with "+
+		"the newcomer, and a last response may be before the change. Whether ours is ahead decides nothing: the targets above do.",
+		inTurn, 100*1000/propagationLoad))
+	page.Table([]string{"figure", "n", "ours", peer.FabioName, "bare query", "ours is"}, rows)
+	for _, size := range sizes {
+		of := func(c load.Report) string {
+			return fmt.Sprintf("%d of %d requests failed, median %.2f ms, p99 %.2f ms", c.Errors(), c.Requests,
+				c.Latency.Median.Seconds()*1000, c.Latency.P99.Seconds()*1000)
+		}
+		page.Paragraph(fmt.Sprintf("Under the changes, %d servers: ours: %s; %s: %s.", size.servers, of(size.ours.load), peer.FabioName, of(size.peer.load)))
+	}
+	page.Paragraph(peer.FabioSettings() + ".")
+	return verdict
+}
