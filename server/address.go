@@ -19,7 +19,7 @@ func (s *settings) registration(listening net.Addr, channels int) (consul.Regist
 	}
 	return consul.Registration{
 		ID: id, Name: s.Service, Address: address.Host(), Port: address.Port(),
-		Meta: s.meta(channels),
+		Tags: s.Tags, Meta: s.meta(channels),
 		Check: &consul.HTTPCheck{
 			URL:                     "http://" + string(address) + pingPath,
 			Interval:                s.CheckInterval,

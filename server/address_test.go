@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ func TestRegistration(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.settings.Service, c.settings.CheckInterval = "zato-server", 1
+		c.settings.Tags = []string{"urlprefix-/"}
 		c.settings.services = service.NewRegistry()
 		got, err := c.settings.registration(address, 3)
 		if err != nil {
@@ -56,6 +58,9 @@ func TestRegistration(t *testing.T) {
 		}
 		if got.ID != c.id || got.Address != c.host || got.Port != c.port || got.Check.URL != c.url || got.Check.InitialStatus != consul.Passing {
 			t.Errorf("%s: got %+v, check %+v", c.listening, got, got.Check)
+		}
+		if !slices.Equal(got.Tags, c.settings.Tags) {
+			t.Errorf("%s: tags %q", c.listening, got.Tags)
 		}
 		for _, field := range []string{"version", "services_hash", "channels"} {
 			if got.Meta[field] == "" {

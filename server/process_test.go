@@ -116,6 +116,7 @@ func TestBadConfigurationIsOneLineAndStatus2(t *testing.T) {
 		{[]string{"--listen", free, "--invoke-token", "short"}, "--invoke-token: the token has less than 16 characters"},
 		{[]string{"--listen", free, "--invoke-token-file", "/nowhere"}, "--invoke-token-file: open /nowhere: no such file"},
 		{[]string{"--listen", free, "--invoke-listen", busy.Addr().String()}, "--invoke-listen: " + busy.Addr().String() + " is in use"},
+		{[]string{"--tags", "a,,b"}, `--tags: "": must be text`},
 		{[]string{"--advertise", "0.0.0.0:80"}, "--advertise: \"0.0.0.0:80\": must name a host"},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"zatoha/consul"
@@ -17,9 +18,10 @@ type settings struct {
 	Listen    program.HostPort `default:"127.0.0.1:17010" help:"Address to serve on."`
 	Advertise program.HostPort `placeholder:"HOST:PORT" help:"Address at which the load balancer and Consul reach this server. Default: the listen address, or the machine's first one if that is unspecified."`
 
-	Service string `default:"zato-server" help:"Consul service to register under."`
-	Cluster string `default:"main" help:"Name of the cluster: its keys in Consul begin with zato/<cluster>/."`
-	ID      string `placeholder:"ID" help:"Consul service ID, unique and stable across restarts. Default: <service>-<host name>-<port>."`
+	Service string   `default:"zato-server" help:"Consul service to register under."`
+	Cluster string   `default:"main" help:"Name of the cluster: its keys in Consul begin with zato/<cluster>/."`
+	ID      string   `placeholder:"ID" help:"Consul service ID, unique and stable across restarts. Default: <service>-<host name>-<port>."`
+	Tags    []string `placeholder:"TAG" help:"Tags in Consul, parted by commas, by which others find this server that follow Consul too: urlprefix-/ for fabio. Our load balancer does not ask for them."`
 
 	consul.Settings
 	CheckInterval   time.Duration `default:"1s" help:"How often Consul asks for /zato/ping; at least 1s."`
@@ -68,6 +70,11 @@ func (s *settings) Validate() error {
 	for _, name := range []struct{ flag, value string }{{"service", s.Service}, {"cluster", s.Cluster}, {"id", s.ID}, {"connector-service", s.ConnectorService}} {
 		if !program.ValidName(name.value) && (name.flag != "id" || name.value != "") {
 			faults = append(faults, fmt.Errorf("--%s: %q: %s", name.flag, name.value, program.NameRule))
+		}
+	}
+	for _, tag := range s.Tags {
+		if strings.TrimSpace(tag) == "" {
+			faults = append(faults, fmt.Errorf("--tags: %q: must be text, parted by single commas", tag))
 		}
 	}
 	if s.CheckInterval < time.Second {
