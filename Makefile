@@ -145,7 +145,7 @@ fuzz: ## Fuzz each fuzz target for 20 seconds (FUZZTIME=5m for longer).
 
 .PHONY: faults
 faults: tools build ## Break the cluster under load and count what clients notice (SHORT=1 for four minutes, ONLY=kill-get,pause for some).
-	@bin/tools consul-template || echo "== faults: WITHOUT THE PEER, for want of consul-template"
+	@bin/tools consul-template || echo "== faults: WITHOUT A PEER, for want of consul-template"
 	@$(if $(SHORT),:,bin/tools slowhttptest) || echo "== faults: WITHOUT A SECOND OPINION ON SLOW CLIENTS, for want of slowhttptest"
 	@go build -o bin/ ./bench ./bench/takeover/recorder
 	@exec bin/bench faults $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))

@@ -63,12 +63,25 @@ type grammar struct {
 // programs are the paths of what is run; consul-template and fabio are "" where they are not.
 type programs struct{ consul, haproxy, consulTemplate, fabio string }
 
-// withFabio adds fabio, if it is there, and else says that what is beside it is left out.
-func (p *programs) withFabio() {
-	var err error
-	if p.fabio, err = find.FindFabio(); err != nil {
-		fmt.Printf("nothing is measured beside the peer, %s: %v\n", peer.FabioName, err)
+// peers are those that are there.
+func (p programs) peers() (kinds []peer.Kind) {
+	if p.consulTemplate != "" {
+		kinds = append(kinds, peer.OfConsulTemplate(p.consulTemplate))
 	}
+	if p.fabio != "" {
+		kinds = append(kinds, peer.OfFabio(p.fabio))
+	}
+	return kinds
+}
+
+// seek looks for a peer's program, and says so if there is none.
+func seek(name string, find func() (string, error)) (path string) {
+	path, err := find()
+	if err != nil {
+		fmt.Printf("ours is not set beside the peer %s: %v\n", name, err)
+		return ""
+	}
+	return path
 }
 
 // findPrograms looks for all of them before anything is measured, and for our own, of which a long run would otherwise
@@ -129,9 +142,8 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 	if err != nil {
 		return err
 	}
-	if found.consulTemplate, err = find.FindConsulTemplate(); err != nil {
-		fmt.Printf("nothing is played on the peer, %s: %v\n", faults.PeerName, err)
-	}
+	found.consulTemplate = seek(peer.ConsulTemplateName, find.FindConsulTemplate)
+	found.fabio = seek(peer.FabioName, find.FindFabio)
 	slowHTTPTest, err := exec.LookPath("slowhttptest")
 	if err != nil && !f.Short {
 		fmt.Println("slow clients are our own alone: there is no slowhttptest in PATH (apt-get install slowhttptest)")
@@ -142,7 +154,7 @@ func (f *faultsCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) e
 	var wanted bool
 	if options.Only, wanted = f.Only.Among(faults.Names()); wanted {
 		outcome, runErr = faults.Run(ctx, faults.Options{
-			Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, ConsulTemplate: found.consulTemplate, SlowHTTPTest: slowHTTPTest,
+			Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, Peers: found.peers(), SlowHTTPTest: slowHTTPTest,
 			Upstream: []string{self, "upstream"}, LBArgs: f.LBArg, Options: options,
 		})
 	}

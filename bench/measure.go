@@ -8,6 +8,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"zatoha/bench/measure"
+	"zatoha/bench/peer"
 	"zatoha/deploy/program"
 	"zatoha/deploy/tools/find"
 )
@@ -22,7 +23,7 @@ func (p *propagationCommand) Run(ctx context.Context, _ zerolog.Logger, g *gramm
 	if err != nil {
 		return err
 	}
-	found.withFabio()
+	found.fabio = seek(peer.FabioName, find.FindFabio)
 	return g.takeWith(ctx, found, "propagation", p.Trials, measure.Propagation)
 }
 

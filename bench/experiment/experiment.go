@@ -46,7 +46,7 @@ type Scenario[K, S any] struct {
 	Name, PassLine string
 	Stage          K
 	Turn[S]                                          // on ours
-	Peer           Turn[S]                           // on a peer, by turns with ours, which has no pass line; without trials there is none
+	Peers          []PeerTurn[S]                     // by turns with ours
 	Together       func([]Trial) (failures []string) // what ours are held against, all together; nil: nothing
 }
 
@@ -57,6 +57,12 @@ type Turn[S any] struct {
 	Takes  time.Duration // a trial, roughly; 0 if nobody knows
 	// Play plays it once. Its error is one more failure of the trial.
 	Play func(ctx context.Context, on S, trial *Trial) error
+}
+
+// PeerTurn is how a scenario is played on a peer, which has no pass line.
+type PeerTurn[S any] struct {
+	On string // the peer's name
+	Turn[S]
 }
 
 // Only are the names of the scenarios that are wanted; none for all.
@@ -119,16 +125,23 @@ func (t *Theatre[K, S]) Run(ctx context.Context, all []Scenario[K, S]) (outcome 
 	return outcome, nil
 }
 
-// scenario plays all trials of one, those on ours and those on the peer by turns.
+// scenario plays all trials of one, those on ours and those on peers by turns.
 func (t *Theatre[K, S]) scenario(ctx context.Context, s Scenario[K, S]) (Result, error) {
-	result := Result{Name: s.Name, Does: s.Does, PassLine: s.PassLine, Peer: Peer{Does: s.Peer.Does}}
+	result := Result{Name: s.Name, Does: s.Does, PassLine: s.PassLine}
+	type part struct {
+		turn   Turn[S]
+		whose  string
+		trials *[]Trial
+	}
+	parts, rounds := []part{{s.Turn, "", &result.Trials}}, s.Trials
+	result.Peers = make([]Peer, len(s.Peers))
+	for i, peer := range s.Peers {
+		result.Peers[i] = Peer{On: peer.On, Does: peer.Does}
+		parts, rounds = append(parts, part{peer.Turn, " on " + peer.On, &result.Peers[i].Trials}), max(rounds, peer.Trials)
+	}
 	began := time.Now()
-	for i := range max(s.Trials, s.Peer.Trials) {
-		for _, by := range []struct {
-			turn   Turn[S]
-			whose  string
-			trials *[]Trial
-		}{{s.Turn, "", &result.Trials}, {s.Peer, " on the peer", &result.Peer.Trials}} {
+	for i := range rounds {
+		for _, by := range parts {
 			if i >= by.turn.Trials {
 				continue
 			}

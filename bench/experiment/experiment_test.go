@@ -53,7 +53,10 @@ func TestARunSaysWhatComesAndWhatCame(t *testing.T) {
 	var said strings.Builder
 	p := newProps(t, Options{Progress: &said, Slack: 3})
 	kill := playing("kill", "small", 2, well, short)
-	kill.Peer = Turn[*prop]{Trials: 1, Takes: 10 * time.Second, Does: "break it twice", Play: kill.Play}
+	kill.Peers = []PeerTurn[*prop]{
+		{"a rival", Turn[*prop]{Trials: 1, Takes: 10 * time.Second, Does: "break it twice", Play: kill.Play}},
+		{"another", Turn[*prop]{Trials: 3, Takes: 10 * time.Second, Play: playing("kill", "small", 3).Play}},
+	}
 	nobodyKnows := playing("in-no-time", "small", 1, func(t *Trial) error { t.Note("the address stayed"); return nil })
 	nobodyKnows.Takes = 0
 	outcome, err := p.Run(t.Context(), []Scenario[string, *prop]{kill, nobodyKnows})
@@ -61,16 +64,18 @@ func TestARunSaysWhatComesAndWhatCame(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"2 scenarios, 4 trials, about 1m10s in all:\n  kill       2 trials and 1 on the peer, about 1m10s: break it\n  in-no-time 1 trials: break it\n",
-		"\n[1/4 0s] kill 1/2    ok\n[2/4 0s] kill 1/1 on the peer    ok\n[3/4 0s] kill 2/2    FELL SHORT: 3 errors\nkill 2/2  the logs are kept in " + p.built[0].dir + "\n",
-		"\n[4/4 0s] in-no-time 1/1  the address stayed  ok\n",
+		"2 scenarios, 7 trials, about 1m40s in all:\n  kill       2 trials and 1 on a rival and 3 on another, about 1m40s: break it\n  in-no-time 1 trials: break it\n",
+		"\n[1/7 0s] kill 1/2    ok\n[2/7 0s] kill 1/1 on a rival    ok\n[3/7 0s] kill 1/3 on another    ok\n[4/7 0s] kill 2/2    FELL SHORT: 3 errors\nkill 2/2  the logs are kept in " + p.built[0].dir + "\n",
+		"\n[5/7 0s] kill 2/3 on another    ok\n[6/7 0s] kill 3/3 on another    ok\n",
+		"\n[7/7 0s] in-no-time 1/1  the address stayed  ok\n",
 	} {
 		if !strings.Contains(said.String(), want) {
 			t.Errorf("it did not say %q:\n%s", want, said.String())
 		}
 	}
 	r := outcome.Results[0]
-	if len(r.Trials) != 2 || len(r.Peer.Trials) != 1 || r.Peer.Does != "break it twice" || r.PassLine != "0 errors, times up to 3-fold" {
+	if len(r.Trials) != 2 || len(r.Peers) != 2 || len(r.Peers[0].Trials) != 1 || len(r.Peers[1].Trials) != 3 ||
+		r.Peers[0].On != "a rival" || r.Peers[0].Does != "break it twice" || r.PassLine != "0 errors, times up to 3-fold" {
 		t.Errorf("%+v", r)
 	}
 }

@@ -24,12 +24,13 @@ type Result struct {
 	Name, Does, PassLine string
 	Trials               []Trial
 	Failures             []string // of the trials together
-	Peer                 Peer
+	Peers                []Peer
 	Elapsed              time.Duration
 }
 
-// Peer is what became of a scenario on the peer. It has no pass line.
+// Peer is what became of a scenario on a peer. It has no pass line.
 type Peer struct {
+	On     string  // its name
 	Does   string  // if that differs
 	Trials []Trial // with what kept one from being played to its end as its failure
 }

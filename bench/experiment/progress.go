@@ -24,13 +24,15 @@ func announce[K, S any](to io.Writer, chosen []Scenario[K, S]) *progress {
 	var whole time.Duration
 	var lines strings.Builder
 	for _, s := range chosen {
-		takes := s.Takes*time.Duration(s.Trials) + s.Peer.Takes*time.Duration(s.Peer.Trials)
-		p.all += s.Trials + s.Peer.Trials
-		whole += takes
+		takes := s.Takes * time.Duration(s.Trials)
+		p.all += s.Trials
 		also := ""
-		if s.Peer.Trials > 0 {
-			also = fmt.Sprintf(" and %d on the peer", s.Peer.Trials)
+		for _, peer := range s.Peers {
+			takes += peer.Takes * time.Duration(peer.Trials)
+			p.all += peer.Trials
+			also += fmt.Sprintf(" and %d on %s", peer.Trials, peer.On)
 		}
+		whole += takes
 		fmt.Fprintf(&lines, "  %-*s %d trials%s%s: %s\n", width, s.Name, s.Trials, also, about(takes, ""), s.Does)
 	}
 	fmt.Fprintf(to, "%d scenarios, %d trials%s:\n%s", len(chosen), p.all, about(whole, " in all"), lines.String())

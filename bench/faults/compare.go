@@ -9,49 +9,92 @@ import (
 
 	"zatoha/bench/experiment"
 	"zatoha/bench/load"
+	"zatoha/bench/peer"
 	"zatoha/bench/report"
 )
 
-// besidePeer puts what clients noticed of ours and of the peer side by side.
-func besidePeer(page *report.Page, results []experiment.Result) {
+// peersOf are the names of the peers that scenarios were played on, in the order in which each first came.
+func peersOf(results []experiment.Result) (names []string) {
+	for _, r := range results {
+		for _, rival := range r.Peers {
+			if len(rival.Trials) > 0 && !slices.Contains(names, rival.On) {
+				names = append(names, rival.On)
+			}
+		}
+	}
+	return names
+}
+
+// on is what became of a scenario on the peer of that name; nothing, if it was not played there.
+func on(name string, r experiment.Result) experiment.Peer {
+	for _, rival := range r.Peers {
+		if rival.On == name {
+			return rival
+		}
+	}
+	return experiment.Peer{}
+}
+
+// besidePeers puts what clients noticed of ours and of the peers side by side.
+func besidePeers(page *report.Page, results []experiment.Result) {
+	names := peersOf(results)
 	var rows [][]string
 	for _, r := range results {
-		if len(r.Peer.Trials) > 0 {
-			rows = append(rows, compare(r)...)
+		if len(peersOf([]experiment.Result{r})) > 0 {
+			rows = append(rows, compare(r, names)...)
 		}
 	}
 	if len(rows) == 0 {
 		return
 	}
-	page.Section("Beside a peer")
-	page.Paragraph("The peer has the same Consul, the same servers and an HAProxy of the same build: consul-template renders " +
-		"haproxy.cfg, with `check` on each server and no further directive, and reloads by SIGUSR2. Its trials and ours take turns, " +
-		"with the same raw client; it runs during its own only. Ours runs during both, which costs the peer the checks of a second " +
-		"HAProxy. Servers that stop wait for our load balancer to drain them, a second or more, in which the peer follows Consul. It has no pass line.")
-	page.Table([]string{"scenario", "", "ours", PeerName}, rows)
+	page.Section("Beside peers")
+	page.Paragraph("Each peer has the same Consul and the same servers: " + peer.About(names) + ". Its trials and ours take turns, " +
+		"with the same raw client; it runs during its own only. Ours runs during both, which costs the peer the checks of " +
+		"our HAProxy. Servers that stop wait for our load balancer to drain them, a second or more, in which the peer follows Consul. It has no pass line.")
+	page.Table(slices.Concat([]string{"scenario", "", "ours"}, names), rows)
 	for _, r := range results {
-		for i, t := range r.Peer.Trials {
-			for _, failure := range t.Failures {
-				page.Paragraph(fmt.Sprintf("- %s, the peer's trial %d: %s", r.Name, i+1, failure))
+		for _, rival := range r.Peers {
+			for i, t := range rival.Trials {
+				for _, failure := range t.Failures {
+					page.Paragraph(fmt.Sprintf("- %s, trial %d on %s: %s", r.Name, i+1, rival.On, failure))
+				}
 			}
 		}
 	}
 }
 
-func compare(r experiment.Result) (rows [][]string) {
-	ours, theirs := experiment.LoadOf(r.Trials), experiment.LoadOf(r.Peer.Trials)
-	row := func(what, ours, theirs string) { rows = append(rows, []string{r.Name, what, ours, theirs}) }
-	if r.Peer.Does != "" {
-		row("done", r.Does, r.Peer.Does)
+// compare has a row for each thing to compare, and in it a cell for ours and for each peer.
+func compare(r experiment.Result, names []string) (rows [][]string) {
+	type side struct {
+		trials []experiment.Trial
+		load   load.Report
+		does   string
 	}
-	row("trials", fmt.Sprint(len(r.Trials)), fmt.Sprint(len(r.Peer.Trials)))
-	row("requests", fmt.Sprint(ours.Requests), fmt.Sprint(theirs.Requests))
-	row("errors", perTrial(ours.Errors(), r.Trials), perTrial(theirs.Errors(), r.Peer.Trials))
-	row("their kinds", kinds(ours), kinds(theirs))
-	row("closes", perTrial(ours.Closes(), r.Trials), perTrial(theirs.Closes(), r.Peer.Trials))
-	row("median", experiment.Readable(ours.Latency.Median), experiment.Readable(theirs.Latency.Median))
-	row("p99", experiment.Readable(ours.Latency.P99), experiment.Readable(theirs.Latency.P99))
-	row("worst", experiment.Readable(ours.Latency.Worst), experiment.Readable(theirs.Latency.Worst))
+	sides := []side{{r.Trials, experiment.LoadOf(r.Trials), r.Does}}
+	differ := false
+	for _, name := range names {
+		rival := on(name, r)
+		differ = differ || rival.Does != ""
+		sides = append(sides, side{rival.Trials, experiment.LoadOf(rival.Trials), cmp.Or(rival.Does, r.Does)})
+	}
+	row := func(what string, cell func(side) string) {
+		cells := []string{r.Name, what}
+		for _, s := range sides {
+			cells = append(cells, cell(s))
+		}
+		rows = append(rows, cells)
+	}
+	if differ {
+		row("done", func(s side) string { return s.does })
+	}
+	row("trials", func(s side) string { return fmt.Sprint(len(s.trials)) })
+	row("requests", func(s side) string { return fmt.Sprint(s.load.Requests) })
+	row("errors", func(s side) string { return perTrial(s.load.Errors(), s.trials) })
+	row("their kinds", func(s side) string { return kinds(s.load) })
+	row("closes", func(s side) string { return perTrial(s.load.Closes(), s.trials) })
+	row("median", func(s side) string { return experiment.Readable(s.load.Latency.Median) })
+	row("p99", func(s side) string { return experiment.Readable(s.load.Latency.P99) })
+	row("worst", func(s side) string { return experiment.Readable(s.load.Latency.Worst) })
 	return rows
 }
 

@@ -5,25 +5,26 @@
 // request that was not answered with 2xx is an error, each connection that ended without notice a close, and latencies
 // count from when a request was due. The trial passes if there were no errors, no closes, and no request took longer
 // than 250 ms; the scenario passes if each of its trials does. What each scenario does, and its pass line, stands in
-// the table in scenarios.go. By turns with these trials, the same is done to a peer of the same servers, consul-template
-// and an HAProxy of its own; the report puts what clients noticed of it beside ours.
+// the table in scenarios.go. By turns with these trials, the same is done to peers of the same servers, such as consul-template
+// with an HAProxy of its own; the report puts what clients noticed of them beside ours.
 package faults
 
 import (
 	"context"
 
 	"zatoha/bench/experiment"
+	"zatoha/bench/peer"
 )
 
 // Options say what is run and with which programs.
 type Options struct {
-	Bin            string   // folder with our programs
-	Consul         string   // path of Consul
-	HAProxy        string   // path of HAProxy
-	ConsulTemplate string   // path of consul-template; "": nothing is played on the peer
-	SlowHTTPTest   string   // path of slowhttptest; "": its scenarios are left out, as they are of a short run
-	Upstream       []string // command line that runs [Upstream]; its arguments are appended
-	LBArgs         []string // more arguments for the load balancer
+	Bin          string      // folder with our programs
+	Consul       string      // path of Consul
+	HAProxy      string      // path of HAProxy
+	Peers        []peer.Kind // that some scenarios are played on too
+	SlowHTTPTest string      // path of slowhttptest; "": its scenarios are left out, as they are of a short run
+	Upstream     []string    // command line that runs [Upstream]; its arguments are appended
+	LBArgs       []string    // more arguments for the load balancer
 
 	experiment.Options
 }
@@ -42,14 +43,24 @@ func scenarios(o Options) (all []experiment.Scenario[set, *stage]) {
 		o.SlowHTTPTest = "" // our own slow clients tell as much
 	}
 	for _, s := range table(o.Short, o.SlowHTTPTest) {
-		if o.ConsulTemplate == "" {
-			s.peer = turn{}
-		}
 		all = append(all, experiment.Scenario[set, *stage]{
 			Name: s.name, PassLine: s.passLine(), Stage: s.set, Together: s.together,
-			Turn: experiment.Turn[*stage]{Does: s.does, Trials: s.trials, Takes: s.takes, Play: s.on},
-			Peer: experiment.Turn[*stage]{Does: s.peer.does, Trials: s.peer.trials, Takes: s.peer.takes, Play: s.onPeer(o.ConsulTemplate)},
+			Turn:  experiment.Turn[*stage]{Does: s.does, Trials: s.trials, Takes: s.takes, Play: s.on},
+			Peers: s.onPeers(o.Peers),
 		})
 	}
 	return all
+}
+
+// onPeers are the scenario's turns on each of the peers, if it has any.
+func (s scenario) onPeers(kinds []peer.Kind) (turns []experiment.PeerTurn[*stage]) {
+	if s.peer.trials == 0 {
+		return nil
+	}
+	for _, kind := range kinds {
+		turns = append(turns, experiment.PeerTurn[*stage]{On: kind.Name, Turn: experiment.Turn[*stage]{
+			Does: s.peer.does, Trials: s.peer.trials, Takes: s.peer.takes, Play: s.onPeer(kind),
+		}})
+	}
+	return turns
 }

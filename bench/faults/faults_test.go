@@ -19,6 +19,7 @@ import (
 	"zatoha/bench/experiment"
 	"zatoha/bench/load"
 	"zatoha/bench/measure"
+	"zatoha/bench/peer"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -74,7 +75,7 @@ func TestTheTable(t *testing.T) {
 		seen[s.name] = true
 	}
 	for _, s := range scenarios(Options{SlowHTTPTest: "x", Options: experiment.Options{Short: true}}) {
-		if s.Peer.Trials > 0 || strings.HasPrefix(s.Name, "slowhttptest") {
+		if len(s.Peers) > 0 || strings.HasPrefix(s.Name, "slowhttptest") {
 			t.Errorf("%s is played on no peer, and in the short form not by slowhttptest", s.Name)
 		}
 	}
@@ -83,12 +84,23 @@ func TestTheTable(t *testing.T) {
 func TestTheReport(t *testing.T) {
 	good := experiment.Result{
 		Name: "kill-get", Does: "kill", PassLine: "0 errors", Trials: []experiment.Trial{{Measured: []experiment.Measured{{What: "out", Took: time.Second, Limit: 0}}}},
-		Peer: experiment.Peer{Does: "kill twice", Trials: []experiment.Trial{
-			{Load: load.Report{Requests: 9, Statuses: map[int]int{200: 7, 503: 2}}},
-			{Load: load.Report{Requests: 2, Statuses: map[int]int{200: 1}, Failures: map[load.Failure]int{load.SilentClose: 1}}, Failures: []string{"no route"}},
-		}},
+		Peers: []experiment.Peer{
+			{On: peer.ConsulTemplateName, Does: "kill twice", Trials: []experiment.Trial{
+				{Load: load.Report{Requests: 9, Statuses: map[int]int{200: 7, 503: 2}}},
+				{Load: load.Report{Requests: 2, Statuses: map[int]int{200: 1}, Failures: map[load.Failure]int{load.SilentClose: 1}}, Failures: []string{"no route"}},
+			}},
+			{On: peer.FabioName, Trials: []experiment.Trial{
+				{
+					Load:     load.Report{Requests: 4, Statuses: map[int]int{200: 3, 502: 1}},
+					Measured: []experiment.Measured{{What: "out", Took: 2 * time.Second}},
+				},
+			}},
+		},
 	}
-	bad := experiment.Result{Name: "pause", Trials: []experiment.Trial{{}, {Failures: []string{"3 errors"}}}}
+	bad := experiment.Result{
+		Name: "pause", Trials: []experiment.Trial{{}, {Failures: []string{"3 errors"}}},
+		Peers: []experiment.Peer{{On: peer.FabioName, Trials: []experiment.Trial{{}}}},
+	}
 	path, err := Report("Faults", experiment.Outcome{Results: []experiment.Result{good, bad}}, "here").Write(t.TempDir(), "faults")
 	if err != nil {
 		t.Fatal(err)
@@ -99,8 +111,10 @@ func TestTheReport(t *testing.T) {
 	}
 	for _, want := range []string{
 		"1 of 2 scenarios passed, n = 3 trials", "fell short: pause", "| kill-get | kill | 1 |", "| kill-get | ours | out | 1 | 1000 ms |",
-		"| kill-get | errors | 0 | 3, 1.5 a trial |", "| kill-get | their kinds | none | 2 × 503, 1 × silent close |",
-		"| kill-get | done | kill | kill twice |", "- kill-get, the peer's trial 2: no route",
+		"| kill-get | errors | 0 | 3, 1.5 a trial | 1, 1.0 a trial |", "| kill-get | their kinds | none | 2 × 503, 1 × silent close | 1 × 502 |",
+		"| kill-get | done | kill | kill twice | kill |", "- kill-get, trial 2 on consul-template + HAProxy: no route",
+		"| scenario |  | ours | consul-template + HAProxy | fabio |", "| pause | trials | 2 | 0 | 1 |", "| kill-get | fabio | out | 1 | 2000 ms |",
+		"reloads by SIGUSR2; fabio follows",
 		"- pause, trial 2 of 2: 3 errors", "faults-1.svg",
 	} {
 		if !strings.Contains(string(text), want) {
@@ -169,15 +183,13 @@ func TestWhatSlowClientsAreWithstoodAgainst(t *testing.T) {
 	}
 }
 
-func TestWhoTakesTrafficFromAPeer(t *testing.T) {
-	const stats = "# pxname,svname,scur,status,\nback,a,0,UP,\nback,b,0,UP 1/3,\nback,c,0,DOWN 1/2,\nback,d,0,MAINT,\n\n"
-	status, err := peerStatus(stats)
-	if err != nil || fmt.Sprint(status.Rotation) != "[a b]" || len(status.Slots) != 4 || !status.Consul.Reachable {
-		t.Errorf("%+v, %v", status, err)
-	}
-	for _, bad := range []string{"", "Unknown command\nx\n", "# pxname,svname\nback,a\n", "# a,b\nc\n"} {
-		if _, err := peerStatus(bad); err == nil {
-			t.Errorf("%q: no error", bad)
+func TestScenariosArePlayedOnThePeersThatAreThere(t *testing.T) {
+	for _, s := range scenarios(Options{Peers: []peer.Kind{{Name: "a"}, {Name: "b"}}}) {
+		if n := len(s.Peers); n != 0 && (n != 2 || s.Peers[0].On != "a" || s.Peers[1].On != "b" || s.Peers[1].Trials < 1 || s.Peers[1].Takes <= 0) {
+			t.Errorf("%s: %+v", s.Name, s.Peers)
+		}
+		if s.Name == "kill-get" && len(s.Peers) == 0 {
+			t.Error("kill-get is played on ours alone")
 		}
 	}
 }

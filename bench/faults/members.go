@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"zatoha/bench/pause"
+	"zatoha/bench/peer"
 	"zatoha/deploy/cluster"
 )
 
@@ -58,6 +59,7 @@ func (g *guests) toggle(ctx context.Context, i int) error {
 	} else {
 		err = g.p.Register(ctx, cluster.Registration{
 			ID: guest(i), Service: service, Address: g.servers[i].Listener.Addr().String(), Weight: 1 + i%3,
+			Tags: []string{peer.FabioTag, guest(i)}, Passing: true,
 		})
 	}
 	if err != nil {

@@ -8,23 +8,9 @@ import (
 	"zatoha/bench/experiment"
 	"zatoha/bench/load"
 	"zatoha/bench/pause"
+	"zatoha/bench/peer"
 	"zatoha/deploy/cluster"
 )
-
-// balancer is what a trial is played on: ours, or a peer.
-type balancer interface {
-	// address is that of its front.
-	address() string
-	// Status is what ours says on its status page, or as much of it as a peer can tell: who takes traffic.
-	Status(ctx context.Context) (cluster.Status, error)
-	// Await waits until the status is as wanted.
-	Await(ctx context.Context, wanted func(cluster.Status) bool) error
-}
-
-// ours is the load balancer of a cluster.
-type ours struct{ *cluster.Cluster }
-
-func (o ours) address() string { return o.Front }
 
 // fault is what is done in a trial while the load goes on.
 type fault func(ctx context.Context, p *play) error
@@ -33,17 +19,17 @@ type fault func(ctx context.Context, p *play) error
 type play struct {
 	*stage
 	*experiment.Trial
-	balancer               // its Status and Await hide those of the stage's cluster
-	running  *load.Running // nil without load
-	allowed  int           // errors
+	peer.Balancer               // its Status and Await hide those of the stage's cluster
+	running       *load.Running // nil without load
+	allowed       int           // errors
 }
 
 // await waits until the status is as wanted, for no longer than is reasonable.
 func (p *play) await(ctx context.Context, wanted func(cluster.Status) bool) error {
-	return await(ctx, p.balancer, wanted)
+	return await(ctx, p.Balancer, wanted)
 }
 
-func await(ctx context.Context, b balancer, wanted func(cluster.Status) bool) error {
+func await(ctx context.Context, b peer.Balancer, wanted func(cluster.Status) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	return b.Await(ctx, wanted)
@@ -74,7 +60,7 @@ const settling = 500 * time.Millisecond // of load before the fault, and behind 
 
 // on plays the scenario once on our own load balancer, and holds it against the pass line.
 func (s scenario) on(ctx context.Context, stage *stage, trial *experiment.Trial) error {
-	p := &play{stage: stage, Trial: trial, balancer: ours{stage.Cluster}}
+	p := &play{stage: stage, Trial: trial, Balancer: peer.Ours{Cluster: stage.Cluster}}
 	err := p.whole(ctx)
 	if err == nil {
 		err = s.perform(ctx, p, s.fault)
@@ -85,20 +71,12 @@ func (s scenario) on(ctx context.Context, stage *stage, trial *experiment.Trial)
 
 // onPeer plays the scenario once on a peer, which is started for it and has no pass line. A failure of the trial is
 // what kept it from being played to its end.
-func (s scenario) onPeer(consulTemplate string) func(context.Context, *stage, *experiment.Trial) error {
+func (s scenario) onPeer(kind peer.Kind) func(context.Context, *stage, *experiment.Trial) error {
 	return func(ctx context.Context, stage *stage, trial *experiment.Trial) error {
-		if err := await(ctx, ours{stage.Cluster}, isWhole); err != nil {
+		if err := await(ctx, peer.Ours{Cluster: stage.Cluster}, isWhole); err != nil {
 			return err
 		}
-		p := &play{stage: stage, Trial: trial}
-		peer, err := startPeer(ctx, stage, consulTemplate)
-		if err == nil {
-			p.balancer = peer
-			err = s.perform(ctx, p, s.peer.fault)
-		}
-		if stopErr := peer.stop(ctx); err == nil {
-			err = stopErr
-		}
+		err := s.beside(ctx, kind, &play{stage: stage, Trial: trial})
 		trial.Failures = nil // of a fault, they are about ours
 		if err != nil {
 			err = fmt.Errorf("not played to its end: %w", err)
@@ -107,11 +85,33 @@ func (s scenario) onPeer(consulTemplate string) func(context.Context, *stage, *e
 	}
 }
 
+// beside starts the peer, plays the scenario on it, and ends it.
+func (s scenario) beside(ctx context.Context, kind peer.Kind, p *play) (err error) {
+	startCtx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	rival, err := kind.Start(startCtx, p.Cluster)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bound)
+		defer cancel()
+		if stopErr := rival.Stop(stopCtx); err == nil {
+			err = stopErr
+		}
+	}()
+	p.Balancer = rival
+	if err := p.whole(ctx); err != nil {
+		return err
+	}
+	return s.perform(ctx, p, s.peer.fault)
+}
+
 func (s scenario) perform(ctx context.Context, p *play, fault fault) (err error) {
 	if len(s.load) == 0 {
 		return fault(ctx, p)
 	}
-	p.running, err = load.Start(ctx, load.Options{Addr: p.address(), Connections: 32, Rate: 1000, Templates: s.load})
+	p.running, err = load.Start(ctx, load.Options{Addr: p.Address(), Connections: 32, Rate: 1000, Templates: s.load})
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func Report(title string, o experiment.Outcome, circumstances string) *report.Pa
 	page.Plot(worst(o.Results))
 	slowClients(page, o.Results)
 	times(page, o.Results)
-	besidePeer(page, o.Results)
+	besidePeers(page, o.Results)
 	o.WhatFellShort(page)
 	return page
 }
@@ -48,10 +48,10 @@ func worst(results []experiment.Result) report.Chart {
 		}
 		return s
 	}
-	chart.Series = append(
-		chart.Series, points("ours", func(r experiment.Result) []experiment.Trial { return r.Trials }),
-		points(PeerName, func(r experiment.Result) []experiment.Trial { return r.Peer.Trials }),
-	)
+	chart.Series = append(chart.Series, points("ours", func(r experiment.Result) []experiment.Trial { return r.Trials }))
+	for _, name := range peersOf(results) {
+		chart.Series = append(chart.Series, points(name, func(r experiment.Result) []experiment.Trial { return on(name, r).Trials }))
+	}
 	return chart
 }
 
@@ -69,7 +69,9 @@ func times(page *report.Page, results []experiment.Result) {
 	}
 	for _, r := range results {
 		add(r.Name, "ours", r.Trials, true)
-		add(r.Name, PeerName, r.Peer.Trials, false)
+		for _, rival := range r.Peers {
+			add(r.Name, rival.On, rival.Trials, false)
+		}
 	}
 	if len(rows) == 0 {
 		return

@@ -18,7 +18,7 @@ type scenario struct {
 	name, does string
 	set        set
 	turn                                                    // on ours
-	peer       turn                                         // on the peer, which has no pass line; without trials it is not played there
+	peer       turn                                         // on each peer, which has no pass line; without trials it is not played there
 	load       []load.Template                              // none: there is no load while the fault lasts
 	worst      time.Duration                                // of a request; 0 for any
 	errors     string                                       // how many errors may be, if not 0

@@ -1,18 +1,14 @@
 package faults
 
 import (
-	"cmp"
 	"context"
-	"encoding/csv"
 	"fmt"
-	"io"
-	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"zatoha/bench/pause"
+	"zatoha/deploy/cluster"
 )
 
 // killServer kills one, and starts it again when the others have carried on for so long.
@@ -154,7 +150,7 @@ func within(begun []time.Time, from, to time.Time) (n int) {
 
 // mostAtOnce is how many requests a server has had in flight at once at most, by HAProxy's own count.
 func mostAtOnce(stats, slot string) (int, error) {
-	rows, err := statColumns(stats, "svname", "smax")
+	rows, err := cluster.StatColumns(stats, "svname", "smax")
 	if err != nil {
 		return 0, err
 	}
@@ -164,25 +160,4 @@ func mostAtOnce(stats, slot string) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("haproxy's show stat knows no %s", slot)
-}
-
-// statColumns are columns of HAProxy's answer to show stat, one row for each line of it.
-func statColumns(stats string, names ...string) ([][]string, error) {
-	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(stats, "# "))).ReadAll()
-	if err != nil || len(rows) == 0 {
-		return nil, fmt.Errorf("haproxy's show stat: %.200q: %w", stats, cmp.Or(err, io.ErrUnexpectedEOF))
-	}
-	var columns [][]string
-	for _, row := range rows[1:] {
-		var values []string
-		for _, name := range names {
-			i := slices.Index(rows[0], name)
-			if i < 0 {
-				return nil, fmt.Errorf("haproxy's show stat: %.200q has no %s", stats, name)
-			}
-			values = append(values, row[i])
-		}
-		columns = append(columns, values)
-	}
-	return columns, nil
 }

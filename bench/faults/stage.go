@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"zatoha/bench/peer"
 	"zatoha/deploy/cluster"
 )
 
@@ -55,6 +56,7 @@ func (o Options) build(ctx context.Context, kind set, dir string) (*stage, error
 	if kind == recording {
 		config.Servers = nil
 	}
+	config.Environ = tagged
 	if s.Cluster, err = cluster.Start(ctx, config); err != nil {
 		return s, err
 	}
@@ -63,7 +65,15 @@ func (o Options) build(ctx context.Context, kind set, dir string) (*stage, error
 			return s, err
 		}
 	}
-	return s, await(ctx, ours{s.Cluster}, isWhole)
+	return s, await(ctx, peer.Ours{Cluster: s.Cluster}, isWhole)
+}
+
+// tagged has servers found by fabio.
+func tagged(program string) []string {
+	if program != "server" {
+		return nil
+	}
+	return []string{"ZATOHA_SERVER_TAGS=" + peer.FabioTag}
 }
 
 // Close ends as much as there is.

@@ -11,6 +11,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"zatoha/deploy/cluster"
@@ -24,6 +26,46 @@ type Balancer interface {
 	Status(ctx context.Context) (cluster.Status, error)
 	// Await waits until the status is as wanted, a program that it needs has ended, or ctx has.
 	Await(ctx context.Context, wanted func(cluster.Status) bool) error
+}
+
+// Peer is one that was started beside a cluster.
+type Peer interface {
+	Balancer
+	// Stop ends it, in bounded time: what of it has not ended when ctx does is killed.
+	Stop(ctx context.Context) error
+}
+
+// Kind is a kind of peer, and how one is started beside a cluster. Whoever starts it stops it.
+type Kind struct {
+	Name  string // in reports
+	Start func(ctx context.Context, c *cluster.Cluster) (Peer, error)
+}
+
+// OfFabio is fabio, by the path of its program.
+func OfFabio(binary string) Kind {
+	return Kind{FabioName, func(ctx context.Context, c *cluster.Cluster) (Peer, error) { return StartFabio(ctx, c, binary) }}
+}
+
+// OfConsulTemplate is consul-template, by the path of its program, with an HAProxy.
+func OfConsulTemplate(binary string) Kind {
+	return Kind{ConsulTemplateName, func(ctx context.Context, c *cluster.Cluster) (Peer, error) {
+		return StartConsulTemplate(ctx, c, binary)
+	}}
+}
+
+// About tells, for a report, how the peers of these names are run.
+func About(names []string) string {
+	var parts []string
+	for _, of := range []struct{ name, about string }{
+		{ConsulTemplateName, ConsulTemplateName + " is an HAProxy of the same build, whose haproxy.cfg consul-template renders, with `check` on each " +
+			"server and no further directive, and which it reloads by SIGUSR2"},
+		{FabioName, FabioSettings()},
+	} {
+		if slices.Contains(names, of.name) {
+			parts = append(parts, of.about)
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 // Ours is the load balancer of a cluster.

@@ -66,6 +66,26 @@ func TestWhoTakesTrafficFromFabio(t *testing.T) {
 	}
 }
 
+func TestWhoTakesTrafficFromHAProxy(t *testing.T) {
+	const stats = "# pxname,svname,scur,status,\nback,a,0,UP,\nback,b,0,UP 1/3,\nback,c,0,DOWN 1/2,\nback,d,0,MAINT,\n\n"
+	status, err := haproxyStatus(stats)
+	if err != nil || fmt.Sprint(status.Rotation) != "[a b]" || len(status.Slots) != 4 || !status.Consul.Reachable {
+		t.Errorf("%+v, %v", status, err)
+	}
+	for _, bad := range []string{"", "Unknown command\nx\n", "# pxname,svname\nback,a\n", "# a,b\nc\n"} {
+		if _, err := haproxyStatus(bad); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
+	}
+}
+
+func TestAConsulTemplateThatWritesNothing(t *testing.T) {
+	_, err := StartConsulTemplate(t.Context(), none(t), script(t, "echo no such flag; exit 14"))
+	if err == nil || !strings.Contains(err.Error(), "consul-template -once ended with exit status 14: no such flag") {
+		t.Error(err)
+	}
+}
+
 func TestAFabioThatDoesNotServe(t *testing.T) {
 	_, err := StartFabio(t.Context(), none(t), script(t, "echo flag provided but not defined; exit 2"))
 	if _, ended := errors.AsType[*cluster.EndedError](err); !ended || !strings.Contains(err.Error(), "flag provided but not defined") ||

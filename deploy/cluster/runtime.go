@@ -1,13 +1,16 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,6 +83,27 @@ func ReadServers(state string) (all []ServerState) {
 		})
 	}
 	return all
+}
+
+// StatColumns are columns of HAProxy's answer to `show stat`, by their names, one row for each line of it.
+func StatColumns(stats string, names ...string) ([][]string, error) {
+	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(stats, "# "))).ReadAll()
+	if err != nil || len(rows) == 0 {
+		return nil, fmt.Errorf("haproxy's show stat: %.200q: %w", stats, cmp.Or(err, io.ErrUnexpectedEOF))
+	}
+	var columns [][]string
+	for _, row := range rows[1:] {
+		var values []string
+		for _, name := range names {
+			i := slices.Index(rows[0], name)
+			if i < 0 {
+				return nil, fmt.Errorf("haproxy's show stat: %.200q has no %s", stats, name)
+			}
+			values = append(values, row[i])
+		}
+		columns = append(columns, values)
+	}
+	return columns, nil
 }
 
 // Launch starts another program beside the cluster's own, as they are started: its output goes to the cluster's logs,
