@@ -66,12 +66,20 @@ func beside(page *report.Page, sizes []propagationTimes) (verdict string) {
 		inTurn, 100*1000/propagationLoad))
 	page.Table([]string{"figure", "n", "ours", peer.FabioName, "bare query", "ours is"}, rows)
 	for _, size := range sizes {
-		of := func(c load.Report) string {
-			return fmt.Sprintf("%d of %d requests failed, median %.2f ms, p99 %.2f ms", c.Errors(), c.Requests,
-				c.Latency.Median.Seconds()*1000, c.Latency.P99.Seconds()*1000)
-		}
-		page.Paragraph(fmt.Sprintf("Under the changes, %d servers: ours: %s; %s: %s.", size.servers, of(size.ours.load), peer.FabioName, of(size.peer.load)))
+		page.Paragraph(fmt.Sprintf("The load under the changes, %d servers: ours: %s; %s: %s. Times of a balancer that did not carry %d a second "+
+			"are those of a machine that had too much to do.",
+			size.servers, carried(size.ours.load), peer.FabioName, carried(size.peer.load), propagationLoad))
 	}
 	page.Paragraph(peer.FabioSettings() + ".")
 	return verdict
+}
+
+// carried tells how much of the load a balancer has carried, and how.
+func carried(r load.Report) string {
+	rate := 0.0
+	if r.Elapsed > 0 {
+		rate = float64(r.Requests) / r.Elapsed.Seconds()
+	}
+	return fmt.Sprintf("%.0f requests a second, %d of %d failed, median %.2f ms, p99 %.2f ms",
+		rate, r.Errors(), r.Requests, r.Latency.Median.Seconds()*1000, r.Latency.P99.Seconds()*1000)
 }

@@ -4,12 +4,15 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"zatoha/bench/load"
 	"zatoha/bench/report"
 )
 
 func TestOursIsSetBesideThePeer(t *testing.T) {
 	ours, theirs := changes{up: Sample{2, 3}, down: Sample{2, 9}}, changes{up: Sample{7, 33}, down: Sample{3, 9}}
+	ours.load = load.Report{Requests: 9000, Elapsed: 2 * time.Second, Statuses: map[int]int{200: 8999, 503: 1}}
 	sizes := []propagationTimes{
 		{servers: 3, ours: ours, peer: theirs, bareUp: Sample{1, 2}, bareDown: Sample{1, 2}},
 		{servers: 100, ours: theirs, peer: ours, bareUp: Sample{1, 2}, bareDown: Sample{1, 2}},
@@ -33,7 +36,7 @@ func TestOursIsSetBesideThePeer(t *testing.T) {
 		"ours is ahead of fabio at 3 of 8 figures",
 		"| registration → first response, 3 servers, p99 | 2 | 3.00 ms | 33.00 ms | 2.00 ms | ahead |",
 		"| deregistration → last response, 3 servers, p99 | 2 | 9.00 ms | 9.00 ms | 2.00 ms | not ahead |",
-		"fabio: 0 of 0 requests failed", "proxy.strategy=rr",
+		"3 servers: ours: 4500 requests a second, 1 of 9000 failed", "fabio: 0 requests a second, 0 of 0 failed", "proxy.strategy=rr",
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the report does not say %q:\n%s", want, text)
