@@ -34,6 +34,9 @@ func (o Options) global() edit.Section {
 		s.note(buffer, "headers have to fit")
 	}
 	s.note("hard-stop-after "+duration(o.HardStop), "what is still open this long after a reload is closed")
+	if o.Yields {
+		s.note("set-var "+YieldVariable+" str()", "the address that is being moved to another load balancer; none")
+	}
 	return s.section("global")
 }
 

@@ -5,38 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"zatoha/consul"
 	"zatoha/deploy/program"
-	"zatoha/haproxy"
-	"zatoha/haproxy/embedded"
 	"zatoha/lb/address"
 )
-
-// fronts are the addresses at which HAProxy listens, as for the load balancer itself.
-type fronts struct {
-	Listen    program.HostPort `default:"0.0.0.0:11223" help:"Address of the HTTP front."`
-	TLSListen program.HostPort `name:"tls-listen" placeholder:"ADDRESS" help:"Address of the HTTPS front."`
-}
-
-// monitor is the URL of HAProxy's monitor as it is reached from this machine.
-func (f fronts) monitor() string {
-	return "http://" + string(f.Listen.Local()) + haproxy.AliveURI
-}
-
-func (f fronts) ports() []uint16 {
-	ports := []uint16{uint16(f.Listen.Port())}
-	if f.TLSListen != "" {
-		ports = append(ports, uint16(f.TLSListen.Port()))
-	}
-	return ports
-}
 
 // files are where keepalived reads.
 func (g *grammar) files() address.Files { return address.Files{Dir: g.StateDir} }
@@ -71,7 +47,7 @@ func (g *grammar) onlyHere() error {
 
 // trackCommand follows HAProxy for keepalived.
 type trackCommand struct {
-	fronts
+	address.Fronts
 	Peer []program.HostPort `placeholder:"HOST:PORT" help:"Front of another load balancer that the virtual address is shared with. Give it for each: one that sees none of them, and no leader of Consul, is the worse place when they see each other again."`
 	consul.Settings
 }
@@ -92,16 +68,16 @@ func (t *trackCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) 
 	for _, peer := range t.Peer {
 		outlook.Peers = append(outlook.Peers, string(peer))
 	}
-	log.Info().Str("monitor", t.monitor()).Str("file", g.files().Value()).Msg("following haproxy for keepalived")
-	return address.Track(ctx, address.NewMonitor(t.monitor()), outlook, g.files(), log)
+	log.Info().Str("monitor", t.Monitor()).Str("file", g.files().Value()).Msg("following haproxy for keepalived")
+	return address.Track(ctx, address.NewMonitor(t.Monitor()), outlook, g.files(), log)
 }
 
 // probeCommand asks once.
-type probeCommand struct{ fronts }
+type probeCommand struct{ address.Fronts }
 
 // Run fails if HAProxy does not answer; that it has no servers is an answer.
 func (p *probeCommand) Run(ctx context.Context, _ zerolog.Logger) error {
-	monitor := address.NewMonitor(p.monitor())
+	monitor := address.NewMonitor(p.Monitor())
 	defer monitor.Close()
 	answer, err := monitor.Ask(ctx)
 	if answer == address.Silent {
@@ -112,12 +88,8 @@ func (p *probeCommand) Run(ctx context.Context, _ zerolog.Logger) error {
 
 // yieldCommand gives the virtual address away.
 type yieldCommand struct {
-	fronts
-	VirtualAddress netip.Addr    `required:"" placeholder:"IP" help:"The address, as the load balancer has it."`
-	Turnover       time.Duration `default:"65s" help:"Longest wait for the connections of the beginning to end: each does behind its next answer, or when it has been idle for the load balancer's --keep-alive-timeout."`
-	Gate           time.Duration `default:"500ms" help:"Longest time for which nobody can connect, while the last requests are answered; who tries connects a second later."`
-	Move           time.Duration `default:"5s" help:"Longest wait for another load balancer to take the address."`
-	Force          bool          `help:"When the first two times are over, go on and cut the connections that are left."`
+	address.Place
+	address.Wishes
 }
 
 // Run gives the address away, and says what that took.
@@ -125,18 +97,10 @@ func (y *yieldCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) er
 	if err := g.onlyHere(); err != nil {
 		return err
 	}
-	if text, err := os.ReadFile(g.HAProxyCfg); err != nil || !strings.Contains(string(text), haproxy.YieldVariable) {
-		return program.BadConfig("--virtual-address", "HAProxy here cannot be told to close connections",
-			"start the load balancer with the same flag, and with this --state-dir and --haproxy-cfg")
+	outcome, err := y.Yield(ctx, g.paths().Stats(), g.files(), y.Wishes)
+	if errors.Is(err, address.ErrCannotYield) {
+		return program.BadConfig("--virtual-address", err.Error(), "start the load balancer with the same flag, and with this --state-dir")
 	}
-	front, err := y.front(ctx, g)
-	if err != nil {
-		return err
-	}
-	defer front.gate.Close()
-	limits := address.DefaultLimits()
-	limits.Turnover, limits.Gate, limits.Move, limits.Force = y.Turnover, y.Gate, y.Move, y.Force
-	outcome, err := address.Yield(ctx, front, limits)
 	if err != nil {
 		return err
 	}
@@ -144,66 +108,17 @@ func (y *yieldCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) er
 	return nil
 }
 
-func (y *yieldCommand) front(ctx context.Context, g *grammar) (*ownFront, error) {
-	stats := g.paths().Stats()
-	listeners, err := embedded.Listeners(ctx, stats, y.ports())
-	if err != nil {
-		return nil, err
-	}
-	return &ownFront{
-		address: y.VirtualAddress, ports: y.ports(), stats: stats, files: g.files(),
-		gate: address.Gate{Address: y.VirtualAddress, Listeners: listeners},
-	}, nil
-}
-
 // resumeCommand undoes a yield.
-type resumeCommand struct {
-	fronts
-	VirtualAddress netip.Addr `required:"" placeholder:"IP" help:"The address, as the load balancer has it."`
-}
+type resumeCommand struct{ address.Place }
 
 // Run also takes away what a yield that was killed has left.
 func (r *resumeCommand) Run(ctx context.Context, _ zerolog.Logger, g *grammar) error {
 	if err := g.onlyHere(); err != nil {
 		return err
 	}
-	front, err := (&yieldCommand{fronts: r.fronts, VirtualAddress: r.VirtualAddress}).front(ctx, g)
-	if err != nil {
-		return err
-	}
-	defer front.gate.Close()
-	if err := errors.Join(front.Shut(ctx, false), front.Announce(ctx, false), front.Give(false)); err != nil {
+	if err := r.Resume(ctx, g.paths().Stats(), g.files()); err != nil {
 		return err
 	}
 	fmt.Println("this load balancer can have the address again")
 	return nil
 }
-
-// ownFront is HAProxy on this machine, as yielding sees it.
-type ownFront struct {
-	address netip.Addr
-	ports   []uint16
-	stats   string
-	files   address.Files
-	gate    address.Gate
-}
-
-// Has looks at the addresses of the machine's interfaces.
-func (f *ownFront) Has() (bool, error) { return address.Here(f.address) }
-
-// Announce tells HAProxy.
-func (f *ownFront) Announce(ctx context.Context, on bool) error {
-	if !on {
-		return embedded.Announce(ctx, f.stats, netip.Addr{})
-	}
-	return embedded.Announce(ctx, f.stats, f.address)
-}
-
-// Shut filters the packets to HAProxy's listeners.
-func (f *ownFront) Shut(_ context.Context, shut bool) error { return f.gate.Shut(shut) }
-
-// Open reads the kernel's list.
-func (f *ownFront) Open() ([]netip.AddrPort, error) { return address.Connections(f.address, f.ports) }
-
-// Give leaves a mark for `lb track`.
-func (f *ownFront) Give(away bool) error { return f.files.SetYielded(away) }

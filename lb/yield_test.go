@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bufio"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,25 +19,6 @@ import (
 	"zatoha/lb/address"
 )
 
-func TestWhereTheFrontsAre(t *testing.T) {
-	for _, test := range []struct {
-		fronts  fronts
-		monitor string
-		ports   []uint16
-	}{
-		{fronts{Listen: "0.0.0.0:11223"}, "http://127.0.0.1:11223/zato-lb-alive", []uint16{11223}},
-		{fronts{Listen: ":80", TLSListen: ":443"}, "http://127.0.0.1:80/zato-lb-alive", []uint16{80, 443}},
-		{fronts{Listen: "10.0.0.1:80"}, "http://10.0.0.1:80/zato-lb-alive", []uint16{80}},
-	} {
-		if got := test.fronts.monitor(); got != test.monitor {
-			t.Errorf("%+v: %s, want %s", test.fronts, got, test.monitor)
-		}
-		if got := test.fronts.ports(); len(got) != len(test.ports) || got[0] != test.ports[0] {
-			t.Errorf("%+v: %d, want %d", test.fronts, got, test.ports)
-		}
-	}
-}
-
 func TestOnlyTheMachineOfHAProxyYields(t *testing.T) {
 	g := &grammar{StateDir: t.TempDir(), DataPlane: dataPlaneFlags{URL: "http://haproxy:5555"}}
 	if err := (&yieldCommand{}).Run(t.Context(), zerolog.Nop(), g); err == nil || !strings.Contains(err.Error(), "--dataplane-url") {
@@ -42,18 +27,36 @@ func TestOnlyTheMachineOfHAProxyYields(t *testing.T) {
 }
 
 func TestAHAProxyThatWasNotToldOfTheAddressCannotYield(t *testing.T) {
-	dir := t.TempDir()
-	g := &grammar{StateDir: dir, HAProxyCfg: filepath.Join(dir, "haproxy.cfg")}
-	for _, text := range []string{"", "frontend f\n"} {
-		if text != "" {
-			if err := os.WriteFile(g.HAProxyCfg, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := (&yieldCommand{}).Run(t.Context(), zerolog.Nop(), g); err == nil || !strings.Contains(err.Error(), "start the load balancer with the same flag") {
-			t.Error(err)
-		}
+	dir, err := os.MkdirTemp("", "zatoha") // t.TempDir is too long for a Unix socket
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer os.RemoveAll(dir)
+	g := &grammar{StateDir: dir}
+	if err := (&yieldCommand{}).Run(t.Context(), zerolog.Nop(), g); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without an HAProxy: %v", err)
+	}
+	listener, err := net.Listen("unix", g.paths().Stats())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		if _, err := bufio.NewReader(conn).ReadString('\n'); err == nil {
+			_, _ = io.WriteString(conn, "Variable not found.\n\n")
+		}
+	}()
+	if err := (&yieldCommand{}).Run(t.Context(), zerolog.Nop(), g); err == nil || !strings.Contains(err.Error(), "start the load balancer with the same flag") {
+		t.Error(err)
+	}
+	listener.Close()
+	<-answered
 }
 
 func TestBadVirtualAddresses(t *testing.T) {

@@ -15,7 +15,7 @@
 //	deploy, bench  -> each other; they run the programs, they do not import them
 //	bench/feed     -> connectorhost/zmtp: it sends messages as a team's own program would
 //	bench/takeover -> server: its recorder is a server like that of any team
-//	deploy/edge    -> haproxy, lb/address, deploy/program: it writes haproxy.cfg, and judges as a load balancer does
+//	deploy/edge    -> haproxy, lb/address, deploy/program: it writes haproxy.cfg, judges as a load balancer does, and yields as one
 //	deploy/program -> nothing of ours
 //
 // No program imports another, nor any package of its tree but those that are named here. What decides is pure: lb/state,

@@ -29,6 +29,8 @@ type configCommand struct {
 	HTTPSRedirect int              `name:"https-redirect" placeholder:"PORT" help:"Send plain requests to https (308) on this port, as clients see it: mostly 443."`
 	HSTS          time.Duration    `name:"hsts" placeholder:"DURATION" help:"Tell browsers for how long to ask for nothing but HTTPS, like 8760h."`
 
+	VirtualAddress netip.Addr `placeholder:"IP" help:"Address that this outer load balancer shares with another and that keepalived gives to one of them at a time. It makes 'edge yield' possible, which gives it away."`
+
 	Socket        string           `default:"/run/haproxy/edge.sock" help:"Path of HAProxy's runtime socket."`
 	AdminListen   program.HostPort `placeholder:"ADDRESS" help:"Address of the runtime API for an edge on another machine. It asks for no password: a network of operators alone, never 0.0.0.0."`
 	MetricsListen offAddress       `default:"127.0.0.1:11225" placeholder:"ADDRESS" help:"Where HAProxy itself answers Prometheus, at /metrics and without a password, or off. For a Prometheus elsewhere: an address of this machine in a network of operators."`
@@ -104,6 +106,7 @@ func (c *configCommand) Validate() error {
 	}
 	refuse(len(c.Clusters) == 0, "--clusters: name at least one")
 	refuse(c.Standby && len(c.clusters) == 1, "--standby: needs a second one of --clusters")
+	refuse(c.VirtualAddress.Zone() != "" || c.VirtualAddress.IsUnspecified(), "--virtual-address: %s: must be one address, without a zone", c.VirtualAddress)
 	refuse(!filepath.IsAbs(c.Socket), "--socket: %q: must be an absolute path", c.Socket)
 	refuse(c.StateFile != "" && !filepath.IsAbs(c.StateFile), "--state-file: %q: must be an absolute path", c.StateFile)
 	admin, adminErr := netip.ParseAddr(c.AdminListen.Host())
@@ -140,7 +143,7 @@ func (c *configCommand) edge() haproxy.Edge {
 	e := haproxy.DefaultEdge()
 	e.Clusters, e.Standby = c.clusters, c.Standby
 	e.Bind, e.StatsSocket, e.AdminListen, e.StateFile = string(c.Listen), c.Socket, string(c.AdminListen), c.StateFile
-	e.MetricsListen = string(c.MetricsListen)
+	e.MetricsListen, e.Yields = string(c.MetricsListen), c.VirtualAddress.IsValid()
 	e.TLS = haproxy.TLS{Bind: string(c.TLSListen), Certificate: c.TLSCert, RedirectPort: c.HTTPSRedirect, HSTS: c.HSTS, MinVersion: c.SSLMinVer}
 	e.HeaderNames = c.HeaderNames
 	e.TrustedProxies, e.RateLimit, e.AccessLog, e.HidePaths = c.TrustedProxies, c.RateLimit, c.AccessLog, c.HidePaths

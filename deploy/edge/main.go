@@ -6,8 +6,8 @@
 // done to b, no client notices. `edge ready b` brings it back, and ends when both send to it again. Had b been the last
 // cluster that took requests, or had one of the two not answered, `edge drain b` would have changed nothing and said why.
 //
-// HAProxy itself is started as ever, by the unit of its package. Beside it runs `edge watch`, and `edge track` if it
-// shares a virtual address with another: deploy/keepalived.
+// HAProxy itself is started as ever, by the unit of its package. Beside it runs `edge watch`, and `edge track` if it shares a
+// virtual address with another: deploy/keepalived. `edge yield` gives that away, before somebody works on the machine.
 package main
 
 import (
@@ -30,9 +30,11 @@ type grammar struct {
 	Status statusCommand `cmd:"" help:"Show each cluster as each outer load balancer sees it; exit status 1 if one takes no requests somewhere."`
 	Watch  watchCommand  `cmd:"" help:"End the sessions of clusters that are down, so that requests which hang there are tried elsewhere. Runs beside HAProxy."`
 	Track  trackCommand  `cmd:"" help:"Tell keepalived, beside which this runs, how well this outer load balancer serves, so that the virtual address is where one does."`
+	Yield  yieldCommand  `cmd:"" help:"Give the virtual address to another outer load balancer without a failed request, and do not take it while another is as good."`
+	Resume resumeCommand `cmd:"" help:"Be as good a place for the virtual address as others again, after a yield."`
 	Probe  probeCommand  `cmd:"" help:"Exit status 1 if HAProxy does not answer here; what keepalived asks if edge track is hung."`
 
-	Sockets []string `default:"/run/haproxy/edge.sock" placeholder:"SOCKET" help:"Runtime sockets of the outer load balancers that this is about: paths, or host:port. Watch takes its own alone; name all of them to drain, ready and status."`
+	Sockets []string `default:"/run/haproxy/edge.sock" placeholder:"SOCKET" help:"Runtime sockets of the outer load balancers that this is about: paths, or host:port. Watch, yield and resume take their own alone; name all of them to drain, ready and status."`
 
 	program.Common
 }

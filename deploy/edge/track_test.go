@@ -12,11 +12,12 @@ import (
 	"github.com/rs/zerolog"
 
 	"zatoha/deploy/program"
+	"zatoha/lb/address"
 )
 
 func TestKeepalivedIsToldHowAnOuterLoadBalancerServes(t *testing.T) {
 	o := startOuter(t, nil)
-	command := trackCommand{front: front{Listen: program.HostPort(o.front)}, TrackDir: t.TempDir()}
+	command := trackCommand{address.Fronts{Listen: program.HostPort(o.front)}, meeting{t.TempDir()}}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- command.Run(ctx, zerolog.Nop()) }()
@@ -30,7 +31,7 @@ func TestKeepalivedIsToldHowAnOuterLoadBalancerServes(t *testing.T) {
 			return err
 		})
 	}
-	probe := probeCommand{command.front}
+	probe := probeCommand{command.Fronts}
 	says("0")
 	o.a.ill.Store(true)
 	says("0") // one of two clusters is enough
@@ -53,15 +54,8 @@ func TestKeepalivedIsToldHowAnOuterLoadBalancerServes(t *testing.T) {
 }
 
 func TestNobodyIsTrackedIntoNowhere(t *testing.T) {
-	command := trackCommand{TrackDir: filepath.Join(t.TempDir(), "x")}
+	command := trackCommand{meeting: meeting{filepath.Join(t.TempDir(), "x")}}
 	if err := command.Run(t.Context(), zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "--track-dir") {
 		t.Error(err)
-	}
-	for listen, want := range map[program.HostPort]string{
-		"0.0.0.0:11223": "http://127.0.0.1:11223/zato-lb-alive", ":80": "http://127.0.0.1:80/zato-lb-alive", "10.0.9.1:80": "http://10.0.9.1:80/zato-lb-alive",
-	} {
-		if got := (front{Listen: listen}).monitor(); got != want {
-			t.Errorf("%s: %s, want %s", listen, got, want)
-		}
 	}
 }

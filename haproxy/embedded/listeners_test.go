@@ -51,6 +51,9 @@ func TestConnectionsAreClosedBehindTheirAnswersWhileTheirAddressIsAnnounced(t *t
 	d, paths := newDataPlane(t)
 	d.options.Yields = true
 	serve(t, d, paths, 1)
+	if able, err := Yields(t.Context(), paths.Stats()); err != nil || !able {
+		t.Errorf("it can be told: %v, %v", able, err)
+	}
 	front := netip.MustParseAddrPort(d.options.Bind)
 	closes := func() bool {
 		response, err := http.Get("http://" + front.String() + haproxy.AliveURI)
@@ -71,5 +74,16 @@ func TestConnectionsAreClosedBehindTheirAnswersWhileTheirAddressIsAnnounced(t *t
 		if got, want := closes(), address == front.Addr().String(); got != want {
 			t.Errorf("with %q announced, closed is %v", address, got)
 		}
+	}
+}
+
+func TestAnHAProxyThatWasNotMadeForItCannotBeTold(t *testing.T) {
+	d, paths := newDataPlane(t)
+	serve(t, d, paths, 1)
+	if able, err := Yields(t.Context(), paths.Stats()); err != nil || able {
+		t.Errorf("%v, %v", able, err)
+	}
+	if _, err := Yields(t.Context(), paths.Stats()+".none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of no haproxy: %v", err)
 	}
 }

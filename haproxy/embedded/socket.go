@@ -112,6 +112,17 @@ func Announce(ctx context.Context, statsSocket string, address netip.Addr) error
 	return nil
 }
 
+// Yields says whether the HAProxy behind a runtime socket has a configuration by which it can be told so.
+func Yields(ctx context.Context, statsSocket string) (bool, error) {
+	answer, err := within(ctx, func() (string, error) {
+		return newSocket(statsSocket).api.ExecuteRaw("get var " + haproxy.YieldVariable)
+	})
+	if err != nil {
+		return false, fmt.Errorf("ask haproxy whether it can close the connections to an address: %w", err)
+	}
+	return strings.Contains(answer, haproxy.YieldVariable+":"), nil
+}
+
 // isIP keeps everything else out of a command line: commands are parted by semicolons, which a zone could have too.
 func isIP(address string) bool {
 	ip, err := netip.ParseAddr(address)

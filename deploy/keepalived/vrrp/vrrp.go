@@ -141,8 +141,9 @@ func (c Config) checks(write func(string, ...any)) {
 	tracker := "lb track"
 	if c.Outer {
 		tracker = "edge track"
-		write("# edge track writes a number into it: 0 if HAProxy serves; -20 if no cluster takes requests; and -254, with which")
-		write("# keepalived lets go at once, if HAProxy does not answer. That holds until it runs.")
+		write("# edge track writes a number into it: 0 if HAProxy serves; -10 if the address is to be elsewhere, -20 if no cluster")
+		write("# takes requests, or the sum; and -254, with which keepalived lets go at once, if HAProxy does not answer. That holds")
+		write("# until it runs.")
 	} else {
 		write("# lb track writes a number into it: 0 if HAProxy serves; -5 if it is cut off, -10 if the address is to be")
 		write("# elsewhere, -20 if there are no servers, or the sum; and -254, with which keepalived lets go at once, if HAProxy does")

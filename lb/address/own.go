@@ -1,0 +1,115 @@
+package address
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"zatoha/deploy/program"
+	"zatoha/haproxy"
+	"zatoha/haproxy/embedded"
+)
+
+// Fronts are the addresses at which this machine's HAProxy listens, by the flags that its configuration was made with.
+type Fronts struct {
+	Listen    program.HostPort `default:"0.0.0.0:11223" help:"Address of the HTTP front."`
+	TLSListen program.HostPort `name:"tls-listen" placeholder:"ADDRESS" help:"Address of the HTTPS front."`
+}
+
+// Monitor is the URL of HAProxy's monitor as it is reached from this machine.
+func (f Fronts) Monitor() string {
+	return "http://" + string(f.Listen.Local()) + haproxy.AliveURI
+}
+
+func (f Fronts) ports() []uint16 {
+	ports := []uint16{uint16(f.Listen.Port())}
+	if f.TLSListen != "" {
+		ports = append(ports, uint16(f.TLSListen.Port()))
+	}
+	return ports
+}
+
+// Place is this machine as one of those that can have the address, by the flags of a command about that.
+type Place struct {
+	Fronts
+	VirtualAddress netip.Addr `required:"" placeholder:"IP" help:"The address, by the same flag that HAProxy's configuration was made with."`
+}
+
+// Wishes are the flags of a command that gives the address away.
+type Wishes struct {
+	Turnover time.Duration `default:"65s" help:"Longest wait for the connections of the beginning to end: each does behind its next answer, or when it has been idle for HAProxy's --keep-alive-timeout."`
+	Gate     time.Duration `default:"500ms" help:"Longest time for which nobody can connect, while the last requests are answered; who tries connects a second later."`
+	Move     time.Duration `default:"5s" help:"Longest wait for another load balancer to take the address."`
+	Force    bool          `help:"When the first two times are over, go on and cut the connections that are left."`
+}
+
+func (w Wishes) limits() Limits {
+	limits := DefaultLimits()
+	limits.Turnover, limits.Gate, limits.Move, limits.Force = w.Turnover, w.Gate, w.Move, w.Force
+	return limits
+}
+
+// ErrCannotYield says that HAProxy's configuration was made without the flag that says which address is shared.
+var ErrCannotYield = errors.New("HAProxy here cannot be told to close connections")
+
+// Yield gives the address away, from the HAProxy behind a runtime socket; its error may be [ErrCannotYield].
+func (p Place) Yield(ctx context.Context, socket string, files Files, wishes Wishes) (Outcome, error) {
+	if able, err := embedded.Yields(ctx, socket); err != nil {
+		return Outcome{}, err
+	} else if !able {
+		return Outcome{}, ErrCannotYield
+	}
+	front, err := p.front(ctx, socket, files)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer front.gate.Close()
+	return Yield(ctx, front, wishes.limits())
+}
+
+// Resume undoes a yield, and what one that was killed has left.
+func (p Place) Resume(ctx context.Context, socket string, files Files) error {
+	front, err := p.front(ctx, socket, files)
+	if err != nil {
+		return err
+	}
+	defer front.gate.Close()
+	return errors.Join(front.Shut(ctx, false), front.Announce(ctx, false), front.Give(false))
+}
+
+func (p Place) front(ctx context.Context, socket string, files Files) (*ownFront, error) {
+	listeners, err := embedded.Listeners(ctx, socket, p.ports())
+	if err != nil {
+		return nil, err
+	}
+	return &ownFront{Place: p, socket: socket, files: files, gate: Gate{Address: p.VirtualAddress, Listeners: listeners}}, nil
+}
+
+// ownFront is HAProxy on this machine, as yielding sees it.
+type ownFront struct {
+	Place
+	socket string
+	files  Files
+	gate   Gate
+}
+
+// Has looks at the addresses of the machine's interfaces.
+func (f *ownFront) Has() (bool, error) { return Here(f.VirtualAddress) }
+
+// Announce tells HAProxy.
+func (f *ownFront) Announce(ctx context.Context, on bool) error {
+	if !on {
+		return embedded.Announce(ctx, f.socket, netip.Addr{})
+	}
+	return embedded.Announce(ctx, f.socket, f.VirtualAddress)
+}
+
+// Shut filters the packets to HAProxy's listeners.
+func (f *ownFront) Shut(_ context.Context, shut bool) error { return f.gate.Shut(shut) }
+
+// Open reads the kernel's list.
+func (f *ownFront) Open() ([]netip.AddrPort, error) { return Connections(f.VirtualAddress, f.ports()) }
+
+// Give leaves a mark for who tells keepalived.
+func (f *ownFront) Give(away bool) error { return f.files.SetYielded(away) }
