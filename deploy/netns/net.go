@@ -11,9 +11,9 @@
 //	server, err := a.Start("server", "/tmp/server.log", os.Environ(), "/usr/bin/server", "--listen", "10.203.0.1:80")
 //	conn, err := b.Dial(ctx, "tcp", "10.203.0.1:80")
 //
-// Then network.Partition("a") drops every packet between a and the others, network.Heal() lets them through again,
-// a.Unplug() pulls the cable of a, a.Impair() makes it a bad one, and a.Dead() pulls it and kills whatever runs there, as
-// a power cut would.
+// Then network.Partition("a") drops every packet between a and the others, network.Part(…) those between some hosts, network.Heal() lets them through again,
+// a.Unplug() pulls the cable of a, a.Impair() makes it a bad one, and a.Dead() pulls it and kills whatever runs there, as a
+// power cut would.
 // a.Boot() makes an empty a again, with the address of before.
 //
 // All of it takes root, and `ip` and `nft`: see [Available]. None of it can be seen from outside: there are neither names
@@ -64,6 +64,7 @@ type Net struct {
 	hosts   []*Host
 	spares  int
 	groups  [][]string // hosts that are cut off
+	cuts    []cut
 }
 
 // New makes a network without hosts.
@@ -143,18 +144,35 @@ func (n *Net) link(ctx context.Context, s *space, commands ...string) error {
 
 // Partition cuts a group of hosts off: they reach each other, and nobody else. Those that are cut off already stay so.
 func (n *Net) Partition(ctx context.Context, hosts ...string) error {
-	for _, name := range hosts {
-		if !slices.ContainsFunc(n.hosts, func(h *Host) bool { return h.Name == name }) {
-			return fmt.Errorf("partition: there is no host %q", name)
-		}
+	if err := n.known(hosts); err != nil {
+		return fmt.Errorf("partition: %w", err)
 	}
 	n.groups = append(n.groups, hosts)
 	return n.filter(ctx)
 }
 
+// Part lets no packet pass between one of some hosts and one of others. All of them reach whoever else they reached.
+func (n *Net) Part(ctx context.Context, some, others []string) error {
+	if err := n.known(slices.Concat(some, others)); err != nil {
+		return fmt.Errorf("part: %w", err)
+	}
+	n.cuts = append(n.cuts, cut{some, others})
+	return n.filter(ctx)
+}
+
+// known refuses hosts that are none.
+func (n *Net) known(hosts []string) error {
+	for _, name := range hosts {
+		if !slices.ContainsFunc(n.hosts, func(h *Host) bool { return h.Name == name }) {
+			return fmt.Errorf("there is no host %q", name)
+		}
+	}
+	return nil
+}
+
 // Heal lets all packets through again, at once.
 func (n *Net) Heal(ctx context.Context) error {
-	n.groups = nil
+	n.groups, n.cuts = nil, nil
 	for _, h := range n.hosts {
 		h.lost = 0
 		if err := h.delay(ctx, 0); err != nil {
@@ -171,6 +189,6 @@ func (n *Net) filter(ctx context.Context) error {
 			lossy = append(lossy, loss{h.Name, h.lost})
 		}
 	}
-	_, err := n.hub.run(ctx, n.hub.enterNet, rules(n.groups, lossy), n.nft, "-f", "-")
+	_, err := n.hub.run(ctx, n.hub.enterNet, rules(n.groups, n.cuts, lossy), n.nft, "-f", "-")
 	return err
 }

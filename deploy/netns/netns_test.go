@@ -119,6 +119,16 @@ func TestPartitionedHostsReachOnlyTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("healed", all)
+	if err := n.Part(ctx, []string{"a"}, []string{"b"}); err != nil {
+		t.Fatal(err)
+	}
+	expect("with one way gone", func(from, to string) bool { return from == to || from == "c" || to == "c" })
+	if err := n.Heal(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Part(ctx, []string{"a"}, []string{"nobody"}); err == nil || !strings.Contains(err.Error(), `no host "nobody"`) {
+		t.Errorf("parting from nobody: %v", err)
+	}
 	if err := n.Partition(ctx, "nobody"); err == nil || !strings.Contains(err.Error(), `no host "nobody"`) {
 		t.Errorf("parting nobody: %v", err)
 	}

@@ -17,10 +17,12 @@ type loss struct {
 	lost int
 }
 
-// rules are what nft makes of groups of hosts that are cut off: a frame passes the bridge if, for each group, both its
-// ends are in it or neither is, and if chance does not take it. They replace the rules of before at one stroke, ARP
-// included.
-func rules(groups [][]string, lossy []loss) string {
+// cut is between some hosts and others.
+type cut struct{ some, others []string }
+
+// rules are what nft makes of groups of hosts that are cut off: a frame passes the bridge if, for each group, both its ends
+// are in it or neither is, if no cut is between its ends, and if chance does not take it. They replace the rules of before at one stroke, ARP included.
+func rules(groups [][]string, cuts []cut, lossy []loss) string {
 	var b strings.Builder
 	b.WriteString("table bridge partition\ndelete table bridge partition\ntable bridge partition {\n")
 	b.WriteString("\tchain forward {\n\t\ttype filter hook forward priority 0; policy accept;\n")
@@ -28,8 +30,13 @@ func rules(groups [][]string, lossy []loss) string {
 		if len(group) == 0 {
 			continue
 		}
-		set := `{ "` + strings.Join(group, `", "`) + `" }`
-		fmt.Fprintf(&b, "\t\tiifname %s oifname != %[1]s drop\n\t\tiifname != %[1]s oifname %[1]s drop\n", set)
+		fmt.Fprintf(&b, "\t\tiifname %s oifname != %[1]s drop\n\t\tiifname != %[1]s oifname %[1]s drop\n", set(group))
+	}
+	for _, c := range cuts {
+		if len(c.some) == 0 || len(c.others) == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, "\t\tiifname %s oifname %s drop\n\t\tiifname %[2]s oifname %[1]s drop\n", set(c.some), set(c.others))
 	}
 	for _, l := range lossy {
 		for _, way := range []string{"iifname", "oifname"} {
@@ -39,3 +46,6 @@ func rules(groups [][]string, lossy []loss) string {
 	b.WriteString("\t}\n}\n")
 	return b.String()
 }
+
+// set is that of hosts, as nft has it.
+func set(hosts []string) string { return `{ "` + strings.Join(hosts, `", "`) + `" }` }
