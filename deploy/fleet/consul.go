@@ -15,6 +15,19 @@ import (
 	"zatoha/deploy/cluster"
 )
 
+// startConsul starts the agent of each host.
+func (f *Fleet) startConsul(ctx context.Context) error {
+	if err := f.makeSecrets(ctx); err != nil {
+		return err
+	}
+	for _, n := range f.Nodes {
+		if err := n.StartAgent(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // makeSecrets has the program deploy/consul make the configuration of each agent, and what the programs beside it need.
 func (f *Fleet) makeSecrets(ctx context.Context) (err error) {
 	f.secrets = cluster.Secrets{Program: filepath.Join(f.Bin, "zatoha-consul"), Dir: filepath.Join(f.Dir, "secrets"), Flags: f.machines()}
@@ -83,6 +96,9 @@ func (n *Node) askAgent(ctx context.Context, method, path string, body []byte, i
 
 // environ is that of one of our programs on the node, whose package calls it lb, server or connectorhost.
 func (n *Node) environ(program string) ([]string, error) {
+	if n.Outer {
+		return plainEnviron(), nil
+	}
 	if program == "track" {
 		program = "lb" // they share a token
 	}
@@ -147,6 +163,13 @@ func (n *Node) Put(ctx context.Context, key string, value any) error {
 // needs. That a token is unknown says no more than that a Consul server has just been started, and has not read its log
 // yet.
 func (f *Fleet) Refused() (lines []string, err error) {
+	for _, behind := range f.Behind {
+		more, err := behind.Refused()
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, more...)
+	}
 	for _, n := range f.Nodes {
 		for _, program := range []string{"server", "lb", "track", "connectorhost"} {
 			text, err := os.ReadFile(n.log(program))

@@ -14,6 +14,9 @@
 //	err = errors.Join(holder.Boot(ctx), f.Run(ctx, holder), f.Whole(ctx))
 //
 // Close ends every process, whatever has become of it, and so does the end of this process.
+//
+// With Clusters, the hosts are outer load balancers, and the clusters, each of hosts and with a Consul of its own, are
+// behind them: see [Outer].
 package fleet
 
 import (
@@ -23,8 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
+	"slices"
 	"time"
 
 	"zatoha/bench/pause"
@@ -36,15 +38,16 @@ import (
 type Role struct {
 	Name         string
 	ConsulServer bool // its agent is one of the cluster's servers
-	Server       bool
+	Servers      int
 	Connectors   bool // it has a connector host
-	Balances     bool // it has a load balancer, and can have the virtual address
+	Balances     bool // it has a load balancer, and can have the virtual address if there is another
+	Outer        bool // its load balancer is in front of clusters, and nothing else runs on it, nor a Consul agent
 }
 
 // Equal are n hosts that have everything, the first three with a Consul server: n1, n2 …
 func Equal(n int) (roles []Role) {
 	for i := range n {
-		roles = append(roles, Role{Name: fmt.Sprintf("n%d", i+1), ConsulServer: i < 3, Server: true, Connectors: true, Balances: true})
+		roles = append(roles, Role{Name: fmt.Sprintf("n%d", i+1), ConsulServer: i < 3, Servers: 1, Connectors: true, Balances: true})
 	}
 	return roles
 }
@@ -56,14 +59,22 @@ type Config struct {
 	HAProxy    string
 	Keepalived string
 	Dir        string // for state and logs; short, as sockets are in it
+	Name       string // of the cluster, if it is behind outer load balancers
 	Roles      []Role
+	Clusters   []Cluster     // that are behind the hosts, which are outer load balancers then
 	Recorder   bool          // servers are the recorder, which notes each message
 	Advert     time.Duration // of keepalived; 0: as it is shipped
 	FastGossip bool          // Consul's gossip is the fast one that is shipped, and not its own
 	LeaseTTL   time.Duration // of the connector hosts, which beat four times in it; 0: as by default
 }
 
-// The ports of each host.
+// Cluster is a whole cluster behind outer load balancers.
+type Cluster struct {
+	Name  string // for them
+	Roles []Role
+}
+
+// The ports of each host. Servers have the next ones, too.
 const (
 	FrontPort     = 11223
 	AdminPort     = 11224
@@ -77,10 +88,12 @@ type Fleet struct {
 	Config
 	Nodes   []*Node
 	Client  *netns.Host // has nothing, and is for whoever asks
-	Virtual netip.Addr
-	Token   string // of servers and connector hosts
+	Virtual netip.Addr  // nobody's if there is but one load balancer
+	Behind  []*Fleet    // the clusters, in their order
+	Token   string      // of servers and connector hosts
 
 	net      *netns.Net
+	before   []*Node // the outer load balancers that it is behind
 	secrets  cluster.Secrets
 	operator string // token for the fleet's own calls of Consul
 	trust    *tls.Config
@@ -90,14 +103,18 @@ type Fleet struct {
 type Node struct {
 	Role
 	*netns.Host
-	Agent, Service, Connector, LB, Track, Keepalived *cluster.Process
+	Agent, Connector, LB, Track, Keepalived *cluster.Process
+
+	Services []*cluster.Process // its servers
+	HAProxy  *cluster.Process   // of an outer load balancer, whose watch is beside it
+	Watch    *cluster.Process
 
 	fleet *Fleet
 }
 
 // Start starts everything, and waits until all of it works.
 func Start(ctx context.Context, config Config) (_ *Fleet, err error) {
-	f := &Fleet{Config: config, Token: "a token of the fleet's own"}
+	f := newFleet(config)
 	if f.net, err = netns.New(ctx); err != nil {
 		return nil, err
 	}
@@ -110,31 +127,62 @@ func Start(ctx context.Context, config Config) (_ *Fleet, err error) {
 	if f.Client, err = f.net.Add(ctx, "client"); err != nil {
 		return nil, err
 	}
-	f.Virtual = f.net.Spare()
-	for _, role := range config.Roles {
+	if err := f.begin(ctx); err != nil {
+		return nil, err
+	}
+	if err := f.complete(ctx); err != nil {
+		return nil, err
+	}
+	return f, f.Whole(ctx)
+}
+
+func newFleet(config Config) *Fleet {
+	return &Fleet{Config: config, Token: "a token of the fleet's own"}
+}
+
+// begin starts the hosts, on a network that there is, and Consul on them.
+func (f *Fleet) begin(ctx context.Context) error {
+	for _, role := range f.Roles {
 		host, err := f.net.Add(ctx, role.Name)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		f.Nodes = append(f.Nodes, &Node{Role: role, Host: host, fleet: f})
 	}
-	if err := f.makeSecrets(ctx); err != nil {
-		return nil, err
+	if f.shares() {
+		f.Virtual = f.net.Spare()
 	}
-	for _, n := range f.Nodes {
-		if err := n.StartAgent(); err != nil {
-			return nil, err
+	if len(f.Clusters) > 0 {
+		return f.beginClusters(ctx)
+	}
+	return f.startConsul(ctx)
+}
+
+// complete starts the rest, as soon as Consul has a leader.
+func (f *Fleet) complete(ctx context.Context) error {
+	for _, behind := range f.Behind {
+		if err := behind.complete(ctx); err != nil {
+			return fmt.Errorf("cluster %s: %w", behind.Name, err)
 		}
 	}
-	if err := f.grantRights(ctx); err != nil {
-		return nil, err
+	if len(f.Behind) == 0 {
+		if err := f.grantRights(ctx); err != nil {
+			return err
+		}
 	}
 	for _, n := range f.Nodes {
 		if err := n.startRest(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return f, f.Whole(ctx)
+	return nil
+}
+
+// shares says whether there are several load balancers, which share the virtual address.
+func (f *Fleet) shares() bool { return len(f.balancers()) > 1 }
+
+func (f *Fleet) balancers() []*Node {
+	return slices.DeleteFunc(slices.Clone(f.Nodes), func(n *Node) bool { return !n.Balances })
 }
 
 // Close ends everything.
@@ -154,8 +202,10 @@ func (f *Fleet) Heal(ctx context.Context) error { return f.net.Heal(ctx) }
 
 // Run starts everything on a node that was booted.
 func (f *Fleet) Run(ctx context.Context, n *Node) error {
-	if err := n.StartAgent(); err != nil {
-		return err
+	if !n.Outer {
+		if err := n.StartAgent(); err != nil {
+			return err
+		}
 	}
 	return n.startRest(ctx)
 }
@@ -183,56 +233,6 @@ const pollInterval = 20 * time.Millisecond
 // Until asks for a condition until it holds or ctx ends. Its error says what is missing.
 func Until(ctx context.Context, condition func(context.Context) error) error {
 	return pause.Until(ctx, pollInterval, condition)
-}
-
-// Whole waits until each load balancer sends traffic to every server, is good enough for the virtual address, one has
-// that, and one connector host is active.
-func (f *Fleet) Whole(ctx context.Context) error {
-	return Until(ctx, func(ctx context.Context) error {
-		servers, hosts := 0, 0
-		for _, n := range f.Nodes {
-			if n.Server {
-				servers++
-			}
-			if n.Connectors {
-				hosts++
-			}
-		}
-		for _, n := range f.Nodes {
-			if err := n.whole(ctx, servers); err != nil {
-				return fmt.Errorf("%s: %w", n.Role.Name, err)
-			}
-		}
-		if hosts > 0 {
-			if _, _, err := f.Active(ctx); err != nil {
-				return err
-			}
-		}
-		_, err := f.Holder(ctx)
-		return err
-	})
-}
-
-func (n *Node) whole(ctx context.Context, servers int) error {
-	for _, p := range []*cluster.Process{n.Agent, n.Service, n.Connector, n.LB, n.Track, n.Keepalived} {
-		if p != nil && p.HasEnded() {
-			return &cluster.EndedError{Process: p}
-		}
-	}
-	if !n.Balances {
-		return nil
-	}
-	status, err := n.Status(ctx)
-	if err != nil {
-		return err
-	}
-	if len(status.Rotation) != servers || !status.HAProxy.Running {
-		return fmt.Errorf("the load balancer has %d of %d servers", len(status.Rotation), servers)
-	}
-	if text, err := os.ReadFile(filepath.Join(n.dir("lb"), "track")); err != nil || string(text) != "0\n" {
-		return fmt.Errorf("keepalived is told %q, %v", text, err)
-	}
-	return n.Ready()
 }
 
 // Status reads the status page of a node's load balancer.

@@ -46,9 +46,11 @@ func TestARefusedRightIsFoundInTheLogs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	lines, err := f.Refused()
-	if err != nil || !slices.Equal(lines, []string{"track on n4: " + strings.TrimSpace(refused)}) {
-		t.Errorf("%q, %v", lines, err)
+	for _, of := range []*Fleet{f, {Behind: []*Fleet{threeAndOne(t), f}}} {
+		lines, err := of.Refused()
+		if err != nil || !slices.Equal(lines, []string{"track on n4: " + strings.TrimSpace(refused)}) {
+			t.Errorf("%q, %v", lines, err)
+		}
 	}
 }
 
@@ -56,6 +58,28 @@ func TestEqualHosts(t *testing.T) {
 	roles := Equal(4)
 	if roles[0].Name != "n1" || !roles[2].ConsulServer || roles[3].ConsulServer || !roles[3].Balances {
 		t.Errorf("%+v", roles)
+	}
+}
+
+func TestASmallClusterHasAllThatItTakes(t *testing.T) {
+	clusters := Small("a", "b")
+	if role := clusters[1].Roles[0]; len(clusters) != 2 || clusters[1].Name != "b" || role.Name != "b-1" || !role.ConsulServer || role.Servers != 2 || !role.Balances {
+		t.Errorf("%+v", clusters)
+	}
+	if roles := Outer(2); roles[1].Name != "outer-2" || !roles[1].Outer || !roles[1].Balances || roles[1].Servers != 0 || roles[1].ConsulServer {
+		t.Errorf("%+v", roles)
+	}
+}
+
+func TestWhatIsInFrontOfAClusterIsItsOnlyLoadBalancerOrTheSharedAddress(t *testing.T) {
+	f := threeAndOne(t)
+	f.Virtual = netip.MustParseAddr("10.0.0.254")
+	if got := f.Front(); got != "10.0.0.254:11223" {
+		t.Error(got)
+	}
+	f.Nodes = f.Nodes[:1]
+	if got := f.Front(); got != "10.0.0.1:11223" {
+		t.Error(got)
 	}
 }
 

@@ -25,7 +25,7 @@ func (n *Node) log(program string) string {
 // LogDir is the folder with the output of every program: <host>-<program>.log.
 func (f *Fleet) LogDir() string { return filepath.Join(f.Dir, "log") }
 
-// Log is the output of a node's program: consul, server, connectorhost, lb, track or keepalived.
+// Log is the output of a node's program: consul, server, connectorhost, lb, haproxy, watch, track or keepalived.
 func (n *Node) Log(program string) string { return n.log(program) }
 
 // Notes is the file in which a node's recorder notes messages.
@@ -36,20 +36,32 @@ func (n *Node) at(port int) string { return fmt.Sprintf("%s:%d", n.Address, port
 // Front is the address of a node's load balancer.
 func (n *Node) Front() string { return n.at(FrontPort) }
 
-// Front is the virtual address with its port.
-func (f *Fleet) Front() string { return netip.AddrPortFrom(f.Virtual, FrontPort).String() }
+// Front is the virtual address with its port, or that of the only load balancer.
+func (f *Fleet) Front() string {
+	if !f.shares() {
+		return f.balancers()[0].Front()
+	}
+	return netip.AddrPortFrom(f.Virtual, FrontPort).String()
+}
 
-// startRest starts what needs the agent, when that has a leader.
+// startRest starts what needs the agent, when that has a leader, or all of an outer load balancer.
 func (n *Node) startRest(ctx context.Context) error {
-	if err := n.awaitLeader(ctx); err != nil {
+	if n.Outer {
+		if err := n.configureEdge(ctx); err != nil {
+			return err
+		}
+		if err := n.StartWatch(); err != nil {
+			return err
+		}
+	} else if err := n.awaitLeader(ctx); err != nil {
 		return err
 	}
-	var errs []error
-	if n.Server {
-		errs = append(errs, n.StartServer())
-	}
+	errs := []error{n.startServers()}
 	if n.Balances {
-		errs = append(errs, n.StartLB(), n.StartTrack(), n.StartKeepalived())
+		errs = append(errs, n.StartBalancer())
+	}
+	if n.fleet.shares() && n.Balances {
+		errs = append(errs, n.StartTrack(), n.StartKeepalived())
 	}
 	if n.Connectors {
 		errs = append(errs, n.StartConnectors())
@@ -68,32 +80,59 @@ func (n *Node) launch(into **cluster.Process, name, binary string, args ...strin
 
 func (n *Node) ours(name string) string { return filepath.Join(n.fleet.Bin, name) }
 
-// StartServer starts a node's server, or recorder.
-func (n *Node) StartServer() error {
-	args := []string{"--listen=" + n.at(ServerPort), "--invoke-token=" + n.fleet.Token}
-	if n.fleet.Recorder {
-		return n.launch(&n.Service, "server", n.ours("recorder"), append([]string{n.Notes()}, args...)...)
+// startServers starts a node's servers, or recorders.
+func (n *Node) startServers() error {
+	n.Services = make([]*cluster.Process, n.Servers)
+	for i := range n.Services {
+		name, args := "server", []string{"--listen=" + n.at(ServerPort+i), "--invoke-token=" + n.fleet.Token}
+		if n.fleet.Recorder {
+			name, args = "recorder", append([]string{n.Notes()}, args...)
+		}
+		if err := n.launch(&n.Services[i], "server", n.ours(name), args...); err != nil {
+			return err
+		}
 	}
-	return n.launch(&n.Service, "server", n.ours("server"), args...)
+	return nil
 }
 
-// StartLB starts a node's load balancer, which starts or adopts its HAProxy.
-func (n *Node) StartLB() error {
-	return n.launch(
-		&n.LB, "lb", n.ours("lb"), "--state-dir="+n.dir("lb"), "--haproxy-bin="+n.fleet.HAProxy,
-		fmt.Sprintf("--listen=0.0.0.0:%d", FrontPort), fmt.Sprintf("--admin-listen=127.0.0.1:%d", AdminPort), "--virtual-address="+n.fleet.Virtual.String(),
-	)
+// StartBalancer starts a node's load balancer, which starts or adopts its HAProxy; of an outer one, HAProxy itself.
+func (n *Node) StartBalancer() error {
+	if n.Outer {
+		return n.startEdge()
+	}
+	args := []string{
+		"--state-dir=" + n.dir("lb"), "--haproxy-bin=" + n.fleet.HAProxy,
+		fmt.Sprintf("--listen=0.0.0.0:%d", FrontPort), fmt.Sprintf("--admin-listen=127.0.0.1:%d", AdminPort),
+	}
+	if n.fleet.shares() {
+		args = append(args, "--virtual-address="+n.fleet.Virtual.String())
+	}
+	for _, outer := range n.fleet.before {
+		args = append(args, "--trusted-proxies="+outer.Address.String())
+	}
+	return n.launch(&n.LB, "lb", n.ours("lb"), args...)
 }
 
 // StartTrack starts what tells keepalived how the node's HAProxy does.
 func (n *Node) StartTrack() error {
+	if n.Outer {
+		return n.launch(&n.Track, "track", n.ours("edge"), "track", "--track-dir="+n.trackDir())
+	}
 	args := []string{"track", "--state-dir=" + n.dir("lb")}
-	for _, other := range n.fleet.Nodes {
-		if other.Balances && other != n {
+	for _, other := range n.fleet.balancers() {
+		if other != n {
 			args = append(args, "--peer="+other.Front())
 		}
 	}
 	return n.launch(&n.Track, "track", n.ours("lb"), args...)
+}
+
+// trackDir is where a node meets its keepalived.
+func (n *Node) trackDir() string {
+	if n.Outer {
+		return n.dir("track")
+	}
+	return n.dir("lb")
 }
 
 // StartConnectors starts a node's connector host.
@@ -115,13 +154,17 @@ func (n *Node) StartConnectors() error {
 func (n *Node) StartKeepalived() error {
 	f := n.fleet
 	c := vrrp.Default()
+	if n.Outer {
+		c = vrrp.DefaultOuter()
+	}
 	c.Virtual = []netip.Prefix{netip.PrefixFrom(f.Virtual, f.net.Bits())}
 	c.Advert, c.User = cmp.Or(f.Advert, c.Advert), "root"
-	c.Track, c.Probe = filepath.Join(n.dir("lb"), "track"), n.ours("lb")+" probe"
-	for _, other := range f.Nodes {
-		if other.Balances {
-			c.Nodes = append(c.Nodes, vrrp.Node{Name: other.Role.Name, Address: other.Address})
-		}
+	c.Track, c.Probe = filepath.Join(n.trackDir(), "track"), n.ours("lb")+" probe"
+	if n.Outer {
+		c.Probe = n.ours("edge") + " probe"
+	}
+	for _, other := range f.balancers() {
+		c.Nodes = append(c.Nodes, vrrp.Node{Name: other.Role.Name, Address: other.Address})
 	}
 	if err := c.Validate(); err != nil {
 		return err
@@ -134,7 +177,7 @@ func (n *Node) StartKeepalived() error {
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(n.dir("lb"), 0o750); err != nil { // keepalived follows no file whose folder comes later
+	if err := os.MkdirAll(n.trackDir(), 0o750); err != nil { // keepalived follows no file whose folder comes later
 		return err
 	}
 	for _, pid := range []string{"keepalived.pid", "vrrp.pid"} { // of a life before
@@ -164,29 +207,52 @@ func (n *Node) Ready() error {
 	return fmt.Errorf("keepalived is in no state to take the address: %.20q", state)
 }
 
-// Balancer runs a command of the load balancer's program on a node, beside the one that runs.
-func (n *Node) Balancer(ctx context.Context, words ...string) (string, error) {
-	return n.Command(ctx, append(append([]string{n.ours("lb")}, words...), "--state-dir="+n.dir("lb"))...)
+// Yield has a node give the virtual address away, and returns what it says of that.
+func (n *Node) Yield(ctx context.Context) (said string, err error) { return n.giving(ctx, "yield") }
+
+// Resume undoes a yield.
+func (n *Node) Resume(ctx context.Context) error {
+	_, err := n.giving(ctx, "resume")
+	return err
 }
 
-// KillBalancer kills a node's load balancer, the controller and HAProxy with all its processes, and says when it began.
-func (n *Node) KillBalancer(ctx context.Context) (began time.Time, err error) {
+func (n *Node) giving(ctx context.Context, command string) (string, error) {
+	address := "--virtual-address=" + n.fleet.Virtual.String()
+	if n.Outer {
+		return n.Command(ctx, n.ours("edge"), command, address, "--sockets="+n.edgeSocket(), "--track-dir="+n.trackDir())
+	}
+	return n.Command(ctx, n.ours("lb"), command, address, "--state-dir="+n.dir("lb"))
+}
+
+// haproxy are the processes of a node's HAProxy, by the numbers that they have there, the worker first.
+func (n *Node) haproxy(ctx context.Context) ([]int, error) {
+	if n.Outer {
+		return n.edgeProcesses(ctx)
+	}
 	status, err := n.Status(ctx)
+	return []int{status.HAProxy.Worker, status.HAProxy.Master}, err
+}
+
+// KillBalancer kills a node's load balancer, the controller, if it has one, and HAProxy with all its processes, and says when
+// it began.
+func (n *Node) KillBalancer(ctx context.Context) (began time.Time, err error) {
+	pids, err := n.haproxy(ctx)
 	if err != nil {
 		return time.Time{}, err
 	}
-	n.LB.Kill()
+	if !n.Outer {
+		n.LB.Kill()
+	}
 	began = time.Now()
-	return began, n.signal(ctx, "KILL", status.HAProxy.Worker, status.HAProxy.Master)
+	return began, n.signal(ctx, "KILL", pids...)
 }
 
 // FreezeHAProxy stops a node's HAProxy, as a machine that swaps would, and says when; thaw lets it go on.
 func (n *Node) FreezeHAProxy(ctx context.Context) (began time.Time, thaw func(context.Context) error, err error) {
-	status, err := n.Status(ctx)
+	pids, err := n.haproxy(ctx)
 	if err != nil {
 		return time.Time{}, nil, err
 	}
-	pids := []int{status.HAProxy.Worker, status.HAProxy.Master}
 	began = time.Now()
 	return began, func(ctx context.Context) error { return n.signal(ctx, "CONT", pids...) }, n.signal(ctx, "STOP", pids...)
 }

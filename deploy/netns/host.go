@@ -102,6 +102,9 @@ func (h *Host) Plug(ctx context.Context) error {
 	return h.plugged(ctx)
 }
 
+// Alive says whether the host runs.
+func (h *Host) Alive() bool { return h.space != nil }
+
 // Start starts a program on the host, as those of a cluster are started. Its path is absolute.
 func (h *Host) Start(name, log string, env []string, binary string, args ...string) (*cluster.Process, error) {
 	if h.space == nil {

@@ -176,7 +176,7 @@ func balancerDies(ctx context.Context, p *playing) error {
 	if report.MostCutOff > 1 {
 		p.Fail("a client was cut off %d times: %s", report.MostCutOff, report)
 	}
-	return errors.Join(err, holder.StartLB())
+	return errors.Join(err, holder.StartBalancer())
 }
 
 func hangs(ctx context.Context, p *playing) error {
@@ -214,7 +214,7 @@ func controllerDies(ctx context.Context, p *playing) error {
 	if after != holder {
 		p.Fail("the address has moved from %s to %s", holder.Role.Name, after.Role.Name)
 	}
-	return errors.Join(p.flawless(ctx, "the virtual address", running), holder.StartLB())
+	return errors.Join(p.flawless(ctx, "the virtual address", running), holder.StartBalancer())
 }
 
 // balancerCutOff has the address on both sides for a while. When they meet again, it has to stay where the clients are.

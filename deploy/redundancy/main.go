@@ -1,5 +1,5 @@
 // Program redundancy breaks a cluster that runs on several hosts, be it their load balancers, their network or their
-// Consul, and counts what clients outside notice. The hosts are network namespaces of this machine, each with the real
+// Consul, and two clusters behind outer load balancers, and counts what clients outside notice. The hosts are network namespaces of this machine, each with the real
 // programs: see packages netns and fleet.
 //
 // One case, balancer-host-dies: two of three hosts share a virtual address by keepalived; sixteen raw keep-alive
@@ -54,7 +54,7 @@ type runCommand struct {
 	Partition time.Duration   `default:"60s" help:"How long a host is cut off."`
 	Outage    time.Duration   `default:"60s" help:"How long Consul has no quorum."`
 	Advert    time.Duration   `default:"200ms" help:"Keepalived's time between two signs of life."`
-	Bin       string          `default:"bin" help:"Folder with the programs lb, server, connectorhost, zatoha-consul and recorder."`
+	Bin       string          `default:"bin" help:"Folder with the programs lb, server, connectorhost, edge, zatoha-consul and recorder."`
 	Out       string          `default:"bin/reports" help:"Folder for the report."`
 
 	fellShort bool
@@ -112,7 +112,7 @@ func (r *runCommand) options() (options, error) {
 	if o.Bin, err = filepath.Abs(r.Bin); err != nil {
 		return o, err
 	}
-	for _, name := range []string{"lb", "server", "connectorhost", "zatoha-consul", "recorder"} {
+	for _, name := range []string{"lb", "server", "connectorhost", "edge", "zatoha-consul", "recorder"} {
 		if _, err := os.Stat(filepath.Join(o.Bin, name)); err != nil {
 			return o, program.BadConfig("--bin", err.Error(), "`make redundancy` builds them all")
 		}

@@ -12,9 +12,8 @@ func moves(ctx context.Context, p *playing) error {
 	if err != nil {
 		return err
 	}
-	address := "--virtual-address=" + p.Virtual.String()
 	began := time.Now()
-	said, err := holder.Balancer(ctx, "yield", address)
+	said, err := holder.Yield(ctx)
 	if err != nil {
 		return err
 	}
@@ -30,10 +29,9 @@ func moves(ctx context.Context, p *playing) error {
 		return err
 	}
 	if after == holder {
-		p.Fail("the address stayed, though lb yield says: %s", said)
+		p.Fail("the address stayed, though the yield says: %s", said)
 	}
-	_, err = holder.Balancer(ctx, "resume", address)
-	return err
+	return holder.Resume(ctx)
 }
 
 var shut = regexp.MustCompile(`for (\S+) nobody could begin one`)

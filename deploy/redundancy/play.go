@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -50,8 +51,9 @@ type scenario struct {
 // scenery is the hosts that a scenario is played on. Scenarios with the same one share it, one after the other.
 type scenery struct {
 	roles      []fleet.Role
-	fastGossip bool // Consul's gossip is the one that is shipped
-	messages   bool // connectors get messages, which recorders note
+	clusters   []fleet.Cluster // that are behind them
+	fastGossip bool            // Consul's gossip is the one that is shipped
+	messages   bool            // connectors get messages, which recorders note
 }
 
 // The times are generous: whatever takes longer is broken.
@@ -66,7 +68,7 @@ const settling = 500 * time.Millisecond
 
 // table is every scenario, in the order in which they are played.
 func table(o options) []scenario {
-	return slices.Concat(balancers(o), links(o), partitions(o))
+	return slices.Concat(balancers(o), outers(), links(o), partitions(o))
 }
 
 // names are those of the scenarios.
@@ -122,7 +124,7 @@ func (s *stage) build(ctx context.Context, o options, set scenery) (err error) {
 	defer cancel()
 	s.Fleet, err = fleet.Start(ctx, fleet.Config{
 		Bin: o.Bin, Consul: o.Consul, HAProxy: o.HAProxy, Keepalived: o.Keepalived, Dir: s.dir,
-		Roles: set.roles, Recorder: set.messages, Advert: o.Advert, FastGossip: set.fastGossip, LeaseTTL: o.leaseTTL(),
+		Roles: set.roles, Clusters: set.clusters, Recorder: set.messages, Advert: o.Advert, FastGossip: set.fastGossip, LeaseTTL: o.leaseTTL(),
 	})
 	if err != nil {
 		return fmt.Errorf("starting the hosts: %w", err)
@@ -211,8 +213,9 @@ func until(ctx context.Context, condition func(context.Context) error) error {
 }
 
 var (
-	get  = load.Get("/zato/ping")
-	post = load.Post("/zato/ping", []byte(`{"what": "a request that may be executed but once"}`))
+	get   = load.Get("/zato/ping")
+	post  = load.Post("/zato/ping", []byte(`{"what": "a request that may be executed but once"}`))
+	keyed = load.Template{Method: http.MethodPost, Path: "/zato/ping", Body: post.Body, IDHeader: "Idempotency-Key"}
 )
 
 // What each load has.
