@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -114,8 +113,8 @@ func (p *play) missed(ctx context.Context, name string) error {
 				if err != nil {
 					return err
 				}
-				for line := range strings.Lines(answer) {
-					if fields := strings.Fields(line); len(fields) > 5 && fields[3] == name && fields[5] != "0" {
+				for _, server := range cluster.ReadServers(answer) {
+					if server.Name == name && server.Up {
 						return fmt.Errorf("%s has not been missed", name)
 					}
 				}

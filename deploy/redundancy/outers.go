@@ -33,7 +33,7 @@ func outers() []scenario {
 			passLine: "the address serves ≤ 500 ms; no client is cut off more than once, though refused until then",
 		},
 		{
-			name: "outer-moves", on: on, trials: 10, fault: moves,
+			name: "outer-moves", on: on, trials: 10, brief: true, fault: moves,
 			does:     "`edge yield` on the outer load balancer that has the virtual address, GET and POST without a key",
 			passLine: "0 failed requests",
 		},
