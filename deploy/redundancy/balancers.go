@@ -67,9 +67,9 @@ func balancers(o options) []scenario {
 }
 
 // answers tries connections to the virtual address, one every few milliseconds, until one is answered with 200, and says
-// when that was.
+// when that was. A try is given up after longer than an answer takes on a busy machine, and before TCP tries again for it.
 func (p *playing) answers(ctx context.Context) (time.Time, error) {
-	const every, patience = 5 * time.Millisecond, 150 * time.Millisecond
+	const every, patience = 10 * time.Millisecond, 500 * time.Millisecond
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	answered := make(chan time.Time, 1)
 	try := func() {
