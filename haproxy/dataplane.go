@@ -7,8 +7,8 @@ import "context"
 // conformance says in tests what is the same about both. The methods may be called from several goroutines.
 //
 // Each method has its own bound in time besides the context's. None leaves HAProxy without a configuration that it
-// accepts: one that is refused is not put in place. Those that write put our lines right that somebody else has edited, and
-// say so, and whether they reloaded HAProxy, in a [Rewrite].
+// accepts: one that is refused is not put in place. Those that write put our lines right that somebody else has edited,
+// and say so, and whether they reloaded HAProxy, in a [Rewrite].
 type DataPlane interface {
 	// Saved are the servers that the file has: what an HAProxy that starts from it serves. There are none if the file
 	// has no backend of ours. What was draining reads as in maintenance.

@@ -63,8 +63,8 @@ func DefaultEdge() Edge {
 	e.Retries = 2        // on another cluster; each one tries its own servers before it gives up
 	// 502 and 503 are the words of a cluster that has nobody left. At 504 it has waited long enough for all.
 	e.RetryOn = append(e.RetryOn, "502", "503")
-	// ConnectTimeout stays short: with but one active cluster left, HAProxy waits as long before it goes on from a connection
-	// that was refused.
+	// ConnectTimeout stays short: with but one active cluster left, HAProxy waits as long before it goes on from a
+	// connection that was refused.
 	e.ServerTimeout = 150 * time.Second
 	return e
 }

@@ -17,8 +17,8 @@ type Options struct {
 	TrustedProxies []Network
 
 	// HeaderNames says what becomes of names of a request's headers that have other characters than letters, digits and "-":
-	// "reject" answers 403; "delete" leaves them out; "preserve" passes them on, but for those that CGI and its like would take
-	// for X-Forwarded-For and X-Forwarded-Proto.
+	// "reject" answers 403; "delete" leaves them out; "preserve" passes them on, but for those that CGI and its like would
+	// take for X-Forwarded-For and X-Forwarded-Proto.
 	HeaderNames string
 
 	RateLimit RateLimit
@@ -32,9 +32,9 @@ type Options struct {
 	MaxConn    int // clients' connections at a time; more wait in the kernel
 	QueueLimit int // requests that may wait for a server at a time; more are answered with 503
 
-	// BufferRequest reads as much of a body as the buffer holds before a server is asked. Without it a body streams through at
-	// once; but a request that the server began to get before HAProxy had all of it is not sent again, and a slow body keeps a
-	// server waiting, for ClientTimeout of silence instead of RequestTimeout in all.
+	// BufferRequest reads as much of a body as the buffer holds before a server is asked. Without it a body streams through
+	// at once; but a request that the server began to get before HAProxy had all of it is not sent again, and a slow body
+	// keeps a server waiting, for ClientTimeout of silence instead of RequestTimeout in all.
 	BufferRequest bool
 
 	Retries int // further tries of one request; with 0 no request is sent twice, and none is copied

@@ -27,8 +27,8 @@ func Reloads() []Reload {
 	return []Reload{ReloadToGrow, ReloadToLimit, ReloadToRepair, ReloadToRollBack, ReloadToSet}
 }
 
-// ReloadAfter is why HAProxy is reloaded once our lines are in the file: for our settings, if those have changed the structure
-// and nobody else has edited it, and otherwise to repair what HAProxy runs on.
+// ReloadAfter is why HAProxy is reloaded once our lines are in the file: for our settings, if those have changed the
+// structure and nobody else has edited it, and otherwise to repair what HAProxy runs on.
 func ReloadAfter(structural bool, edited string) Reload {
 	if structural && edited == "" {
 		return ReloadToSet

@@ -63,8 +63,8 @@ func NameStructure(sections []edit.Section) []edit.Section {
 	return named
 }
 
-// NamedStructure is the structure that sections have in them by [NameStructure], or "" if they have none. It is that of the
-// sections unless somebody has edited them since.
+// NamedStructure is the structure that sections have in them by [NameStructure], or "" if they have none. It is that of
+// the sections unless somebody has edited them since.
 func NamedStructure(sections []edit.Section) string {
 	for _, section := range sections {
 		for _, line := range section.Lines {

@@ -5,8 +5,8 @@
 // request that was not answered with 2xx is an error, each connection that ended without notice a close, and latencies
 // count from when a request was due. The trial passes if there were no errors, no closes, and no request took longer
 // than 250 ms; the scenario passes if each of its trials does. What each scenario does, and its pass line, stands in
-// the table in scenarios.go. By turns with these trials, the same is done to peers of the same servers, such as consul-template
-// with an HAProxy of its own; the report puts what clients noticed of them beside ours.
+// the table in scenarios.go. By turns with these trials, the same is done to peers of the same servers, such as
+// consul-template with an HAProxy of its own; the report puts what clients noticed of them beside ours.
 package faults
 
 import (

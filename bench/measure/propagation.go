@@ -20,8 +20,8 @@ import (
 // propagationLoad is in requests per second.
 const propagationLoad = 5000
 
-// Propagation measures how long after a change in Consul clients notice it, with 3 and with 100 servers, of ours and, by turns
-// with it, of a peer.
+// Propagation measures how long after a change in Consul clients notice it, with 3 and with 100 servers, of ours and, by
+// turns with it, of a peer.
 func Propagation(ctx context.Context, o Options) (Outcome, error) {
 	page := report.New("Propagation", o.Circumstances)
 	page.Paragraph(fmt.Sprintf("One instance is registered, with a check that passes from the first, and deregistered again, under "+

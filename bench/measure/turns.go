@@ -30,8 +30,8 @@ func (c *rival) await(ctx context.Context, wanted func(cluster.Status) bool) err
 	return c.Await(ctx, wanted)
 }
 
-// takeTurns times changes, in turns: so many by ours, as many by a bare blocking query beside it, as many by the peer. Who
-// has not the turn is stopped by SIGSTOP, and so costs the other nothing.
+// takeTurns times changes, in turns: so many by ours, as many by a bare blocking query beside it, as many by the peer.
+// Who has not the turn is stopped by SIGSTOP, and so costs the other nothing.
 func (o Options) takeTurns(ctx context.Context, l *lab, s *subject, times *propagationTimes) (err error) {
 	ours, err := l.rival(ctx, &times.ours)
 	if err != nil {

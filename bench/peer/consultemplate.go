@@ -31,7 +31,8 @@ backend back
     server {{.ID}} {{.Address}}:{{.Port}} check{{end}}
 `
 
-// ConsulTemplate is a running consul-template, which follows Consul, writes haproxy.cfg and reloads an HAProxy of its own.
+// ConsulTemplate is a running consul-template, which follows Consul, writes haproxy.cfg and reloads an HAProxy of its
+// own.
 type ConsulTemplate struct {
 	front, socket     string
 	haproxy, template *cluster.Process // nil before each has been started

@@ -18,12 +18,12 @@ import (
 // FabioName is what fabio is called in reports.
 const FabioName = "fabio"
 
-// FabioTag is the tag in Consul of the instances that fabio sends everything to. It does so while a check of theirs passes:
-// it sends nothing to one that has none.
+// FabioTag is the tag in Consul of the instances that fabio sends everything to. It does so while a check of theirs
+// passes: it sends nothing to one that has none.
 const FabioTag = "urlprefix-/"
 
-// fabioSettings are those that differ from fabio's own, but for where it listens. By its own it follows Consul by blocking
-// queries, which is the fastest way that it has.
+// fabioSettings are those that differ from fabio's own, but for where it listens. By its own it follows Consul by
+// blocking queries, which is the fastest way that it has.
 var fabioSettings = []string{
 	"registry.consul.requireConsistent=false", // Consul's ordinary reads, as ours are, not the slower ones of its default
 	"registry.consul.checksRequired=all",      // as ours
@@ -47,8 +47,8 @@ type Fabio struct {
 	front, ui string
 }
 
-// StartFabio starts the fabio at a path beside a cluster, and waits until it serves, at most until ctx ends. Whoever starts it
-// stops it.
+// StartFabio starts the fabio at a path beside a cluster, and waits until it serves, at most until ctx ends. Whoever
+// starts it stops it.
 func StartFabio(ctx context.Context, c *cluster.Cluster, binary string) (*Fabio, error) {
 	ports, err := cluster.FreePorts(2)
 	if err != nil {

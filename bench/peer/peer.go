@@ -1,10 +1,10 @@
 // Package peer runs other load balancers that follow Consul, beside the cluster that a benchmark runs and with the same
 // servers behind them, so that what their clients notice is set beside what clients of ours notice.
 //
-// One case: `bench propagation` on a machine that has fabio in PATH calls [StartFabio] with its cluster, whose servers are
-// registered with [FabioTag]. fabio is started, follows the cluster's Consul, and is asked by [Fabio.Await] until it sends
-// traffic to all of them. By turns the same changes are then made and the same load put on ours and on fabio's address, and
-// [Fabio.Stop] ends it.
+// One case: `bench propagation` on a machine that has fabio in PATH calls [StartFabio] with its cluster, whose servers
+// are registered with [FabioTag]. fabio is started, follows the cluster's Consul, and is asked by [Fabio.Await] until it
+// sends traffic to all of them. By turns the same changes are then made and the same load put on ours and on fabio's
+// address, and [Fabio.Stop] ends it.
 package peer
 
 import (

@@ -6,8 +6,9 @@
 // done to b, no client notices. `edge ready b` brings it back, and ends when both send to it again. Had b been the last
 // cluster that took requests, or had one of the two not answered, `edge drain b` would have changed nothing and said why.
 //
-// HAProxy itself is started as ever, by the unit of its package. Beside it runs `edge watch`, and `edge track` if it shares a
-// virtual address with another: deploy/keepalived. `edge yield` gives that away, before somebody works on the machine.
+// HAProxy itself is started as ever, by the unit of its package. Beside it runs `edge watch`, and `edge track` if it
+// shares a virtual address with another: deploy/keepalived. `edge yield` gives that away, before somebody works on the
+// machine.
 package main
 
 import (

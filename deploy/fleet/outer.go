@@ -17,8 +17,8 @@ import (
 // operatorPort is where an outer load balancer's HAProxy takes commands of the other's operator.
 const operatorPort = 9999
 
-// Outer are n hosts that are outer load balancers, outer-1, outer-2 …: each has what deploy/README.md says of them, an HAProxy
-// with a configuration by `edge config`, `edge watch`, `edge track` and keepalived, and no Consul.
+// Outer are n hosts that are outer load balancers, outer-1, outer-2 …: each has what deploy/README.md says of them, an
+// HAProxy with a configuration by `edge config`, `edge watch`, `edge track` and keepalived, and no Consul.
 //
 // One case, from start to end. Two of them share a virtual address, and there are two clusters of one host each:
 //

@@ -233,8 +233,8 @@ func (n *Node) haproxy(ctx context.Context) ([]int, error) {
 	return []int{status.HAProxy.Worker, status.HAProxy.Master}, err
 }
 
-// KillBalancer kills a node's load balancer, the controller, if it has one, and HAProxy with all its processes, and says when
-// it began.
+// KillBalancer kills a node's load balancer, the controller, if it has one, and HAProxy with all its processes, and says
+// when it began.
 func (n *Node) KillBalancer(ctx context.Context) (began time.Time, err error) {
 	pids, err := n.haproxy(ctx)
 	if err != nil {

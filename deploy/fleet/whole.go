@@ -10,8 +10,8 @@ import (
 	"zatoha/deploy/cluster"
 )
 
-// Whole waits until each load balancer sends traffic to every server, or cluster, is good enough for the virtual address, one
-// has that, if it is shared, and one connector host is active.
+// Whole waits until each load balancer sends traffic to every server, or cluster, is good enough for the virtual address,
+// one has that, if it is shared, and one connector host is active.
 func (f *Fleet) Whole(ctx context.Context) error {
 	for _, behind := range f.Behind {
 		if err := behind.Whole(ctx); err != nil {

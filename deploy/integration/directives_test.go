@@ -48,7 +48,8 @@ func TestOddHeaderNamesAreLeftOutOrKeptAsChosen(t *testing.T) {
 	}
 }
 
-// TestABodyIsReadFirstUnlessItStreams has a body come in two parts, once to a server that answers and once to one that dies.
+// TestABodyIsReadFirstUnlessItStreams has a body come in two parts, once to a server that answers and once to one that
+// dies.
 func TestABodyIsReadFirstUnlessItStreams(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -84,8 +85,8 @@ func TestABodyIsReadFirstUnlessItStreams(t *testing.T) {
 	}
 }
 
-// inTwoParts posts a body of two parts, which may be sent twice, and wants the request to be at the server before the second part
-// if that is not to be read first, and else behind it.
+// inTwoParts posts a body of two parts, which may be sent twice, and wants the request to be at the server before the
+// second part if that is not to be read first, and else behind it.
 func inTwoParts(t *testing.T, c *cluster.Cluster, path string, arrived chan bool, buffered bool) (*http.Response, string) {
 	t.Helper()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", c.Front)

@@ -18,8 +18,8 @@ type drifting struct {
 	ask  func(command string) (string, error) // HAProxy's runtime socket
 }
 
-// TestDriftIsSetRightCountedAndTold edits our lines in haproxy.cfg, changes a slot by the runtime socket, starts the controller
-// with another flag, and rolls that back, under load.
+// TestDriftIsSetRightCountedAndTold edits our lines in haproxy.cfg, changes a slot by the runtime socket, starts the
+// controller with another flag, and rolls that back, under load.
 func TestDriftIsSetRightCountedAndTold(t *testing.T) {
 	for name, start := range map[string]func(t *testing.T) drifting{
 		"of this machine": func(t *testing.T) drifting {
@@ -96,8 +96,8 @@ func (c drifting) edits(t *testing.T, old, now string) {
 	})
 }
 
-// tells waits until so much drift and, if there is a reason, one reload for it are counted, and wants all that is said of them
-// to be on the status page, in lb status, in the log and in the metrics.
+// tells waits until so much drift and, if there is a reason, one reload for it are counted, and wants all that is said of
+// them to be on the status page, in lb status, in the log and in the metrics.
 func (c drifting) tells(t *testing.T, reason string, drift cluster.Drift, says ...string) {
 	t.Helper()
 	await(t, c.Cluster, func(s cluster.Status) bool {

@@ -11,10 +11,10 @@
 //	server, err := a.Start("server", "/tmp/server.log", os.Environ(), "/usr/bin/server", "--listen", "10.203.0.1:80")
 //	conn, err := b.Dial(ctx, "tcp", "10.203.0.1:80")
 //
-// Then network.Partition("a") drops every packet between a and the others, network.Part(…) those between some hosts, network.Heal() lets them through again,
-// a.Unplug() pulls the cable of a, a.Impair() makes it a bad one, and a.Dead() pulls it and kills whatever runs there, as a
-// power cut would.
-// a.Boot() makes an empty a again, with the address of before.
+// Then network.Partition("a") drops every packet between a and the others, network.Part(…) those between some hosts,
+// network.Heal() lets them through again, a.Unplug() pulls the cable of a, a.Impair() makes it a bad one, and a.Dead()
+// pulls it and kills whatever runs there, as a power cut would. a.Boot() makes an empty a again, with the address of
+// before.
 //
 // All of it takes root, and `ip` and `nft`: see [Available]. None of it can be seen from outside: there are neither names
 // nor files, two runs do not meet, and when the process that made the network ends, even by SIGKILL, the kernel removes

@@ -20,8 +20,9 @@ type loss struct {
 // cut is between some hosts and others.
 type cut struct{ some, others []string }
 
-// rules are what nft makes of groups of hosts that are cut off: a frame passes the bridge if, for each group, both its ends
-// are in it or neither is, if no cut is between its ends, and if chance does not take it. They replace the rules of before at one stroke, ARP included.
+// rules are what nft makes of groups of hosts that are cut off: a frame passes the bridge if, for each group, both its
+// ends are in it or neither is, if no cut is between its ends, and if chance does not take it. They replace the rules of
+// before at one stroke, ARP included.
 func rules(groups [][]string, cuts []cut, lossy []loss) string {
 	var b strings.Builder
 	b.WriteString("table bridge partition\ndelete table bridge partition\ntable bridge partition {\n")

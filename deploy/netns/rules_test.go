@@ -28,7 +28,8 @@ func TestLossAsRules(t *testing.T) {
 	}
 }
 
-// TestWhoCanReachWhomIsMutual reads the rules as the kernel does: two hosts reach each other if no group and no cut parts them.
+// TestWhoCanReachWhomIsMutual reads the rules as the kernel does: two hosts reach each other if no group and no cut parts
+// them.
 func TestWhoCanReachWhomIsMutual(t *testing.T) {
 	hosts := []string{"a", "b", "c", "d"}
 	rapid.Check(t, func(t *rapid.T) {

@@ -67,7 +67,8 @@ func balancers(o options) []scenario {
 }
 
 // answers tries connections to the virtual address, one every few milliseconds, until one is answered with 200, and says
-// when that was. A try is given up after longer than an answer takes on a busy machine, and before TCP tries again for it.
+// when that was. A try is given up after longer than an answer takes on a busy machine, and before TCP tries again for
+// it.
 func (p *playing) answers(ctx context.Context) (time.Time, error) {
 	const every, patience = 10 * time.Millisecond, 500 * time.Millisecond
 	ctx, cancel := context.WithTimeout(ctx, bound)

@@ -1,6 +1,6 @@
 // Program redundancy breaks a cluster that runs on several hosts, be it their load balancers, their network or their
-// Consul, and two clusters behind outer load balancers, and counts what clients outside notice. The hosts are network namespaces of this machine, each with the real
-// programs: see packages netns and fleet.
+// Consul, and two clusters behind outer load balancers, and counts what clients outside notice. The hosts are network
+// namespaces of this machine, each with the real programs: see packages netns and fleet.
 //
 // One case, balancer-host-dies: two of three hosts share a virtual address by keepalived; sixteen raw keep-alive
 // connections ask there for /zato/ping. The host that has the address loses its power. From that moment a connection is

@@ -14,7 +14,8 @@ import (
 // worst is the longest that a request may take when a cluster is lost.
 const worst = 2 * time.Second
 
-// outers are the scenarios of two outer load balancers, which share a virtual address, and of the two clusters behind them.
+// outers are the scenarios of two outer load balancers, which share a virtual address, and of the two clusters behind
+// them.
 func outers() []scenario {
 	on := scenery{roles: fleet.Outer(2), clusters: fleet.Small("a", "b")}
 	const (

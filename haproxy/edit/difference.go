@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Difference says in words what has become of sections of ours: which lines are others, gone or new. It is "" if they are the
-// same, and one line of text, however much has changed:
+// Difference says in words what has become of sections of ours: which lines are others, gone or new. It is "" if they are
+// the same, and one line of text, however much has changed:
 //
 //	backend b: "balance leastconn # zatoha" in place of "balance roundrobin # zatoha"; global: "stats timeout 1m # zatoha" is gone
 func Difference(before, after []Section) string {

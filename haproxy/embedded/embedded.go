@@ -3,8 +3,8 @@
 //
 // A membership change: [DataPlane.Set] changes servers in the running HAProxy, [DataPlane.Save] then writes the file
 // to match, without a reload. A change of structure: [DataPlane.Rebuild] edits the file, has haproxy check it, puts it
-// in place and reloads. Whatever was in the file and is not ours stays as it was, byte for byte. What somebody else has made
-// of our lines in it since they were last as they should be, the next call that writes puts right and tells.
+// in place and reloads. Whatever was in the file and is not ours stays as it was, byte for byte. What somebody else has
+// made of our lines in it since they were last as they should be, the next call that writes puts right and tells.
 package embedded
 
 import (

@@ -13,8 +13,8 @@ import (
 	"zatoha/haproxy/process"
 )
 
-// write edits the file, if it is not as wanted. Another structure is checked by haproxy first, members alone cannot make a
-// valid file invalid; and the file that another design replaces is kept as the last good one.
+// write edits the file, if it is not as wanted. Another structure is checked by haproxy first, members alone cannot make
+// a valid file invalid; and the file that another design replaces is kept as the last good one.
 func (d *DataPlane) write(ctx context.Context, servers []haproxy.Server) (change, error) {
 	edited, err := d.edit(servers)
 	if err == nil {
@@ -92,8 +92,9 @@ func (d *DataPlane) compare(old string, have, want []edit.Section) (change, erro
 	return c, err
 }
 
-// byOthers says what somebody else has made of our lines. If this process has not written them, it goes by the structure that
-// they name: one that is not theirs was edited. What exactly can then only be told if it is the one that is wanted now.
+// byOthers says what somebody else has made of our lines. If this process has not written them, it goes by the structure
+// that they name: one that is not theirs was edited. What exactly can then only be told if it is the one that is wanted
+// now.
 func (d *DataPlane) byOthers(have, want []edit.Section) string {
 	if d.ours != nil {
 		return edit.Difference(d.ours, have)

@@ -29,8 +29,8 @@ func (d *DataPlane) known(have document) []edit.Section {
 	return have.sections
 }
 
-// byOthers says what somebody else has made of our lines since this process has known them to be as they should be. That the
-// API writes them anew in its own way counts for nothing.
+// byOthers says what somebody else has made of our lines since this process has known them to be as they should be. That
+// the API writes them anew in its own way counts for nothing.
 func (d *DataPlane) byOthers(have []edit.Section) (string, error) {
 	if d.ours == nil {
 		return "", nil

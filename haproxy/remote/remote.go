@@ -151,8 +151,8 @@ const batch = 1000
 
 // Set changes servers in the running HAProxy and in the file, in one call for each thousand of them. A server's limit of
 // connections is the one thing that the API cannot change in a running HAProxy: one that is not its slot's (see
-// [haproxy.Options]) takes a reload, one for all of them, after which other servers that drained are in maintenance, as the
-// file has them. An HAProxy that does not run is an error, but the file has the servers then.
+// [haproxy.Options]) takes a reload, one for all of them, after which other servers that drained are in maintenance, as
+// the file has them. An HAProxy that does not run is an error, but the file has the servers then.
 func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) (done haproxy.Rewrite, err error) {
 	if slices.ContainsFunc(changes, d.limits) {
 		if done, err = d.reloadWith(ctx, changes); err != nil {

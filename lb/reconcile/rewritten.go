@@ -6,7 +6,8 @@ import (
 	"zatoha/haproxy"
 )
 
-// causes are what the history says of a reload. That the backend has grown is in the history with the change that took it.
+// causes are what the history says of a reload. That the backend has grown is in the history with the change that took
+// it.
 var causes = map[haproxy.Reload]string{
 	haproxy.ReloadToLimit:    "for a server's limit of connections",
 	haproxy.ReloadToRepair:   "it ran, or may have run, on other lines than ours",
@@ -14,8 +15,8 @@ var causes = map[haproxy.Reload]string{
 	haproxy.ReloadToSet:      "our lines are others, for other settings or another version",
 }
 
-// Rewritten notes what a call to the data plane did: it counts, logs and keeps in the history that somebody had edited our
-// lines, and that HAProxy was reloaded.
+// Rewritten notes what a call to the data plane did: it counts, logs and keeps in the history that somebody had edited
+// our lines, and that HAProxy was reloaded.
 func (l *Loop) Rewritten(done haproxy.Rewrite) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
