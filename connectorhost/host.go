@@ -189,9 +189,9 @@ func (h *host) supervised(all []supervise.Status) {
 	}
 }
 
-// everChanging calls do now, a while after each change, with those that come meanwhile, and every interval, until ctx
+// onChange calls do now, a while after each change, with those that come meanwhile, and every interval, until ctx
 // ends.
-func (h *host) everChanging(ctx context.Context, while, interval time.Duration, do func()) {
+func (h *host) onChange(ctx context.Context, while, interval time.Duration, do func()) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {

@@ -89,7 +89,7 @@ func (m *membership) keep(ctx context.Context) error {
 	go func() {
 		defer close(done)
 		var last consul.Registration
-		m.host.everChanging(ctx, settled, time.Hour, func() {
+		m.host.onChange(ctx, settled, time.Hour, func() {
 			next := m.registration()
 			if slices.Equal(last.Tags, next.Tags) && maps.Equal(last.Meta, next.Meta) && slices.Equal(last.TTLs, next.TTLs) {
 				return
@@ -121,7 +121,7 @@ func (m *membership) checks(ctx context.Context) {
 	}
 	told := map[string]word{}
 	failing := false
-	m.host.everChanging(ctx, settled, checkInterval, func() {
+	m.host.onChange(ctx, settled, checkInterval, func() {
 		var all []supervise.Status
 		m.host.view(func() { all = m.host.connectors })
 		for _, c := range all {

@@ -114,7 +114,7 @@ func (h *host) supervisor(command []string) (*supervise.Supervisor, error) {
 // keepSpare has as many processes wait for a connector as may be needed soon, until ctx ends: one for each connector that
 // is not here, and one more for the first that crashes or is changed.
 func (h *host) keepSpare(ctx context.Context, supervisor *supervise.Supervisor) {
-	h.everChanging(ctx, 0, time.Hour, func() {
+	h.onChange(ctx, 0, time.Hour, func() {
 		spare := 0
 		h.view(func() {
 			switch connectors := len(h.catalog.active()); {

@@ -10,15 +10,16 @@ import (
 	"zatoha/bench/experiment"
 	"zatoha/bench/history"
 	"zatoha/bench/pause"
+	"zatoha/deploy/cluster"
 )
 
 // play is a trial under way.
 type play struct {
 	*scene
 	*experiment.Trial
-	holder *connectorHost // that was active at the beginning
-	before word           // what it said then
-	began  time.Time      // of the fault
+	holder *connectorHost     // that was active at the beginning
+	before cluster.HostStatus // what it said then
+	began  time.Time          // of the fault
 }
 
 const settling = 300 * time.Millisecond // of messages before the fault, and after it
@@ -111,7 +112,7 @@ func (p *play) another(ctx context.Context) error {
 }
 
 // processes are the pids of the holder's connectors, by name.
-func processes(r word) map[string]int {
+func processes(r cluster.HostStatus) map[string]int {
 	pids := map[string]int{}
 	for _, c := range r.Connectors {
 		pids[c.Name] = c.PID

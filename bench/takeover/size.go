@@ -11,6 +11,7 @@ import (
 
 	"zatoha/bench/broker"
 	"zatoha/bench/experiment"
+	"zatoha/deploy/cluster"
 )
 
 const (
@@ -42,7 +43,7 @@ func manyConnectors(ctx context.Context, p *play) error {
 			err = errors.New("it is not active")
 		}
 		if err == nil {
-			err = r.allRun(len(p.names))
+			err = allRun(r, len(p.names))
 		}
 		return err
 	}); err != nil {
@@ -111,10 +112,10 @@ func (p *play) weighIdle(ctx context.Context, idle map[string]string) error {
 }
 
 // allIdle waits until the active host runs so many connectors.
-func (p *play) allIdle(ctx context.Context, n int) (r word, err error) {
+func (p *play) allIdle(ctx context.Context, n int) (r cluster.HostStatus, err error) {
 	err = p.until(ctx, func(ctx context.Context) (err error) {
 		if _, r, err = p.active(ctx); err == nil {
-			err = r.allRun(n)
+			err = allRun(r, n)
 		}
 		return err
 	})

@@ -23,6 +23,9 @@ type HostStatus struct {
 		Epoch uint64 `json:"epoch"`
 	} `json:"holder"`
 	Connectors []Connector `json:"connectors"`
+	Hosts      []struct {
+		ID string `json:"id"`
+	} `json:"hosts"` // that it knows of
 }
 
 // Connector is one that a host runs.
