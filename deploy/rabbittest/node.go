@@ -14,8 +14,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,19 +59,14 @@ func New(config ...string) (*Node, error) {
 	return n, nil
 }
 
-// FreeAddress is one on which nobody listens, with a port that the system gives to nobody who connects, so that it is
-// still free when a stopped node is started again.
+// FreeAddress is one on which nobody listens, and which stays free for a node that is stopped and started again, see
+// [cluster.FreePorts].
 func FreeAddress() (string, error) {
-	var failed error
-	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
-		listener, err := net.Listen("tcp", address)
-		if err == nil {
-			return address, listener.Close()
-		}
-		failed = err
+	ports, err := cluster.FreePorts(1)
+	if err != nil {
+		return "", err
 	}
-	return "", fmt.Errorf("find a free port: %w", failed)
+	return fmt.Sprintf("127.0.0.1:%d", ports[0]), nil
 }
 
 // Address is where the node speaks AMQP, host:port, the same for all its runs.
