@@ -36,14 +36,14 @@ const (
 
 // Start starts a node of RabbitMQ's start script, with a new folder in dir.
 func Start(ctx context.Context, binary, dir string) (*Broker, error) {
-	ports, err := cluster.FreePorts(1)
+	address, err := cluster.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
 	if dir, err = os.MkdirTemp(dir, "rabbitmq"); err != nil {
 		return nil, err
 	}
-	return StartAs(ctx, cluster.RabbitMQ{Binary: binary, Dir: dir, Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0]))})
+	return StartAs(ctx, cluster.RabbitMQ{Binary: binary, Dir: dir, Address: address})
 }
 
 // StartAs starts a node as it is configured, be it on another host.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -170,9 +169,7 @@ func worker(ctx context.Context, ask func(context.Context, string) (string, erro
 	if err != nil {
 		return 0, err
 	}
-	_, rest, _ := strings.Cut(info, "\nPid: ")
-	line, _, _ := strings.Cut(rest, "\n")
-	return strconv.Atoi(line)
+	return cluster.ReadWorker(info)
 }
 
 // runs says whether a process runs the program that is in this place now.

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
@@ -84,11 +82,10 @@ func (o *Outcome) beside(kind string, ours, bare Sample, more ...string) (row []
 
 // rabbitMQ starts a broker of the lab's own.
 func (l *lab) rabbitMQ(ctx context.Context, b Broker) (*cluster.RabbitMQNode, string, error) {
-	ports, err := cluster.FreePorts(1)
+	address, err := cluster.FreeAddress()
 	if err != nil {
 		return nil, "", err
 	}
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0]))
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	node, err := cluster.StartRabbitMQ(ctx, cluster.RabbitMQ{Binary: b.RabbitMQ, Dir: filepath.Join(l.dir, "rabbitmq"), Address: address})

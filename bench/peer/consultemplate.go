@@ -108,7 +108,7 @@ func (p *ConsulTemplate) Stop(ctx context.Context) error {
 
 // Await asks until the status is as wanted, one of the two programs ends, or ctx does.
 func (p *ConsulTemplate) Await(ctx context.Context, wanted func(cluster.Status) bool) error {
-	return await(ctx, p, ConsulTemplateName, []*cluster.Process{p.haproxy, p.template}, wanted)
+	return await(ctx, p, []*cluster.Process{p.haproxy, p.template}, wanted)
 }
 
 // Status tells who takes traffic, by the word of its HAProxy.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -50,12 +49,15 @@ type Fabio struct {
 // StartFabio starts the fabio at a path beside a cluster, and waits until it serves, at most until ctx ends. Whoever
 // starts it stops it.
 func StartFabio(ctx context.Context, c *cluster.Cluster, binary string) (*Fabio, error) {
-	ports, err := cluster.FreePorts(2)
+	front, err := cluster.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	local := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-	f := &Fabio{front: local(ports[0]), ui: local(ports[1])}
+	ui, err := cluster.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	f := &Fabio{front: front, ui: ui}
 	args := []string{"-insecure", "-proxy.addr=" + f.front, "-ui.addr=" + f.ui, "-registry.consul.addr=" + c.ConsulAddr} // -insecure: as root
 	for _, setting := range fabioSettings {
 		args = append(args, "-"+setting)
@@ -90,7 +92,7 @@ func (f *Fabio) Stop(ctx context.Context) error { return f.process.Stop(ctx) }
 
 // Await asks until the status is as wanted, fabio ends, or ctx does.
 func (f *Fabio) Await(ctx context.Context, wanted func(cluster.Status) bool) error {
-	return await(ctx, f, FabioName, []*cluster.Process{f.process}, wanted)
+	return await(ctx, f, []*cluster.Process{f.process}, wanted)
 }
 
 // answering bounds how long it may take to tell its routes.

@@ -9,11 +9,9 @@ package peer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"zatoha/deploy/cluster"
 )
@@ -74,29 +72,18 @@ type Ours struct{ *cluster.Cluster }
 // Address is that of its front.
 func (o Ours) Address() string { return o.Front }
 
-// poll is how often a peer is asked.
-const poll = 20 * time.Millisecond
-
 // await asks a peer until its status is as wanted, one of its programs ends, or ctx does.
-func await(ctx context.Context, of Balancer, name string, programs []*cluster.Process, wanted func(cluster.Status) bool) error {
-	ticker := time.NewTicker(poll)
-	defer ticker.Stop()
-	for {
-		status, err := of.Status(ctx)
-		if err == nil && wanted(status) {
-			return nil
-		}
+func await(ctx context.Context, of Balancer, programs []*cluster.Process, wanted func(cluster.Status) bool) error {
+	return programs[0].Await(ctx, func(ctx context.Context) error {
 		for _, program := range programs {
-			select {
-			case <-program.Done():
+			if program.HasEnded() {
 				return &cluster.EndedError{Process: program}
-			default:
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("%s is not as wanted: %+v", name, status.Slots), err)
-		case <-ticker.C:
+		status, err := of.Status(ctx)
+		if err == nil && !wanted(status) {
+			err = fmt.Errorf("it says %+v", status.Slots)
 		}
-	}
+		return err
+	})
 }

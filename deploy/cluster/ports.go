@@ -23,6 +23,15 @@ func FreePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
+// FreeAddress is 127.0.0.1 with a port that [FreePorts] has found.
+func FreeAddress() (string, error) {
+	ports, err := FreePorts(1)
+	if err != nil {
+		return "", err
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])), nil
+}
+
 // FreeRow finds n ports as FreePorts does, each one more than the one before.
 func FreeRow(n int) (ports []int, err error) {
 	const first, beyond, tries = 20_000, 32_000, 1000

@@ -51,6 +51,17 @@ func AskHAProxy(ctx context.Context, socket, command string) (string, error) {
 	return string(answer), nil
 }
 
+var workerPID = regexp.MustCompile(`(?m)^Pid: (\d+)$`)
+
+// ReadWorker is the process of the worker that has answered "show info" so.
+func ReadWorker(info string) (pid int, err error) {
+	found := workerPID.FindStringSubmatch(info)
+	if found == nil {
+		return 0, fmt.Errorf("haproxy does not tell its pid: %.200q", info)
+	}
+	return strconv.Atoi(found[1])
+}
+
 // ServerState is one of a backend's servers in HAProxy's runtime.
 type ServerState struct {
 	Name    string

@@ -11,7 +11,6 @@ package consultest
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -49,11 +48,11 @@ func start(t testing.TB, arguments ...string) *Agent {
 	if err != nil {
 		t.Skipf("needs a real Consul: %v", err)
 	}
-	ports, err := cluster.FreePorts(1)
+	address, err := cluster.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &Agent{t: t, binary: binary, arguments: arguments, address: fmt.Sprintf("127.0.0.1:%d", ports[0])}
+	a := &Agent{t: t, binary: binary, arguments: arguments, address: address}
 	t.TempDir() // removed after the agent has stopped, since it was asked for before
 	t.Cleanup(a.Stop)
 	a.StartEmpty()

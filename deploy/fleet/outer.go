@@ -2,11 +2,9 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -128,27 +126,20 @@ func (n *Node) Takes(ctx context.Context, name string) (bool, error) {
 	return false, fmt.Errorf("%s knows no cluster %s", n.Role.Name, name)
 }
 
-var workerPID = regexp.MustCompile(`(?m)^Pid: (\d+)$`)
-
 // edgeProcesses are those of an outer load balancer's HAProxy, the worker first.
 func (n *Node) edgeProcesses(ctx context.Context) ([]int, error) {
 	info, err := cluster.AskHAProxy(ctx, n.edgeSocket(), "show info")
 	if err != nil {
 		return nil, err
 	}
-	worker := workerPID.FindStringSubmatch(info)
-	if worker == nil {
-		return nil, fmt.Errorf("haproxy on %s does not tell its pid: %.200q", n.Role.Name, info)
+	worker, err := cluster.ReadWorker(info)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", n.Role.Name, err)
 	}
-	master, err := os.ReadFile(n.edgePID())
+	text, err := os.ReadFile(n.edgePID())
 	if err != nil {
 		return nil, err
 	}
-	var pids []int
-	var errs []error
-	for _, text := range []string{worker[1], strings.TrimSpace(string(master))} {
-		pid, err := strconv.Atoi(text)
-		pids, errs = append(pids, pid), append(errs, err)
-	}
-	return pids, errors.Join(errs...)
+	master, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	return []int{worker, master}, err
 }

@@ -32,11 +32,8 @@ type foreign struct {
 // newForeign starts both, until the test ends, and gives the config the flags that name them.
 func newForeign(t *testing.T, config *cluster.Config) *foreign {
 	t.Helper()
-	ports, err := cluster.FreePorts(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &foreign{Cluster: &cluster.Cluster{Config: *config}, address: fmt.Sprintf("127.0.0.1:%d", ports[0])}
+	address, _ := freeAddress(t)
+	f := &foreign{Cluster: &cluster.Cluster{Config: *config}, address: address}
 	password := f.write(t, "password", apiPassword+"\n")
 	f.write(t, "haproxy.cfg", "# somebody else's\nglobal\n  stats socket "+f.socket()+" mode 600 level admin\n")
 	f.startHAProxy(t)
@@ -119,17 +116,18 @@ func (f *foreign) ask(command string) (string, error) {
 	return cluster.AskHAProxy(context.Background(), f.socket(), command)
 }
 
-var pidLine = regexp.MustCompile(`(?m)^Pid: (\d+)$`)
-
 // worker is the process id of the worker that answers.
-func (f *foreign) worker(t *testing.T) string {
+func (f *foreign) worker(t *testing.T) int {
 	t.Helper()
 	answer, err := f.ask("show info")
-	found := pidLine.FindStringSubmatch(answer)
-	if err != nil || found == nil {
-		t.Fatalf("show info: %v: %s", err, answer)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return found[1]
+	pid, err := cluster.ReadWorker(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
 }
 
 var downLine = regexp.MustCompile(`is DOWN, reason: .* (\d+) sessions active`)
@@ -197,7 +195,7 @@ func TestBehindADataPlaneAPIMembersComeAndGoWithoutAReload(t *testing.T) {
 	}
 	await(t, c, inRotation(2))
 	if after := f.worker(t); after != before {
-		t.Errorf("worker %s served, then %s: there was a reload", before, after)
+		t.Errorf("worker %d served, then %d: there was a reload", before, after)
 	}
 
 	for i := range 3 { // one more than there are slots

@@ -44,11 +44,8 @@ func startPrometheus(t *testing.T, c *cluster.Cluster, outer *cluster.Edge) *scr
 			t.Fatal(err)
 		}
 	}
-	ports, err := cluster.FreePorts(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &scraped{fmt.Sprintf("127.0.0.1:%d", ports[0])}
+	address, _ := freeAddress(t)
+	s := &scraped{address}
 	p, err := c.Launch("prometheus", binary, "--config.file="+filepath.Join(dir, "prometheus-static.yml"),
 		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+s.address, "--log.level=warn")
 	if err != nil {

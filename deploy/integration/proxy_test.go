@@ -23,12 +23,9 @@ import (
 // sidecar starts a server in front of an application, on a free port, and stops it when the test ends.
 func sidecar(t *testing.T, c *cluster.Cluster, upstream string) {
 	t.Helper()
-	ports, err := cluster.FreePorts(1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	address, _ := freeAddress(t)
 	command := exec.CommandContext(t.Context(), filepath.Join(bin, "server"),
-		"--listen", fmt.Sprintf("127.0.0.1:%d", ports[0]), "--proxy-upstream", upstream, "--proxy-health-path", "/well")
+		"--listen", address, "--proxy-upstream", upstream, "--proxy-health-path", "/well")
 	command.Env = append(os.Environ(), "CONSUL_HTTP_ADDR="+c.ConsulAddr)
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }

@@ -48,7 +48,7 @@ func New(config ...string) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	address, err := FreeAddress()
+	address, err := cluster.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -59,15 +59,8 @@ func New(config ...string) (*Node, error) {
 	return n, nil
 }
 
-// FreeAddress is one on which nobody listens, and which stays free for a node that is stopped and started again, see
-// [cluster.FreePorts].
-func FreeAddress() (string, error) {
-	ports, err := cluster.FreePorts(1)
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("127.0.0.1:%d", ports[0]), nil
-}
+// FreeAddress is [cluster.FreeAddress], for one more listener of a node.
+func FreeAddress() (string, error) { return cluster.FreeAddress() }
 
 // Address is where the node speaks AMQP, host:port, the same for all its runs.
 func (n *Node) Address() string { return n.config.Address }

@@ -46,13 +46,9 @@ func New(binary string, paths process.Paths, options haproxy.Options, process *p
 // Saved are the servers that the file has now: what an HAProxy that starts from it serves. A file that does not exist,
 // or has no backend of ours, has none.
 func (d *DataPlane) Saved() ([]haproxy.Server, error) {
-	text, err := d.read()
+	_, sections, err := d.read()
 	if err != nil {
 		return nil, err
-	}
-	sections, err := edit.Read(text)
-	if err != nil {
-		return nil, d.inFile(err)
 	}
 	servers, err := haproxy.ReadServers(sections)
 	if err != nil {

@@ -46,13 +46,9 @@ func (c change) done(reload haproxy.Reload) haproxy.Rewrite {
 }
 
 func (d *DataPlane) edit(servers []haproxy.Server) (change, error) {
-	old, err := d.read()
+	old, have, err := d.read()
 	if err != nil {
 		return change{}, err
-	}
-	have, err := edit.Read(old)
-	if err != nil {
-		return change{}, d.inFile(err)
 	}
 	want, err := d.memory.Wanted(d.known(have), d.options.Sections(servers))
 	if err != nil {
@@ -143,12 +139,16 @@ func (d *DataPlane) replace(ctx context.Context, edited change) error {
 	return nil
 }
 
-func (d *DataPlane) read() (string, error) {
-	text, err := os.ReadFile(d.paths.Config)
+// read reads the file, which may not be there yet, and our sections in it.
+func (d *DataPlane) read() (text string, ours []edit.Section, err error) {
+	content, err := os.ReadFile(d.paths.Config)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("haproxy's configuration: %w", err)
+		return "", nil, fmt.Errorf("haproxy's configuration: %w", err)
 	}
-	return string(text), nil
+	if ours, err = edit.Read(string(content)); err != nil {
+		return "", nil, d.inFile(err)
+	}
+	return string(content), ours, nil
 }
 
 // stage writes the text beside the file, with the file's own permissions, and returns its path.

@@ -22,13 +22,9 @@ func (d *DataPlane) Rollback(ctx context.Context) (haproxy.Rewrite, error) {
 }
 
 func (d *DataPlane) rollBack(ctx context.Context) (change, error) {
-	old, err := d.read()
+	old, have, err := d.read()
 	if err != nil {
 		return change{}, err
-	}
-	have, err := edit.Read(old)
-	if err != nil {
-		return change{}, d.inFile(err)
 	}
 	left := d.known(have)
 	before, err := d.memory.Before(left)
