@@ -9,6 +9,9 @@ type Stats struct {
 	Frontend Counters
 	Backend  Counters
 	Servers  map[string]Counters // by the server's name
+
+	// DroppedLogs are lines of the log, of requests or of its own, that it could not write without waiting.
+	DroppedLogs uint64
 }
 
 // Counters are those of the frontend, of the backend or of one server. What HAProxy does not count for one of these is

@@ -69,6 +69,8 @@ type Status struct {
 		Worker   int  `json:"worker_pid"`
 		Adopted  bool `json:"adopted"`
 		Restarts int  `json:"restarts"`
+
+		DroppedLogs int `json:"dropped_logs_total"`
 	} `json:"haproxy"`
 	DataPlane struct {
 		Kind      string `json:"kind"`

@@ -331,6 +331,7 @@ var examples = []example{
 		map[string]string{`zatoha_lb_haproxy_up{instance="one"}`: steady("1"), `zatoha_lb_haproxy_backend_sessions{instance="one",proxy="b"}`: steady("0")},
 		one,
 	},
+	is("ZatoLogIncomplete", "zatoha_lb_haproxy_dropped_logs_total", rising("2"), steady("2")),
 	is("ZatoDataPlaneDown", "zatoha_lb_data_plane_up", steady("0"), steady("1"), "kind", "embedded"),
 	is("ZatoNotInSync", "zatoha_lb_in_sync", steady("0"), steady("1")),
 	is("ZatoDrainsUntold", "zatoha_lb_acknowledgement_failures_total", rising("6"), rising("1")),

@@ -56,8 +56,13 @@ func (d *DataPlane) Counters(ctx context.Context) (haproxy.Stats, error) {
 	if err != nil {
 		return haproxy.Stats{}, err
 	}
-	stats.Uptime, err = d.runtime.uptime(ctx)
-	return stats, err
+	info, err := d.runtime.info(ctx)
+	if err != nil {
+		return haproxy.Stats{}, err
+	}
+	stats.Uptime = time.Duration(value(info.Uptime)) * time.Second
+	stats.DroppedLogs = uint64(value(info.DroppedLogs))
+	return stats, nil
 }
 
 // stats reads "show stat". The library's own reading takes a second or more for some thousand servers, too long for a
@@ -171,8 +176,8 @@ func (r row) check() string {
 	return text
 }
 
-// uptime is how long the worker that answers has been running.
-func (s *socket) uptime(ctx context.Context) (time.Duration, error) {
+// info is what the worker that answers says about itself.
+func (s *socket) info(ctx context.Context) (*models.ProcessInfoItem, error) {
 	info, err := within(ctx, func() (*models.ProcessInfoItem, error) {
 		answer := s.api.GetInfo()
 		if answer.Error != "" {
@@ -181,7 +186,7 @@ func (s *socket) uptime(ctx context.Context) (time.Duration, error) {
 		return answer.Info, nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("show info: %w", err)
+		return nil, fmt.Errorf("show info: %w", err)
 	}
-	return time.Duration(value(info.Uptime)) * time.Second, nil
+	return info, nil
 }

@@ -41,6 +41,7 @@ func (d *DataPlane) Stats(ctx context.Context) (haproxy.Stats, error) {
 	}
 	counted := stats(rows)
 	counted.Uptime = time.Duration(value(info.Uptime)) * time.Second
+	counted.DroppedLogs = count(info.DroppedLogs)
 	return counted, nil
 }
 

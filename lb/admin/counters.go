@@ -52,6 +52,8 @@ var (
 	frontendExporter = newExporter(ofFrontend, "haproxy_frontend_", "proxy")
 	backendExporter  = newExporter(ofBackend, "haproxy_backend_", "proxy")
 	serverExporter   = newExporter(ofServer, "haproxy_server_", "slot", "instance")
+
+	descDroppedLogs = desc("haproxy_dropped_logs_total", "Lines of the log, of requests or HAProxy's own, that it could not write at once."+countedSince+".")
 )
 
 // countedSince ends the help of every counter: it is what a reader of a graph stumbles over.
@@ -99,6 +101,7 @@ func exportHAProxy(out chan<- prometheus.Metric, s Status) {
 	}
 	frontendExporter.export(out, s.HAProxy.Frontend, haproxy.Frontend)
 	backendExporter.export(out, s.HAProxy.Backend, haproxy.Backend)
+	out <- prometheus.MustNewConstMetric(descDroppedLogs, prometheus.CounterValue, float64(s.HAProxy.DroppedLogs))
 	for _, slot := range s.Slots {
 		// What an instance calls itself need not be text that a label may have.
 		instance := strings.ToValidUTF8(slot.Instance, "\uFFFD")

@@ -96,6 +96,8 @@ type HAProxy struct {
 	UptimeS  int64            `json:"worker_uptime_s"`
 	Frontend haproxy.Counters `json:"frontend"`
 	Backend  haproxy.Counters `json:"backend"`
+
+	DroppedLogs uint64 `json:"dropped_logs_total"` // lines of the log that it could not write at once; counted since its last reload
 }
 
 // Consul is the catalog's side.
@@ -130,7 +132,7 @@ func (a *Admin) status(ctx context.Context) Status {
 		DataPlane: seen.DataPlane, Certificates: seen.Certificates,
 		HAProxy: HAProxy{
 			Running: seen.Running, Status: seen.Process, UptimeS: int64(seen.Stats.Uptime.Seconds()),
-			Frontend: seen.Stats.Frontend, Backend: seen.Stats.Backend,
+			Frontend: seen.Stats.Frontend, Backend: seen.Stats.Backend, DroppedLogs: seen.Stats.DroppedLogs,
 		},
 		Consul: Consul{ConsulReport: report.Consul, Address: a.options.Consul, Index: report.Index},
 	}
