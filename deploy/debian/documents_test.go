@@ -111,5 +111,8 @@ func pointsTo(at, section string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("it has no section %q", section)
+	if strings.Contains(string(text), fmt.Sprintf("<a id=%q></a>", section)) {
+		return nil
+	}
+	return fmt.Errorf("it has no section or anchor %q", section)
 }
