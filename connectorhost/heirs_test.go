@@ -14,8 +14,8 @@ import (
 	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
 
-	"zatoha/connectorhost/connector"
 	"zatoha/consul"
+	"zatoha/deploy/program"
 )
 
 // send has a host send a message, as far as its window knows.
@@ -155,9 +155,13 @@ func TestTheLeaseIsNotGivenUpBeforeTheHeirsHaveHeardOfEverything(t *testing.T) {
 
 // TestAHostLearnsWhatTheActiveOneSends lets one host learn from two, one after the other, and not from itself.
 func TestAHostLearnsWhatTheActiveOneSends(t *testing.T) {
+	token, err := program.GivenToken("--invoke-token", "0123456789abcdef", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	newOne := func(id string) (*host, *httptest.Server) {
 		h := newHost(settings{ID: id, MaxMessageBytes: 1}, "", zerolog.New(t.Output()))
-		h.sends.token.secret = connector.NewSecret("0123456789abcdef")
+		h.sends.token = token
 		server := httptest.NewServer(h.handler())
 		t.Cleanup(func() {
 			h.sends.heirs.end()

@@ -91,12 +91,8 @@ func (o *outgoing) ask(ctx context.Context, client *http.Client, address string,
 	if err != nil {
 		return err
 	}
-	if !o.token.secret.IsZero() {
-		token, err := o.token.secret.Reveal()
-		if err != nil {
-			return err
-		}
-		request.Header.Set("Authorization", "Bearer "+token)
+	if o.token != nil {
+		request.Header.Set("Authorization", "Bearer "+o.token.Shown())
 	}
 	response, err := client.Do(request)
 	if err != nil {

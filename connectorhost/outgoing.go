@@ -38,7 +38,7 @@ const (
 // Only the active host has connectors to send by.
 type outgoing struct {
 	host   *host
-	token  tokenGuard
+	token  *program.SharedToken // nil if there is none
 	window *window
 	heirs  *heirs
 	count  *semaphore.Weighted // of messages in hand
@@ -152,13 +152,10 @@ func refuse(status int, format string, args ...any) *reply {
 
 // admit says what is wrong with whoever asks.
 func (o *outgoing) admit(r *http.Request) *reply {
-	switch set, same, err := o.token.check(r.Header.Get("Authorization")); {
-	case err != nil:
-		a := refused("the token of this host cannot be read: " + err.Error())
-		return &a
-	case set && !same:
+	switch {
+	case o.token != nil && !o.token.Accepts(bearer(r)):
 		return refuse(http.StatusUnauthorized, "messages need the cluster's token, as Authorization: Bearer")
-	case !set && r.Host != o.host.address && !program.ByAddress(r): // a page in a browser could have made a name of its own point here
+	case o.token == nil && r.Host != o.host.address && !program.ByAddress(r): // a page in a browser could have made a name of its own point here
 		return refuse(http.StatusForbidden, "%q is not how this host is called: use the address that Consul has, %s", shortened(r.Host), o.host.address)
 	}
 	return nil

@@ -11,7 +11,6 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
-	"zatoha/connectorhost/connector"
 	"zatoha/connectorhost/supervise"
 	"zatoha/consul"
 	"zatoha/deploy/program"
@@ -84,7 +83,7 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 	parts.Go(func() error { h.follow(staying, agent, member); return nil })
 	parts.Go(func() error { h.keepSpare(staying, supervisor); return nil })
 	parts.Go(func() error { h.sends.inherit(staying); return nil })
-	parts.Go(func() error { h.sends.token.follow(staying); return nil })
+	parts.Go(func() error { h.sends.token.Follow(staying); return nil })
 	err = parts.Wait()
 	supervisor.Close() // first: Consul may learn that this host is gone when another one is at work
 	select {
@@ -97,12 +96,16 @@ func (h *host) run(ctx context.Context, agent agent, listener net.Listener, chil
 
 // supervisor is what runs the connectors, each by the command.
 func (h *host) supervisor(command []string) (*supervise.Supervisor, error) {
-	token, err := h.token()
+	token, err := program.GivenToken("--invoke-token", h.InvokeToken, h.InvokeTokenFile, program.Renewed(h.log, "the token for services that send"))
 	if err != nil {
 		return nil, err
 	}
-	h.sends.token.secret, h.sends.token.changed = connector.NewSecret(token), program.Renewed(h.log, "the token for services that send")
-	common, err := h.shared(token)
+	h.sends.token = token
+	reference, err := h.reference()
+	if err != nil {
+		return nil, err
+	}
+	common, err := h.shared(reference)
 	if err != nil {
 		return nil, err
 	}

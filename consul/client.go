@@ -37,6 +37,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"zatoha/deploy/program/secretfile"
 )
 
 const (
@@ -63,12 +65,17 @@ type Client struct {
 // New makes a client from the standard CONSUL_* environment variables. An address that is not empty stands in for
 // CONSUL_HTTP_ADDR. Nothing is sent yet, so an agent that is down is no error here: see [Client.Ping].
 func New(address string) (*Client, error) {
-	return newClient(api.DefaultNonPooledConfig(), address, nil)
+	config := api.DefaultNonPooledConfig()
+	token, err := keepToken(config.TokenFile, nil)
+	if err != nil {
+		return nil, fmt.Errorf("consul token: %w; name a file that this user can read by %s", err, api.HTTPTokenFileEnvName)
+	}
+	return newClient(config, address, token)
 }
 
-// newClient makes a client from a configuration that has a transport of its own. token, which may be nil, is told when
-// the token in a file changes, or cannot be read any more.
-func newClient(config *api.Config, address string, token func(error)) (*Client, error) {
+// newClient makes a client from a configuration that has a transport of its own. token is that of the file that the
+// configuration names, nil if it names none.
+func newClient(config *api.Config, address string, token *secretfile.Kept) (*Client, error) {
 	if address != "" {
 		config.Address = address
 	}
@@ -83,14 +90,8 @@ func newClient(config *api.Config, address string, token func(error)) (*Client, 
 		return nil, fmt.Errorf("consul client for %s: %w; check the CONSUL_* environment variables", shown, err)
 	}
 	httpClient.Transport = bodyReader{newSplitTransport(config.Transport)}
-	if config.TokenFile != "" { // the library would read it once
-		first, err := readToken(config.TokenFile)
-		if err != nil {
-			return nil, fmt.Errorf("consul token: %w; name a file that this user can read by %s", err, api.HTTPTokenFileEnvName)
-		}
-		httpClient.Transport = &bearer{
-			RoundTripper: httpClient.Transport, path: config.TokenFile, changed: token, token: first, looked: time.Now(),
-		}
+	if token != nil { // the library would read it once
+		httpClient.Transport = &bearer{httpClient.Transport, token}
 	}
 	config.HttpClient = httpClient
 	client, err := api.NewClient(config)
@@ -99,7 +100,7 @@ func newClient(config *api.Config, address string, token func(error)) (*Client, 
 	}
 	return &Client{
 		address: shown, api: client, timeout: defaultTimeout, wait: defaultWait,
-		token: config.Token != "" || config.TokenFile != "",
+		token: config.Token != "" || token != nil,
 	}, nil
 }
 

@@ -15,22 +15,20 @@ type Settings struct {
 	ConsulHTTPTokenFile string `env:"CONSUL_HTTP_TOKEN_FILE" placeholder:"FILE" help:"File with the token to show to Consul; another token in it counts at once. The token itself can be in CONSUL_HTTP_TOKEN."`
 }
 
-// Client makes a client. An error names the flag that is to blame. token, which may be nil, is told later, from any
+// Client makes a client. An error names the flag that is to blame. changed, which may be nil, is told later, from any
 // goroutine, when the file with the token has another one, by nil, or has none any more, once, by the reason.
-func (s Settings) Client(token func(error)) (*Client, error) {
-	for _, file := range []struct {
-		flag, path string
-		read       func(path string) (string, error)
-	}{
-		{"--consul-cacert", s.ConsulCACert, readText},
-		{"--consul-http-token-file", s.ConsulHTTPTokenFile, readToken},
-	} {
-		if file.path == "" {
-			continue
+func (s Settings) Client(changed func(error)) (*Client, error) {
+	const remedy = "name a file that this user can read"
+	if s.ConsulCACert != "" {
+		if text, err := os.ReadFile(s.ConsulCACert); err != nil {
+			return nil, fmt.Errorf("--consul-cacert: %w: %s", err, remedy)
+		} else if len(text) == 0 {
+			return nil, fmt.Errorf("--consul-cacert: %s is empty: %s", s.ConsulCACert, remedy)
 		}
-		if _, err := file.read(file.path); err != nil {
-			return nil, fmt.Errorf("%s: %w: name a file that this user can read", file.flag, err)
-		}
+	}
+	token, err := keepToken(s.ConsulHTTPTokenFile, changed)
+	if err != nil {
+		return nil, fmt.Errorf("--consul-http-token-file: %w: %s", err, remedy)
 	}
 	config := api.DefaultNonPooledConfig()
 	config.TLSConfig.CAFile, config.TokenFile = s.ConsulCACert, s.ConsulHTTPTokenFile // the flags have seen the variables
@@ -39,12 +37,4 @@ func (s Settings) Client(token func(error)) (*Client, error) {
 		return nil, fmt.Errorf("--consul-http-addr: %w", err)
 	}
 	return client, nil
-}
-
-func readText(path string) (string, error) {
-	text, err := os.ReadFile(path)
-	if err == nil && len(text) == 0 {
-		err = fmt.Errorf("%s is empty", path)
-	}
-	return string(text), err
 }

@@ -30,7 +30,7 @@ func TestSettingsThatCannotBeUsedNameTheirFlag(t *testing.T) {
 		{consul.Settings{ConsulHTTPTokenFile: "/no/such"}, "--consul-http-token-file: open /no/such: no such file or directory: name a file"},
 		{consul.Settings{ConsulHTTPTokenFile: file(t, "")}, "is empty: name a file"},
 		{consul.Settings{ConsulHTTPTokenFile: file(t, "\n")}, "is empty: name a file"},
-		{consul.Settings{ConsulHTTPTokenFile: file(t, "two words")}, "has something else in it than a token: name a file"},
+		{consul.Settings{ConsulHTTPTokenFile: file(t, "two words")}, ": there is something else in it than a token: name a file"},
 		{consul.Settings{ConsulHTTPTokenFile: t.TempDir()}, "is no ordinary file: name a file"},
 		{consul.Settings{ConsulCACert: "/no/such"}, "--consul-cacert: open /no/such"},
 		{consul.Settings{ConsulCACert: file(t, "no certificate")}, "check the CONSUL_* environment variables"},
@@ -135,7 +135,7 @@ func TestATokenThatIsExchangedCountsWithoutARestart(t *testing.T) {
 		}
 	}
 	must(t, os.Remove(path))
-	tells("the last one stays in use: open " + path + ": no such file")
+	tells("open " + path + ": no such file or directory; the last one stays in use")
 	must(t, os.WriteFile(path, nil, 0o600))
 	tells("is empty")
 	must(t, os.WriteFile(path, []byte(next), 0o600))

@@ -31,7 +31,7 @@ func newBehindAPI(flags dataPlaneFlags, stateDir string, options haproxy.Options
 	if certificate := options.TLS.Certificate; certificate != "" && !filepath.IsAbs(certificate) {
 		return nil, program.BadConfig("--tls-cert", certificate+" is not an absolute path", "give the path that it has on HAProxy's machine")
 	}
-	config, err := flags.config()
+	config, err := flags.config(program.Renewed(log, "the password of the Data Plane API"))
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func TestThePasswordComesFromAFileOrTheEnvironment(t *testing.T) {
 		"none":                     {says: "--dataplane-password-file: there is no password"},
 		"both":                     {file: new(secret), variable: secret, says: "ZATOHA_LB_DATAPLANE_PASSWORD has a password too"},
 		"an empty file":            {file: new("\n"), says: "is empty: name a file"},
-		"a file of something else": {file: new(secret + "\nx\n"), says: "does not have one line"},
+		"a file of something else": {file: new(secret + "\nx\n"), says: ": it has more than one line: name a file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(passwordVariable, c.variable)
@@ -93,9 +93,9 @@ func TestThePasswordComesFromAFileOrTheEnvironment(t *testing.T) {
 			if c.file != nil {
 				flags.PasswordFile = written(t, *c.file)
 			}
-			config, err := flags.config()
-			if c.says == "" && (err != nil || config.Password != secret) {
-				t.Errorf("%q, %v", config.Password, err)
+			config, err := flags.config(nil)
+			if c.says == "" && (err != nil || config.Password() != secret) {
+				t.Errorf("%+v, %v", config, err)
 			}
 			if c.says != "" {
 				wantRefusal(t, err, c.says)
@@ -103,7 +103,7 @@ func TestThePasswordComesFromAFileOrTheEnvironment(t *testing.T) {
 		})
 	}
 	t.Setenv(passwordVariable, "")
-	_, err := dataPlaneFlags{PasswordFile: filepath.Join(t.TempDir(), "none")}.config()
+	_, err := dataPlaneFlags{PasswordFile: filepath.Join(t.TempDir(), "none")}.config(nil)
 	wantRefusal(t, err, "no such file or directory: name a file that this user may read")
 }
 

@@ -84,6 +84,7 @@ func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent
 			func(ctx context.Context) { built.channels.follow(ctx, agent, consul.ChannelsPrefix(s.Cluster)) },
 			func(ctx context.Context) { built.epoch.follow(ctx, agent, s.Cluster, built.log) },
 			func(ctx context.Context) { built.outgoing.Follow(ctx, agent, s.ConnectorService) },
+			built.token.Follow,
 			func(ctx context.Context) {
 				built.outgoing.FollowDefinitions(ctx, agent, consul.ConnectorsPrefix(s.Cluster))
 			},
@@ -111,6 +112,7 @@ type parts struct {
 	application  *proxy.Proxy // nil if there is none
 	outgoing     *outgoing.Set
 	epoch        *epoch
+	token        *program.SharedToken // what connectors and servers show each other; nil if there is none
 	registration consul.Registration
 	flush        func() // sends what is not sent yet; for when the server has stopped
 	log          zerolog.Logger
@@ -127,7 +129,7 @@ func (p *parts) close() error {
 
 // build makes what a server consists of. A fault is one of the settings.
 func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error) {
-	token, err := s.token(program.Renewed(log, "the token of invocations"))
+	token, err := program.GivenToken("--invoke-token", s.InvokeToken, s.InvokeTokenFile, program.Renewed(log, "the token of invocations"))
 	if err != nil {
 		return nil, err
 	}
@@ -148,20 +150,20 @@ func (s *settings) build(listening net.Addr, log zerolog.Logger) (*parts, error)
 	channels.log = log.With().Str("id", registration.ID).Logger()
 	registry.MustRegister(channels.collectors()...)
 	built := &parts{
-		channels: channels, application: application, epoch: newEpoch(), registration: registration, log: channels.log, flush: func() {},
+		channels: channels, application: application, epoch: newEpoch(), token: token, registration: registration, log: channels.log, flush: func() {},
 	}
 	options, err := s.tracing(built, registry)
 	if err != nil {
 		return nil, err
 	}
 	built.outgoing = outgoing.New(outgoing.Config{
-		Token: token.shown, Registry: registry, Log: slog.New(zerolog.NewSlogHandler(built.log)),
+		Token: token.Shown, Registry: registry, Log: slog.New(zerolog.NewSlogHandler(built.log)),
 	})
 	options = append(options,
 		front.WithOutgoing(built.outgoing),
 		front.WithApplication(application),
 		front.WithRequestLog(front.RequestLog{Every: s.LogRequests, Slow: s.SlowRequest}),
-		front.WithInvocations(s.invocations(built.epoch, token)),
+		front.WithInvocations(s.invocations(built)),
 	)
 	built.front = front.New(channels.router, s.limits(), registry, built.log, options...)
 	channels.forget = built.front.Forget
@@ -188,16 +190,16 @@ func (s *settings) configured(application *proxy.Proxy) (*channels, error) {
 }
 
 // invocations are how connectors call services, which they may where there is a token, or a listener of their own.
-func (s *settings) invocations(epoch *epoch, token *sharedToken) *front.Invocations {
+func (s *settings) invocations(built *parts) *front.Invocations {
 	invocations := &front.Invocations{
-		Services: s.services, Fence: &epoch.fence, Informed: epoch.known, Timeout: s.ServiceTimeout,
+		Services: s.services, Fence: &built.epoch.fence, Informed: built.epoch.known, Timeout: s.ServiceTimeout,
 		Window: invoke.NewWindow[service.Response](invoke.Bounds{
 			Messages: s.RememberMessages, Bytes: rememberedBytes, Age: s.RememberFor,
 		}),
 		Private: s.InvokeListen != "",
 	}
-	if token != nil {
-		invocations.Accepts = token.accepts
+	if built.token != nil {
+		invocations.Accepts = built.token.Accepts
 	}
 	return invocations
 }

@@ -19,10 +19,10 @@ import (
 type Config struct {
 	URL      string // without the /v2, e.g. https://lb-1:5555
 	User     string
-	Password string
-	CAFile   string // PEM file of who may sign the API's certificate; "" takes the system's
-	CertFile string // PEM file of our own certificate, if the API asks for one
-	KeyFile  string // and of its key
+	Password func() string // is asked at each call
+	CAFile   string        // PEM file of who may sign the API's certificate; "" takes the system's
+	CertFile string        // PEM file of our own certificate, if the API asks for one
+	KeyFile  string        // and of its key
 }
 
 // String is the configuration without the password.
@@ -44,7 +44,7 @@ const maxAnswer = 64 << 20
 type client struct {
 	base     *url.URL // ends with /v2/services/haproxy
 	user     string
-	password string
+	password func() string
 	http     *http.Client
 }
 
@@ -119,7 +119,7 @@ func (c *client) call(ctx context.Context, r request, answer any) (http.Header, 
 	if err != nil {
 		return nil, err
 	}
-	sent.SetBasicAuth(c.user, c.password)
+	sent.SetBasicAuth(c.user, c.password())
 	if r.body != "" {
 		sent.Header.Set("Content-Type", "text/plain")
 	}

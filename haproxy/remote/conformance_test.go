@@ -113,7 +113,7 @@ const user, password = "zatoha", "correct-horse"
 
 func connected(t *testing.T, url string, options haproxy.Options, memory string) *DataPlane {
 	t.Helper()
-	plane, err := New(Config{URL: url, User: user, Password: password}, options, memory)
+	plane, err := New(Config{URL: url, User: user, Password: func() string { return password }}, options, memory)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -257,7 +257,7 @@ func TestBadConfigurationsAreRefused(t *testing.T) {
 			t.Errorf("%v: %v does not say %q", config, err, says)
 		}
 	}
-	config := Config{URL: "http://lb-1", User: user, Password: password}
+	config := Config{URL: "http://lb-1", User: user, Password: func() string { return password }}
 	if text := fmt.Sprintf("%v %+v %#v", config, config, config); strings.Contains(text, password) {
 		t.Errorf("printed as %s", text)
 	}
@@ -287,7 +287,7 @@ func TestTLSTrustsTheCAThatIsGivenAndShowsOurCertificate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	config := Config{URL: server.URL, User: user, Password: password, CAFile: certificate, CertFile: certificate, KeyFile: key}
+	config := Config{URL: server.URL, User: user, Password: func() string { return password }, CAFile: certificate, CertFile: certificate, KeyFile: key}
 	plane, err := New(config, someOptions(), memory(t))
 	if err != nil {
 		t.Fatal(err)

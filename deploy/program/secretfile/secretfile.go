@@ -3,7 +3,7 @@
 //
 // One case: an operator writes `openssl rand -hex 32 > token` and gives `--invoke-token-file token`. [Read] returns the
 // 64 characters without the line end behind them. While the file is written anew it is empty for a moment, which is an
-// error: whoever had read it before goes on with what it had.
+// error: who keeps the secret by [Kept] goes on with what it was, and has the new one a second later.
 package secretfile
 
 import (
