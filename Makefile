@@ -126,11 +126,11 @@ integration: tools build ## Run the tests of the whole, with the real HAProxy an
 		echo "== integration: WITHOUT THE TESTS ON SEVERAL HOSTS, for want of root, keepalived, ip or nft"; fi
 
 .PHONY: redundancy
-redundancy: tools build ## Break a cluster on several hosts, which are namespaces and take root (SHORT=1 for a minute, ONLY=balancer-dies for one).
+redundancy: tools build ## Break a cluster on several hosts, which are namespaces and take root (SHORT=1 for a minute, ONLY=balancer-dies for one, LIGHTER=3 for a third of the load).
 	@[ "$$(id -u)" != 0 ] || bin/tools keepalived iproute2 nftables
 	@go build -o bin/ ./bench/takeover/recorder ./deploy/redundancy
 	@go build -o bin/zatoha-consul ./deploy/consul
-	@exec bin/redundancy $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY)) $(if $(SLACK),--slack $(SLACK))
+	@exec bin/redundancy $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY)) $(if $(SLACK),--slack $(SLACK)) $(if $(LIGHTER),--lighter $(LIGHTER))
 
 # How long each fuzz target runs.
 FUZZTIME ?= 20s

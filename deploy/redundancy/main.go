@@ -51,6 +51,7 @@ type runCommand struct {
 	Short     bool            `help:"One trial each of the most telling ones, and shorter faults: a minute."`
 	Only      experiment.Only `placeholder:"NAME" help:"Only the scenarios of these names, parted by commas; a wrong one lists them."`
 	Slack     int             `default:"1" help:"Let times be that many times as long, the TTL of the lease too, and loads as light, on a machine that is slow or does something else beside."`
+	Lighter   int             `default:"1" help:"Let loads be that many times as light, and no time longer, on a machine that is too small to be several hosts under load."`
 	Partition time.Duration   `default:"60s" help:"How long a host is cut off."`
 	Outage    time.Duration   `default:"60s" help:"How long Consul has no quorum."`
 	Advert    time.Duration   `default:"200ms" help:"Keepalived's time between two signs of life."`
@@ -70,6 +71,7 @@ func (r *runCommand) Validate() error {
 	}
 	refuse(r.Trials < 0, "--trials: %d: must not be negative", r.Trials)
 	refuse(r.Slack < 1, "--slack: %d: must be 1 or more", r.Slack)
+	refuse(r.Lighter < 1, "--lighter: %d: must be 1 or more", r.Lighter)
 	refuse(r.Partition < time.Second, "--partition: %v: must be at least 1s", r.Partition)
 	refuse(r.Outage < time.Second, "--outage: %v: must be at least 1s", r.Outage)
 	if err := r.Only.Check(names()); err != nil {
@@ -102,7 +104,7 @@ func (r *runCommand) Run(ctx context.Context, _ zerolog.Logger) error {
 // options looks for all programs before anything is played.
 func (r *runCommand) options() (options, error) {
 	o := options{
-		Partition: r.Partition, Outage: r.Outage, Advert: r.Advert,
+		Lighter: r.Lighter, Partition: r.Partition, Outage: r.Outage, Advert: r.Advert,
 		Options: experiment.Options{Only: r.Only, Trials: r.Trials, Short: r.Short, Slack: r.Slack, Progress: os.Stdout},
 	}
 	if r.Short {

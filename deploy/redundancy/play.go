@@ -19,15 +19,16 @@ type options struct {
 	Bin, Consul, HAProxy, Keepalived string
 	RabbitMQ                         string // "": there are no messages by AMQP
 
+	Lighter           int // loads are that many times as light
 	Partition, Outage time.Duration
 	Advert            time.Duration
 
 	experiment.Options
 }
 
-// lightness is how many times as light loads are: as times may be longer. A machine that is too slow for the hosts that
-// it is to be, with the load on them, has none that notices in time that another is gone.
-func (o options) lightness() int { return max(o.Slack, 1) }
+// lightness is how many times as light loads are: as times may be longer, and as was asked for besides. A machine that is
+// too slow for the hosts that it is to be, with the load on them, has none that notices in time that another is gone.
+func (o options) lightness() int { return max(o.Slack, 1) * max(o.Lighter, 1) }
 
 // leaseTTL is as many times as long, too: no host keeps a lease on a machine that lets it wait for longer than that. It
 // is 0, for the default, without slack.
@@ -84,7 +85,10 @@ func scenarios(o options) (all []experiment.Scenario[scenery, *stage]) {
 			s.trials = 1
 		}
 		if n := o.lightness(); n > 1 {
-			s.passLine += fmt.Sprintf(", loads 1/%d, the lease's TTL %v", n, o.leaseTTL())
+			s.passLine += fmt.Sprintf(", loads 1/%d", n)
+		}
+		if ttl := o.leaseTTL(); ttl > 0 {
+			s.passLine += fmt.Sprintf(", the lease's TTL %v", ttl)
 		}
 		all = append(all, experiment.Scenario[scenery, *stage]{
 			Name: s.name, PassLine: s.passLine, Stage: s.on,
@@ -110,7 +114,7 @@ func play(ctx context.Context, o options) (experiment.Outcome, error) {
 type stage struct {
 	*fleet.Fleet
 	dir       string
-	lightness int // loads are that many times as light
+	lightness int
 
 	connectors []string   // by ZeroMQ; none without messages
 	feed       *feed.Feed // nil without messages

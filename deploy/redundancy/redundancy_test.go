@@ -52,13 +52,13 @@ func TestTheLimitsOfTakeoversAreThoseOfTheGossip(t *testing.T) {
 }
 
 func TestBadFlagsAreRefused(t *testing.T) {
-	good := runCommand{Slack: 1, Partition: time.Minute, Outage: time.Minute}
+	good := runCommand{Slack: 1, Lighter: 1, Partition: time.Minute, Outage: time.Minute}
 	if err := good.Validate(); err != nil {
 		t.Error(err)
 	}
 	bad := runCommand{Trials: -1, Only: experiment.Only{"dies"}}
 	err := bad.Validate()
-	for _, want := range []string{"--trials: -1", "--slack: 0", "--partition: 0s", "--outage: 0s", "--only: no scenario is called \"dies\"; there are balancer-host-dies, balancer-dies"} {
+	for _, want := range []string{"--trials: -1", "--slack: 0", "--lighter: 0", "--partition: 0s", "--outage: 0s", "--only: no scenario is called \"dies\"; there are balancer-host-dies, balancer-dies"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}
