@@ -51,7 +51,7 @@ type scene struct {
 	sources []feed.Target
 	places  []string // of the servers
 	servers []*cluster.Process
-	notes   []*tail
+	notes   []*history.Tail
 	hosts   []*connectorHost
 	feed    *feed.Feed
 	witness *witness
@@ -109,14 +109,14 @@ func (s *scene) build(ctx context.Context) error {
 // startServer starts a server that notes what it is called with.
 func (s *scene) startServer(i int, address string) error {
 	s.places, s.servers = append(s.places, address), append(s.servers, nil)
-	s.notes = append(s.notes, &tail{path: filepath.Join(s.dir, fmt.Sprintf("server-%d.notes", i+1))})
+	s.notes = append(s.notes, &history.Tail{Path: filepath.Join(s.dir, fmt.Sprintf("server-%d.notes", i+1))})
 	return s.launchServer(i)
 }
 
 // launchServer starts a server that does not run.
 func (s *scene) launchServer(i int) (err error) {
 	s.servers[i], err = s.Launch(
-		fmt.Sprintf("server-%d", i+1), filepath.Join(s.options.Bin, "recorder"), s.notes[i].path, "--listen="+s.places[i], "--invoke-token="+token,
+		fmt.Sprintf("server-%d", i+1), filepath.Join(s.options.Bin, "recorder"), s.notes[i].Path, "--listen="+s.places[i], "--invoke-token="+token,
 	)
 	return err
 }

@@ -91,7 +91,7 @@ const unsorted = 5 * time.Second
 // read reads what the servers have noted since it was read last.
 func (s *scene) read() error {
 	for _, t := range s.notes {
-		if err := t.lines(func(line string) error {
+		if err := t.Lines(func(line string) error {
 			e, err := history.ReadNote(line)
 			s.effects = append(s.effects, e)
 			return err

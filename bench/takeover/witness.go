@@ -17,7 +17,7 @@ import (
 // A child acts from when it was told to go until it has finished, or has ended. A host's log has the time to the
 // millisecond, which is how exact the history is.
 type witness struct {
-	tails []*tail
+	tails []*history.Tail
 	hosts []string
 	done  chan struct{}
 
@@ -48,7 +48,7 @@ func watch(ctx context.Context, logs map[string]string) *witness {
 	w := &witness{children: map[childKey]*child{}, done: make(chan struct{})}
 	for host, log := range logs {
 		w.hosts = append(w.hosts, host)
-		w.tails = append(w.tails, &tail{path: log})
+		w.tails = append(w.tails, &history.Tail{Path: log})
 	}
 	go func() {
 		defer close(w.done)
@@ -70,8 +70,8 @@ func watch(ctx context.Context, logs map[string]string) *witness {
 	return w
 }
 
-func (w *witness) follow(ctx context.Context, dying *sync.WaitGroup, host string, t *tail) {
-	err := t.lines(func(line string) error {
+func (w *witness) follow(ctx context.Context, dying *sync.WaitGroup, host string, t *history.Tail) {
+	err := t.Lines(func(line string) error {
 		var said history.LogLine
 		if json.Unmarshal([]byte(line), &said) != nil {
 			return nil // a panic, say; it shows elsewhere

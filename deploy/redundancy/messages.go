@@ -95,25 +95,24 @@ func (s *stage) names() []string {
 	return s.connectors
 }
 
-// effects are the messages that the recorders of all nodes have noted.
-func (s *stage) effects() (all []history.Effect, err error) {
-	for _, n := range s.Nodes {
-		text, err := os.ReadFile(n.Notes())
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
-		}
-		for line := range strings.Lines(string(text)) {
-			if !strings.HasSuffix(line, "\n") {
-				break // the rest of it has not been written
-			}
-			effect, err := history.ReadNote(line)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", n.Notes(), err)
-			}
-			all = append(all, effect)
+// effects are the messages that the recorders of all nodes have noted, in no order. Whoever waits for one asks often, so
+// what was read is kept.
+func (s *stage) effects() ([]history.Effect, error) {
+	if s.notes == nil {
+		for _, n := range s.Nodes {
+			s.notes = append(s.notes, &history.Tail{Path: n.Notes()})
 		}
 	}
-	return all, nil
+	for _, t := range s.notes {
+		if err := t.Lines(func(line string) error {
+			effect, err := history.ReadNote(line)
+			s.noted = append(s.noted, effect)
+			return err
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return s.noted, nil
 }
 
 // runs are who ran a connector when, by the connector hosts' logs.

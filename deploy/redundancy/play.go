@@ -9,6 +9,7 @@ import (
 
 	"zatoha/bench/experiment"
 	"zatoha/bench/feed"
+	"zatoha/bench/history"
 	"zatoha/bench/load"
 	"zatoha/bench/pause"
 	"zatoha/deploy/fleet"
@@ -119,6 +120,8 @@ type stage struct {
 	connectors []string   // by ZeroMQ; none without messages
 	feed       *feed.Feed // nil without messages
 	taken      taken
+	notes      []*history.Tail // of each node's recorder
+	noted      []history.Effect
 	mail       *mail // nil without messages, or RabbitMQ
 }
 

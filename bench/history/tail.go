@@ -1,4 +1,4 @@
-package takeover
+package history
 
 import (
 	"bytes"
@@ -7,22 +7,22 @@ import (
 	"os"
 )
 
-// tail reads what a growing file has got since it was asked last, in whole lines.
-type tail struct {
-	path   string
+// Tail reads what a growing file has got since it was asked last, in whole lines. It belongs to one goroutine at a time.
+type Tail struct {
+	Path   string
 	offset int64
 }
 
-// lines calls each with every line that is new. A file that is not there yet has none.
-func (t *tail) lines(each func(string) error) error {
-	info, err := os.Stat(t.path) // which disturbs whom is measured less than to open it
+// Lines calls each with every line that is new. A file that is not there yet has none.
+func (t *Tail) Lines(each func(string) error) error {
+	info, err := os.Stat(t.Path) // which disturbs whom is measured less than to open it
 	if os.IsNotExist(err) || err == nil && info.Size() == t.offset {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	file, err := os.Open(t.path)
+	file, err := os.Open(t.Path)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (t *tail) lines(each func(string) error) error {
 		line := string(text[:end])
 		text, t.offset = text[end+1:], t.offset+int64(end)+1
 		if err := each(line); err != nil {
-			return fmt.Errorf("%s: %w", t.path, err)
+			return fmt.Errorf("%s: %w", t.Path, err)
 		}
 	}
 }
