@@ -10,7 +10,13 @@ import (
 
 func yamlFile(t *testing.T, content string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "lb.yaml")
+	return textFile(t, "lb.yaml", content)
+}
+
+// textFile is a file of that name with a text in it.
+func textFile(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}

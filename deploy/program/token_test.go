@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,18 +12,35 @@ import (
 
 const oneToken, otherToken = "0123456789abcdef", "fedcba9876543210"
 
-// tokenFile is a file with a text in it.
-func tokenFile(t *testing.T, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+func TestATokenIsAcceptedForAWhileBehindItsExchange(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	var token token
+	if token.accepts(nil, now) {
+		t.Error("something is accepted where there is no token")
 	}
-	return path
+	for range 2 {
+		if token.renew("first", now); token.current == nil || token.before != nil {
+			t.Error("the first one is another one")
+		}
+	}
+	if token.renew("second", now); token.before == nil {
+		t.Error("the second one is not")
+	}
+	for _, test := range []struct {
+		shown string
+		later time.Duration
+		want  bool
+	}{
+		{"second", 0, true}, {"first", tokenGrace - 1, true}, {"first", tokenGrace, false}, {"second", time.Hour, true}, {"", 0, false}, {"third", 0, false},
+	} {
+		if got := token.accepts([]byte(test.shown), now.Add(test.later)); got != test.want {
+			t.Errorf("%q, %v behind the exchange: %t", test.shown, test.later, got)
+		}
+	}
 }
 
 func TestATokenIsExchangedInItsFile(t *testing.T) {
-	file := tokenFile(t, oneToken+"\n")
+	file := textFile(t, "token", oneToken+"\n")
 	synctest.Test(t, func(t *testing.T) {
 		said := 0
 		token, err := GivenToken("--token", "", file, func(error) { said++ })
@@ -81,7 +97,7 @@ func TestNoTokenIsShownByNobody(t *testing.T) {
 
 func TestATokenIsGivenByOneOfTwoFlags(t *testing.T) {
 	const token = oneToken
-	file := func(text string) string { return tokenFile(t, text) }
+	file := func(text string) string { return textFile(t, "token", text) }
 	for _, test := range []struct{ token, file, want, says string }{
 		{},
 		{token: token, want: token},

@@ -53,23 +53,20 @@ func (m *mail) close() {
 // somebody dead had in hand to another when it has missed him, which takes as long as its heartbeats.
 func (s *stage) allCome(ctx context.Context) (messages int, err error) {
 	sent := s.mail.Sent()
+	missing, looked := map[string]bool{}, 0
+	for n := range sent {
+		missing[s.mail.Name(n)] = true
+	}
 	return sent, until(ctx, func(context.Context) error {
 		effects, err := s.effects()
 		if err != nil {
 			return err
 		}
-		came := map[string]bool{}
-		for _, e := range effects {
-			came[e.Message] = true
+		for _, e := range effects[looked:] {
+			delete(missing, e.Message)
 		}
-		missing := 0
-		for n := range sent {
-			if !came[s.mail.Name(n)] {
-				missing++
-			}
-		}
-		if missing > 0 {
-			return fmt.Errorf("%d of %d messages that the broker has confirmed have not come", missing, sent)
+		if looked = len(effects); len(missing) > 0 {
+			return fmt.Errorf("%d of %d messages that the broker has confirmed have not come", len(missing), sent)
 		}
 		return nil
 	})
