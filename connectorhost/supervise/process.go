@@ -14,7 +14,8 @@ import (
 )
 
 // spawner starts processes from one thread that lives as long as it does: the kernel sends the death signal of a child
-// when the thread that started it ends, not when the program does.
+// when the thread that started it ends, not when the program does. It has the usual priority, and so have the children,
+// whatever the program's own is: the beats that keep the lease are to go before the work that is done under it.
 type spawner struct {
 	requests chan func()
 	done     chan struct{}
@@ -25,6 +26,7 @@ func newSpawner() *spawner {
 	go func() {
 		defer close(s.done)
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, after all children
+		stepBack()
 		for request := range s.requests {
 			request()
 		}

@@ -69,8 +69,8 @@ func (f *Fleet) grantRights(ctx context.Context) error {
 
 // StartAgent starts a node's Consul agent.
 func (n *Node) StartAgent() (err error) {
-	n.Agent, err = n.Start(
-		"consul", n.log("consul"), plainEnviron(), n.fleet.Consul,
+	n.Agent, err = n.begin(
+		"consul", plainEnviron(), n.fleet.Consul,
 		"agent", "-config-dir="+n.fleet.secrets.AgentDir(n.Role.Name), "-data-dir="+n.dir("consul-data"),
 	)
 	return err

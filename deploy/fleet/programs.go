@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,8 +75,19 @@ func (n *Node) launch(into **cluster.Process, name, binary string, args ...strin
 	if err != nil {
 		return err
 	}
-	*into, err = n.Start(name, n.log(name), environ, binary, args...)
+	*into, err = n.begin(name, environ, binary, args...)
 	return err
+}
+
+// ahead are the programs that go before whatever else a machine does, as their units in deploy/systemd say.
+var ahead = []string{"consul", "lb", "track", "connectorhost"}
+
+// begin starts a program with the priority that it has where it is installed.
+func (n *Node) begin(name string, environ []string, binary string, args ...string) (*cluster.Process, error) {
+	if slices.Contains(ahead, name) {
+		binary, args = "nice", append([]string{"-n", "-10", binary}, args...)
+	}
+	return n.Start(name, n.log(name), environ, binary, args...)
 }
 
 func (n *Node) ours(name string) string { return filepath.Join(n.fleet.Bin, name) }

@@ -1,0 +1,37 @@
+package supervise
+
+import (
+	"os/exec"
+	"runtime"
+	"syscall"
+	"testing"
+)
+
+// Children do not go before others because their parent does, nor before those who were given a lower priority.
+func TestChildrenHaveNoPriorityOfTheirParents(t *testing.T) {
+	for niceness, want := range map[int]int{-10: usual, 5: usual - 5} {
+		started := make(chan error)
+		go func() {
+			runtime.LockOSThread() // never unlocked: the thread ends with its priority
+			if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, niceness); err != nil {
+				started <- err
+				return
+			}
+			stepBack()
+			child := exec.Command("sleep", "60")
+			if err := child.Start(); err != nil {
+				started <- err
+				return
+			}
+			if got, err := syscall.Getpriority(syscall.PRIO_PROCESS, child.Process.Pid); err != nil || got != want {
+				t.Errorf("a child of one of niceness %d has priority %d, %v; want %d", niceness, got, err, want)
+			}
+			_ = child.Process.Kill()
+			_ = child.Wait() // it was killed
+			started <- nil
+		}()
+		if err := <-started; err != nil {
+			t.Skipf("NOT RUN, as this user may not have a niceness of %d: %v", niceness, err)
+		}
+	}
+}
