@@ -178,7 +178,9 @@ func (s scenario) play(o options) func(context.Context, *stage, *experiment.Tria
 		ctx, cancel := context.WithTimeout(ctx, 2*bound+rejoining+o.Partition+o.Outage)
 		defer cancel()
 		p := &playing{stage: on, Trial: trial, options: o}
+		note := p.watchProcessors()
 		err := p.perform(ctx, s)
+		note()
 		p.refused()
 		if p.taken > 0 {
 			p.Note("ZeroMQ lost %d of %d messages, in hand of processes that ended; AMQP 0 of %d", p.lost, p.taken, p.kept)

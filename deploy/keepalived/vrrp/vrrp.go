@@ -32,7 +32,7 @@ type Config struct {
 	RouterID  int            // 1..255: another one for each group on the same network
 	Advert    time.Duration  // between two signs of life; after about 3.6 of these without one, another takes over
 	Track     string         // the file that `lb track` writes
-	Probe     string         // a command line, run each second, that fails if HAProxy does not answer; "" for none
+	Probe     string         // a command line, run every three seconds, that fails if HAProxy does not answer; "" for none
 	User      string         // that runs it
 
 	// Outer says that the nodes are outer load balancers, in front of whole clusters, and that `edge track` writes the file.
@@ -161,10 +161,10 @@ func (c Config) checks(write func(string, ...any)) {
 	write("# The same question by another way, slowly, in case that %s is hung.", tracker)
 	write("vrrp_script haproxy {")
 	write("    script \"%s\"", c.Probe)
-	write("    interval 1")
+	write("    interval 3         # each is a process to start, which takes more than the question")
 	write("    timeout 2")
-	write("    fall 3")
-	write("    rise 2")
+	write("    fall 2")
+	write("    rise 1")
 	write("}")
 	write("")
 }
