@@ -35,10 +35,8 @@ const (
 	// program.
 	calm    = 300 * time.Millisecond
 	calmest = 30 * time.Second
-	// refill is how long it takes to fill the reserve up, or longer if there is hardly a pause: nobody is in need of these
-	// processes, and others are of the processors, above all when the connectors have just gone to another host.
-	refill   = 2 * time.Second
-	leastGap = 30 * time.Millisecond
+	// pace is the pause after each that was started: nobody is in need of them, and others are of the processors.
+	pace = 30 * time.Millisecond
 )
 
 // newReserve makes an empty reserve of processes that the command starts. It is to be closed.
@@ -157,7 +155,7 @@ func (r *reserve) add() time.Duration {
 			r.lost(p)
 		}
 	})
-	return max(refill/time.Duration(max(r.size, 1)), leastGap)
+	return pace
 }
 
 // close ends all that wait, and the thread that started them. None that was taken may be alive.
