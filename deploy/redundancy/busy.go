@@ -61,7 +61,7 @@ func (p *playing) watchProcessors() (note func()) {
 			return
 		}
 		if busy := now.busySince(before); busy >= tooBusy {
-			p.Note("this machine was %.0f %% busy: --lighter %d would leave it room", 100*busy, 2*p.lightness+1)
+			p.Note("this machine was %.0f %% busy: --lighter %d would leave it room", 100*busy, 2*max(p.options.Lighter, 1)+1)
 		}
 	}
 }
