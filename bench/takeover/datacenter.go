@@ -24,7 +24,7 @@ func startDatacenter(ctx context.Context, consul, dir string) (d *datacenter, er
 			d.kill()
 		}
 	}()
-	if d.servers, err = cluster.StartConsulServers(ctx, cluster.ConsulServersConfig{Binary: consul, Dir: dir, Count: 3}); err != nil {
+	if d.servers, err = cluster.StartConsulServers(ctx, cluster.ConsulServersConfig{Binary: consul, Dir: dir, Count: 3, AsUnits: true}); err != nil {
 		return d, err
 	}
 	for i := range hosts {

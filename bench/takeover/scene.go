@@ -79,6 +79,7 @@ func (s *scene) build(ctx context.Context) error {
 		return err
 	}
 	config.Bin, config.ConsulBin, config.HAProxyBin, config.Dir = s.options.Bin, s.options.Consul, s.options.HAProxy, s.dir
+	config.AsUnits = true // what keeps the lease goes before the work that is done under it
 	places := config.Servers
 	config.Servers = nil
 	if s.Cluster, err = cluster.Start(starting, config); err != nil {

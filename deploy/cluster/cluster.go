@@ -33,6 +33,7 @@ type Config struct {
 	LBArgs     []string // more arguments for the load balancer
 	Hosts      []string // of each connector host; may be none
 	Durable    bool     // Consul keeps what it knows in a folder below Dir, for when it is started again
+	AsUnits    bool     // every program has the priority of its unit; see [AsUnit]
 
 	// ConsulServers is how many servers Consul has, beside the agent at ConsulAddr, as in production; all are durable. 0 is
 	// an agent that is the only server itself.
@@ -155,7 +156,7 @@ func (c *Cluster) StartConsul(ctx context.Context) (err error) {
 		c.Consul, err = c.startDurable(ctx)
 		return err
 	}
-	c.Consul, err = StartConsul(ctx, c.ConsulBin, c.ConsulAddr, c.log("consul"))
+	c.Consul, err = startConsul(ctx, c.AsUnits, c.ConsulBin, c.ConsulAddr, c.log("consul"))
 	return err
 }
 
@@ -167,7 +168,7 @@ func (c *Cluster) startDurable(ctx context.Context) (*Process, error) {
 			return nil, err
 		}
 		servers[0].HTTP, servers[0].log = c.ConsulAddr, c.log("consul")
-		c.durable = &ConsulServers{Servers: servers, config: ConsulServersConfig{Binary: c.ConsulBin, Dir: c.Dir, Count: 1}}
+		c.durable = &ConsulServers{Servers: servers, config: ConsulServersConfig{Binary: c.ConsulBin, Dir: c.Dir, Count: 1, AsUnits: c.AsUnits}}
 	}
 	if err := c.durable.Start(0); err != nil {
 		return nil, err
@@ -180,7 +181,7 @@ func (c *Cluster) startDurable(ctx context.Context) (*Process, error) {
 func (c *Cluster) StartServer(i int) (err error) {
 	name := fmt.Sprintf("server-%d", i+1)
 	args := append([]string{"--listen", c.Config.Servers[i]}, c.tokenArgs()...)
-	c.Servers[i], err = startProcess(name, c.log(name), c.env("server"), filepath.Join(c.Bin, "server"), args...)
+	c.Servers[i], err = c.begin(name, "server", filepath.Join(c.Bin, "server"), args...)
 	return err
 }
 
@@ -191,8 +192,13 @@ func (c *Cluster) StartLB() (err error) {
 		args = append(args, "--haproxy-bin", c.HAProxyBin)
 	}
 	args = append(args, c.LBArgs...)
-	c.LB, err = startProcess("lb", c.log("lb"), c.env("lb"), filepath.Join(c.Bin, "lb"), args...)
+	c.LB, err = c.begin("lb", "lb", filepath.Join(c.Bin, "lb"), args...)
 	return err
+}
+
+// begin starts a program.
+func (c *Cluster) begin(name, program, binary string, args ...string) (*Process, error) {
+	return startAs(c.AsUnits, name, c.log(name), c.env(program), binary, args...)
 }
 
 func (c *Cluster) env(program string) []string {

@@ -19,6 +19,10 @@ import (
 // it has elected itself. Its HTTP API listens at the address given; the ports that nobody asks for are any free ones.
 // More arguments of the agent may follow.
 func StartConsul(ctx context.Context, binary, address, log string, more ...string) (*Process, error) {
+	return startConsul(ctx, false, binary, address, log, more...)
+}
+
+func startConsul(ctx context.Context, asUnit bool, binary, address, log string, more ...string) (*Process, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("consul's address: %w", err)
@@ -34,7 +38,7 @@ func StartConsul(ctx context.Context, binary, address, log string, more ...strin
 	for i, flag := range []string{"-server-port", "-serf-lan-port", "-serf-wan-port"} {
 		args = append(args, fmt.Sprintf("%s=%d", flag, internal[i]))
 	}
-	p, err := startProcess("consul", log, withoutConsul(os.Environ()), binary, append(args, more...)...)
+	p, err := startAs(asUnit, "consul", log, withoutConsul(os.Environ()), binary, append(args, more...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -26,10 +26,11 @@ type ConsulServers struct {
 
 // ConsulServersConfig says where the servers come from and where they keep their state and logs.
 type ConsulServersConfig struct {
-	Binary string
-	Dir    string
-	Count  int              // an odd number; two of three, or three of five, are a quorum
-	Secure *SecuredByFolder // nil: no TLS, no ACLs, no encryption
+	Binary  string
+	Dir     string
+	Count   int              // an odd number; two of three, or three of five, are a quorum
+	AsUnits bool             // they have the priority of Consul's unit; see [AsUnit]
+	Secure  *SecuredByFolder // nil: no TLS, no ACLs, no encryption
 }
 
 // SecuredByFolder has agents take everything but their ports from a folder of configuration. Their API is by HTTPS then.
@@ -173,7 +174,7 @@ func (c *ConsulServers) run(s *ConsulServer, role ...string) (err error) {
 		api + port(s.HTTP), "-serf-lan-port=" + port(s.Serf), "-server-port=" + port(s.RPC),
 		"-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1",
 	})
-	s.process, err = startProcess(s.Name, s.log, withoutConsul(os.Environ()), c.config.Binary, args...)
+	s.process, err = startAs(c.config.AsUnits, s.Name, s.log, withoutConsul(os.Environ()), c.config.Binary, args...)
 	return err
 }
 

@@ -15,7 +15,7 @@ import (
 // addresses and with the state that they had, and waits for a leader.
 func (c *Cluster) startDatacenter(ctx context.Context) (err error) {
 	if c.Datacenter == nil {
-		config := ConsulServersConfig{Binary: c.ConsulBin, Dir: filepath.Join(c.Dir, "consul"), Count: c.ConsulServers}
+		config := ConsulServersConfig{Binary: c.ConsulBin, Dir: filepath.Join(c.Dir, "consul"), Count: c.ConsulServers, AsUnits: c.AsUnits}
 		if c.Datacenter, err = StartConsulServers(ctx, config); err != nil {
 			return err
 		}

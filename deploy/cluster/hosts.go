@@ -102,7 +102,7 @@ func (c *Cluster) awaitActive(ctx context.Context) error {
 func (c *Cluster) StartHost(i int) (err error) {
 	name := fmt.Sprintf("connectorhost-%d", i+1)
 	args := append([]string{"--listen", c.Config.Hosts[i], "--invoke-url", "http://" + string(program.HostPort(c.Front).Local())}, c.tokenArgs()...)
-	c.Hosts[i], err = startProcess(name, c.log(name), c.env("connectorhost"), filepath.Join(c.Bin, "connectorhost"), args...)
+	c.Hosts[i], err = c.begin(name, "connectorhost", filepath.Join(c.Bin, "connectorhost"), args...)
 	return err
 }
 

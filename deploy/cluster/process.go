@@ -28,6 +28,14 @@ func startProcess(name, log string, env []string, binary string, args ...string)
 	return StartWithin(nil, name, log, env, binary, args...)
 }
 
+// startAs starts a program as startProcess does, or as its unit would.
+func startAs(unit bool, name, log string, env []string, binary string, args ...string) (*Process, error) {
+	if unit {
+		binary, args = AsUnit(binary, args...)
+	}
+	return startProcess(name, log, env, binary, args...)
+}
+
 // StartWithin starts a program from a thread that has called enter, by which it comes to be elsewhere, such as in another
 // network namespace; nil is here. Its output goes to the end of the file at log. Whoever starts it stops it; and if we
 // die, what was started elsewhere has to be killed by whoever made that place.

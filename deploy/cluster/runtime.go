@@ -120,5 +120,5 @@ func StatColumns(stats string, names ...string) ([][]string, error) {
 // Launch starts another program beside the cluster's own, as they are started: its output goes to the cluster's logs,
 // its Consul is the cluster's, and it is killed if we die. Whoever launches it stops it.
 func (c *Cluster) Launch(name, binary string, args ...string) (*Process, error) {
-	return startProcess(name, c.log(name), c.env(""), binary, args...)
+	return c.begin(name, "", binary, args...)
 }

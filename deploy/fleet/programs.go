@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -79,14 +78,9 @@ func (n *Node) launch(into **cluster.Process, name, binary string, args ...strin
 	return err
 }
 
-// ahead are the programs that go before whatever else a machine does, as their units in deploy/systemd say.
-var ahead = []string{"consul", "lb", "track", "connectorhost"}
-
 // begin starts a program with the priority that it has where it is installed.
 func (n *Node) begin(name string, environ []string, binary string, args ...string) (*cluster.Process, error) {
-	if slices.Contains(ahead, name) {
-		binary, args = "nice", append([]string{"-n", "-10", binary}, args...)
-	}
+	binary, args = cluster.AsUnit(binary, args...)
 	return n.Start(name, n.log(name), environ, binary, args...)
 }
 

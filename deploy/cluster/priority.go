@@ -1,0 +1,24 @@
+package cluster
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// ahead are the commands whose units in deploy/systemd have them go before whatever else a machine does.
+var ahead = []string{"consul agent", "lb", "lb track", "edge track", "connectorhost"}
+
+// AsUnit changes how a program is started, so that it has the priority that its unit gives it. Only root can do so: for
+// others it changes nothing.
+func AsUnit(binary string, args ...string) (string, []string) {
+	command := filepath.Base(binary)
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		command += " " + args[0]
+	}
+	if os.Geteuid() != 0 || !slices.Contains(ahead, command) {
+		return binary, args
+	}
+	return "nice", append([]string{"-n", "-10", binary}, args...)
+}
