@@ -23,11 +23,13 @@ type childCommand struct {
 	Title string `arg:"" help:"Room for its name; see entitle."`
 }
 
+const childName = "child"
+
 // childCommandLine is how a connector host executes itself as a child. The very program that runs is meant, even if its
 // file has been replaced meanwhile: the two have to speak the same language.
 func childCommandLine(common *program.Common) []string {
 	room := fmt.Sprintf("%-*s", connector.MaxName, "(ready)")
-	return []string{"/proc/self/exe", "child", "--log-level", common.LogLevel, "--log-format", common.LogFormat, "--", room}
+	return []string{"/proc/self/exe", childName, "--log-level", common.LogLevel, "--log-format", common.LogFormat, "--", room}
 }
 
 // entitle writes a connector's name over the last argument of this process, for whoever lists the processes: it was not

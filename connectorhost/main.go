@@ -20,14 +20,27 @@ const (
 	description = "Runs the connectors of a cluster, on one of its connector hosts at a time."
 )
 
-func main() { os.Exit(program.Main(name, description, &grammar{})) }
+func main() { os.Exit(program.Main(name, description, commands(os.Args[1:]))) }
+
+// commands is the grammar of a command line: that of a child, of which there are many, has nothing else to be made.
+func commands(args []string) program.Grammar {
+	if len(args) > 0 && args[0] == childName {
+		return &childGrammar{}
+	}
+	return &grammar{}
+}
 
 type grammar struct {
 	Run      runCommand      `cmd:"" default:"withargs" help:"Run a connector host (the default)."`
 	Status   statusCommand   `cmd:"" help:"Show what the connector hosts do, as a table; exit status 1 if something is wrong."`
 	Validate validateCommand `cmd:"" help:"Check a connector's definition, without Consul; exit status 2 if it is refused."`
 	Move     moveCommand     `cmd:"" help:"Hand the connectors over to another host."`
-	Child    childCommand    `cmd:"" hidden:"" help:"Run one connector; only for the connector host itself."`
+
+	program.Common
+}
+
+type childGrammar struct {
+	Child childCommand `cmd:"" help:"Run one connector; only for the connector host itself."`
 
 	program.Common
 }

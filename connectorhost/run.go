@@ -111,7 +111,7 @@ func (h *host) supervisor(command []string) (*supervise.Supervisor, error) {
 	}
 	return supervise.New(supervise.Options{
 		Command: command, Env: childEnv(), Shared: common, Policy: h.policy(), Linked: h.linked, Unlinked: h.unlinked, Observe: h.supervised, Log: h.log,
-	}), nil
+	})
 }
 
 // keepSpare has as many processes wait for a connector as may be needed soon, until ctx ends: one for each connector that

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -23,9 +22,8 @@ type Job struct {
 
 	going    chan struct{}
 	draining chan struct{}
-	until    atomic.Int64 // by bootClock
+	term     *term
 	clock    quickClock
-	renewed  chan struct{}
 
 	mu   sync.Mutex
 	out  io.Writer
@@ -40,7 +38,7 @@ func (j *Job) Draining() <-chan struct{} { return j.draining }
 
 // Valid says whether the lease holds this very moment. The process ends when it does not; but a process that was stopped
 // for a while may run for an instant before it notices, so whatever has an effect outside asks first.
-func (j *Job) Valid() bool { return j.clock.now() < j.until.Load() }
+func (j *Job) Valid() bool { return j.clock.now() < j.term.until(j.Epoch) }
 
 // Report tells the parent what the connector does now. It replaces the report before.
 func (j *Job) Report(r Report) error {
@@ -105,6 +103,7 @@ func (b byFence) Unwrap() error { return b.error }
 const (
 	reports = 3
 	link    = 4
+	lasting = 5 // see term
 )
 
 // ServeChild is the whole life of a process that a [Supervisor] has started. It returns when the work is done. Long
@@ -120,7 +119,13 @@ func ServeChild(ctx context.Context, work Work) error {
 		return fmt.Errorf("the connection to the parent: %w", err)
 	}
 	defer connection.Close()
-	return serveChild(ctx, os.Stdin, out, func(ctx context.Context, job *Job) error {
+	shared := os.NewFile(lasting, "term")
+	term, err := openTerm(shared, syscall.PROT_READ)
+	if err = errors.Join(err, shared.Close()); err != nil {
+		return err
+	}
+	defer term.close()
+	return serveChild(ctx, os.Stdin, out, term, func(ctx context.Context, job *Job) error {
 		job.Link = connection
 		return work(ctx, job)
 	}, die)
@@ -134,8 +139,8 @@ func die() {
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 }
 
-func serveChild(ctx context.Context, in io.Reader, out io.Writer, work Work, die func()) error {
-	job := &Job{going: make(chan struct{}), draining: make(chan struct{}), renewed: make(chan struct{}, 1), out: out}
+func serveChild(ctx context.Context, in io.Reader, out io.Writer, term *term, work Work, die func()) error {
+	job := &Job{going: make(chan struct{}), draining: make(chan struct{}), term: term, out: out}
 	begun, broken := make(chan struct{}), make(chan error, 1)
 	go func() { // ends with the input, which ends with this process
 		broken <- job.obey(in, begun)
@@ -145,6 +150,9 @@ func serveChild(ctx context.Context, in io.Reader, out io.Writer, work Work, die
 		default:
 		}
 	}()
+	if _, err := io.WriteString(out, "\n"); err != nil {
+		return fmt.Errorf("tell the parent that this process waits for an order: %w", err)
+	}
 	select {
 	case <-begun:
 	case err := <-broken:
@@ -199,13 +207,6 @@ func (j *Job) obey(in io.Reader, begun chan struct{}) error {
 		if err := o.Validate(first); err != nil {
 			return err
 		}
-		if o.ValidUntil > j.until.Load() {
-			j.until.Store(o.ValidUntil)
-			select {
-			case j.renewed <- struct{}{}:
-			default:
-			}
-		}
 		if first {
 			j.Definition, j.Shared, j.Epoch = *o.Definition, o.Shared, o.Epoch
 			first = false
@@ -232,21 +233,19 @@ func closeOnce(c chan struct{}) {
 
 // fence ends the process when the parent has not said in time that the lease goes on.
 func (j *Job) fence(ctx context.Context, die func()) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
-		rest := time.Duration(j.until.Load() - bootClock())
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		rest := time.Duration(j.term.until(j.Epoch) - bootClock())
 		if rest <= 0 {
 			die()
 			return
 		}
-		timer := time.NewTimer(rest)
-		select {
-		case <-ctx.Done():
-		case <-j.renewed:
-		case <-timer.C:
-		}
-		timer.Stop()
-		if ctx.Err() != nil {
-			return
-		}
+		timer.Reset(rest)
 	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // serve runs a child in this process on orders that are written to it. It is gone when it died, or returned.
-func serve(t *testing.T, work Work) (orders *io.PipeWriter, out *bytes.Buffer, died *atomic.Bool, returned chan error) {
+func serve(t *testing.T, term *term, work Work) (orders *io.PipeWriter, out *bytes.Buffer, died *atomic.Bool, returned chan error) {
 	t.Helper()
 	in, orders := io.Pipe()
 	out, died, returned = &bytes.Buffer{}, &atomic.Bool{}, make(chan error, 1)
@@ -23,7 +23,7 @@ func serve(t *testing.T, work Work) (orders *io.PipeWriter, out *bytes.Buffer, d
 		orders.Close()
 	})
 	go func() {
-		returned <- serveChild(ctx, in, out, work, func() {
+		returned <- serveChild(ctx, in, out, term, work, func() {
 			died.Store(true)
 			cancel()
 		})
@@ -42,8 +42,14 @@ func order(t *testing.T, orders io.Writer, o Order) {
 	}
 }
 
-func first(valid time.Duration) Order {
-	return Order{Definition: &Definition{Name: "a", JSON: []byte(`{}`)}, Epoch: 9, ValidUntil: bootClock() + int64(valid)}
+// begin is the first order, of epoch 9.
+func begin() Order { return Order{Definition: &Definition{Name: "a", JSON: []byte(`{}`)}, Epoch: 9} }
+
+// lasting9 lets children of epoch 9 act for a while.
+func lasting9(d time.Duration) *term {
+	term := &term{words: &words{}}
+	term.set(9, bootClock()+int64(d))
+	return term
 }
 
 func untilEnd(ctx context.Context, _ *Job) error {
@@ -52,11 +58,11 @@ func untilEnd(ctx context.Context, _ *Job) error {
 }
 
 func TestAChildWithoutAWordFromItsParentEndsItself(t *testing.T) {
-	orders, _, died, returned := serve(t, untilEnd)
+	term := lasting9(150 * time.Millisecond)
+	orders, _, died, returned := serve(t, term, untilEnd)
 	begun := time.Now()
-	order(t, orders, first(150*time.Millisecond))
-	order(t, orders, Order{ValidUntil: bootClock() + int64(300*time.Millisecond)})
-	order(t, orders, Order{ValidUntil: bootClock() + int64(100*time.Millisecond)}) // never takes back what was said
+	order(t, orders, begin())
+	term.set(9, bootClock()+int64(300*time.Millisecond))
 	if err := <-returned; err != nil || !died.Load() {
 		t.Errorf("died %t, %v", died.Load(), err)
 	}
@@ -67,11 +73,11 @@ func TestAChildWithoutAWordFromItsParentEndsItself(t *testing.T) {
 
 func TestAChildWhoseParentIsGoneEndsItself(t *testing.T) {
 	begun := make(chan struct{})
-	orders, _, died, returned := serve(t, func(ctx context.Context, job *Job) error {
+	orders, _, died, returned := serve(t, lasting9(time.Hour), func(ctx context.Context, job *Job) error {
 		close(begun)
 		return untilEnd(ctx, job)
 	})
-	order(t, orders, first(time.Minute))
+	order(t, orders, begin())
 	<-begun
 	orders.Close()
 	if err := <-returned; err != nil || !died.Load() {
@@ -80,7 +86,7 @@ func TestAChildWhoseParentIsGoneEndsItself(t *testing.T) {
 }
 
 func TestAChildIsToldAndTells(t *testing.T) {
-	orders, out, died, returned := serve(t, func(_ context.Context, job *Job) error {
+	orders, out, died, returned := serve(t, lasting9(time.Hour), func(_ context.Context, job *Job) error {
 		if job.Epoch != 9 || job.Definition.Name != "a" || !job.Valid() {
 			t.Errorf("%+v", job.Definition)
 		}
@@ -97,21 +103,21 @@ func TestAChildIsToldAndTells(t *testing.T) {
 		<-job.Draining()
 		return Permanent(errors.New("no queue"))
 	})
-	order(t, orders, first(time.Minute))
+	order(t, orders, begin())
 	order(t, orders, Order{Command: Go})
 	order(t, orders, Order{Command: Go})
 	order(t, orders, Order{Command: Drain})
 	if err := <-returned; err == nil || err.Error() != "no queue" || died.Load() {
 		t.Errorf("died %t, %v", died.Load(), err)
 	}
-	if want := "{\"state\":\"running\"}\n{\"state\":\"failed\",\"why\":\"no queue\"}\n"; out.String() != want {
+	if want := "\n{\"state\":\"running\"}\n{\"state\":\"failed\",\"why\":\"no queue\"}\n"; out.String() != want {
 		t.Errorf("it reported %q, want %q", out, want)
 	}
 }
 
 func TestAChildSaysThatItLivesWhenItHasSaidSomething(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		orders, out, _, returned := serve(t, func(ctx context.Context, job *Job) error {
+		orders, out, _, returned := serve(t, lasting9(time.Hour), func(ctx context.Context, job *Job) error {
 			time.Sleep(2*heartbeat + heartbeat/2)
 			if err := job.Report(Report{State: Running}); err != nil {
 				t.Error(err)
@@ -119,9 +125,9 @@ func TestAChildSaysThatItLivesWhenItHasSaidSomething(t *testing.T) {
 			time.Sleep(2 * heartbeat)
 			return errors.New("enough")
 		})
-		order(t, orders, first(time.Hour))
+		order(t, orders, begin())
 		<-returned
-		if want := "{\"state\":\"running\"}\n{\"state\":\"alive\"}\n{\"state\":\"alive\"}\n{\"state\":\"connecting\",\"why\":\"enough\"}\n"; out.String() != want {
+		if want := "\n{\"state\":\"running\"}\n{\"state\":\"alive\"}\n{\"state\":\"alive\"}\n{\"state\":\"connecting\",\"why\":\"enough\"}\n"; out.String() != want {
 			t.Errorf("it reported %q, want %q", out, want)
 		}
 	})
@@ -131,30 +137,29 @@ func TestAChildRefusesOrdersThatAreNone(t *testing.T) {
 	for name, text := range map[string]string{
 		"nothing":           "",
 		"no message":        "hello\n",
-		"no definition":     `{"valid_until": 99999999999999999}` + "\n",
-		"no end":            `{"definition": {"name": "a"}}` + "\n",
-		"an unknown order":  `{"definition": {"name": "a"}, "valid_until": 1, "command": "dance"}` + "\n",
+		"no definition":     `{"epoch": 9}` + "\n",
+		"an unknown order":  `{"definition": {"name": "a"}, "command": "dance"}` + "\n",
 		"an endless line":   strings.Repeat("x", maxOrder+1),
 		"only half of one":  `{"definition": {"na`,
-		"a nameless object": `{"definition": {}, "valid_until": 1}` + "\n",
+		"a nameless object": `{"definition": {}}` + "\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := serveChild(t.Context(), strings.NewReader(text), io.Discard, untilEnd, func() { t.Error("died") })
+			err := serveChild(t.Context(), strings.NewReader(text), io.Discard, lasting9(time.Minute), untilEnd, func() { t.Error("died") })
 			if err == nil || !strings.Contains(err.Error(), "no definition from the parent") {
 				t.Errorf("error %v", err)
 			}
 		})
 	}
-	orders, _, died, returned := serve(t, untilEnd)
-	order(t, orders, first(time.Minute))
-	order(t, orders, first(time.Minute))
+	orders, _, died, returned := serve(t, lasting9(time.Hour), untilEnd)
+	order(t, orders, begin())
+	order(t, orders, begin())
 	if err := <-returned; err != nil || !died.Load() {
 		t.Errorf("a second definition: died %t, %v", died.Load(), err)
 	}
 }
 
 func TestServeChildByHandSaysSo(t *testing.T) {
-	err := serveChild(t.Context(), strings.NewReader(""), io.Discard, untilEnd, func() {})
+	err := serveChild(t.Context(), strings.NewReader(""), io.Discard, lasting9(time.Minute), untilEnd, func() {})
 	if err == nil {
 		t.Error("no error")
 	}

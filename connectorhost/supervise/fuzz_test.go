@@ -5,17 +5,18 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Whatever comes in at a child's input, it neither panics nor works without a definition and an end.
 func FuzzOrders(f *testing.F) {
-	f.Add(`{"definition": {"name": "a", "json": {}}, "epoch": 1, "valid_until": 9223372036854775807}` + "\n" + `{"command": "go"}` + "\n" + `{"command": "drain"}` + "\n")
-	f.Add(`{"definition": {"name": "a"}, "valid_until": 1}` + "\n")
+	f.Add(`{"definition": {"name": "a", "json": {}}, "epoch": 1}` + "\n" + `{"command": "go"}` + "\n" + `{"command": "drain"}` + "\n")
+	f.Add(`{"definition": {"name": "a"}}` + "\n")
 	f.Add("{}\n\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		err := serveChild(ctx, strings.NewReader(text), io.Discard, func(ctx context.Context, job *Job) error {
+		err := serveChild(ctx, strings.NewReader(text), io.Discard, lasting9(time.Minute), func(ctx context.Context, job *Job) error {
 			if job.Definition.Name == "" {
 				t.Error("works without a definition")
 			}

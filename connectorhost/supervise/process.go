@@ -15,7 +15,8 @@ import (
 
 // spawner starts processes from one thread that lives as long as it does: the kernel sends the death signal of a child
 // when the thread that started it ends, not when the program does. It has the usual priority, and so have the children,
-// whatever the program's own is: the beats that keep the lease are to go before the work that is done under it.
+// whatever the program's own is: the beats that keep the lease are to go before the work that is done under it. Nor are
+// their timers as exact; see stepBack.
 type spawner struct {
 	requests chan func()
 	done     chan struct{}
@@ -53,12 +54,12 @@ type process struct {
 	reports *os.File
 	link    net.Conn
 	orders  chan Order    // commands, in order
-	renewed chan struct{} // the lease was extended
+	awake   chan struct{} // closed when it waits for its first order, or will not say so any more
 	ended   chan struct{} // closed when it has ended
 }
 
 // launch starts a child, which reads its definition from its input.
-func launch(s *spawner, command, env []string) (*process, error) {
+func launch(s *spawner, command, env []string, term *term) (*process, error) {
 	childIn, input, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -76,17 +77,29 @@ func launch(s *spawner, command, env []string) (*process, error) {
 	defer childLink.Close()
 	p := &process{
 		cmd: exec.Command(command[0], command[1:]...), input: input, reports: output, link: link,
-		orders: make(chan Order, 4), renewed: make(chan struct{}, 1), ended: make(chan struct{}),
+		orders: make(chan Order, 4), awake: make(chan struct{}), ended: make(chan struct{}),
 	}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = childIn, os.Stderr, os.Stderr
 	p.cmd.Env = env
-	p.cmd.ExtraFiles = []*os.File{childOut, childLink} // descriptors 3 and 4
+	p.cmd.ExtraFiles = []*os.File{childOut, childLink, term.file} // descriptors 3, 4 and 5
 	p.cmd.SysProcAttr = attributes()
 	if err := s.start(p.cmd); err != nil {
 		return nil, errors.Join(err, input.Close(), output.Close(), link.Close())
 	}
+	_ = p.reports.SetReadDeadline(time.Now().Add(wakingTime))
 	go p.reap()
+	go p.awaken()
 	return p, nil
+}
+
+// wakingTime is how long a child is believed to be on its way to its first order. One that takes longer is of use still.
+const wakingTime = 5 * time.Second
+
+// awaken waits until the child waits for its first order.
+func (p *process) awaken() {
+	defer close(p.awake)
+	_, _ = p.reports.Read(make([]byte, 1)) // an empty line: a child says nothing else before it was told what it is
+	_ = p.reports.SetReadDeadline(time.Time{})
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
@@ -96,6 +109,8 @@ func (p *process) reap() {
 	_ = p.cmd.Wait() // the state tells
 	p.kill()         // what it has started goes with it
 	_ = p.input.SetWriteDeadline(time.Unix(1, 0))
+	_ = p.reports.SetReadDeadline(time.Now())
+	<-p.awake
 	_ = p.reports.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // what it said last is in the pipe
 	close(p.ended)
 }
@@ -138,16 +153,8 @@ func (p *process) order(o Order) {
 	}
 }
 
-// renew has the child told until when the lease holds.
-func (p *process) renew() {
-	select {
-	case p.renewed <- struct{}{}:
-	default:
-	}
-}
-
 // write passes on orders until the child has ended, or does not read them any more.
-func (p *process) write(first Order, until func() int64) {
+func (p *process) write(first Order) {
 	write := func(o Order) bool {
 		line, err := encodeLine(o)
 		if err != nil {
@@ -157,19 +164,11 @@ func (p *process) write(first Order, until func() int64) {
 		return err == nil
 	}
 	defer p.input.Close()
-	if !write(first) {
-		return
-	}
-	for {
-		var next Order
+	for next := first; write(next); {
 		select {
 		case <-p.ended:
 			return
 		case next = <-p.orders:
-		case <-p.renewed:
-		}
-		if next.ValidUntil = until(); !write(next) {
-			return
 		}
 	}
 }
@@ -192,6 +191,7 @@ const exitTime = 2 * time.Second
 func (p *process) live(said func(Report)) (how string) {
 	var reading sync.WaitGroup
 	reading.Go(func() {
+		<-p.awake
 		err := readLines(p.reports, maxReport, func(r Report) error {
 			if err := r.Validate(); err != nil {
 				return err

@@ -260,7 +260,7 @@ func TestAProgramThatCannotBeStartedIsSaid(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		supervisor := New(Options{Command: []string{"/nonexistent/program"}, Policy: DefaultPolicy(), Observe: func(all []Status) { statuses <- all }})
+		supervisor := newSupervisor(t, Options{Command: []string{"/nonexistent/program"}, Observe: func(all []Status) { statuses <- all }})
 		defer supervisor.Close()
 		supervisor.Run(tenure, 1, definitions)
 	}()

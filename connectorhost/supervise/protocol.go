@@ -8,7 +8,8 @@ import (
 	"io"
 )
 
-// Parent and child talk in lines of JSON over two pipes, [Order] one way and [Report] the other.
+// Parent and child talk in lines of JSON over two pipes, [Order] one way and [Report] the other. An empty line says
+// nothing: by one, a child that was started says that it waits for its first order.
 
 // Command is what a child is told to do.
 type Command string
@@ -26,9 +27,6 @@ type Order struct {
 	Shared     json.RawMessage `json:"shared,omitempty"`
 	Epoch      uint64          `json:"epoch,omitempty"`
 	Command    Command         `json:"command,omitempty"`
-	// ValidUntil is when the child has to have ended unless it is told of a later time, by the clock that all processes
-	// of a machine share; see bootClock.
-	ValidUntil int64 `json:"valid_until,omitempty"`
 }
 
 // Report is a line from a child: what it does now, as a whole, or, of the state Alive, nothing new.
@@ -47,8 +45,8 @@ const (
 // Validate says what is wrong with an order; first is whether none came before.
 func (o Order) Validate(first bool) error {
 	switch {
-	case first && (o.Definition == nil || o.Definition.Name == "" || o.ValidUntil == 0):
-		return errors.New("the first order has no definition, no name or no end")
+	case first && (o.Definition == nil || o.Definition.Name == ""):
+		return errors.New("the first order has no definition, or no name")
 	case !first && o.Definition != nil:
 		return errors.New("a second definition")
 	case o.Command != "" && o.Command != Go && o.Command != Drain:
@@ -77,6 +75,9 @@ func readLines[T any](from io.Reader, longest int, each func(T) error) error {
 	lines := bufio.NewScanner(from)
 	lines.Buffer(nil, longest)
 	for lines.Scan() {
+		if len(lines.Bytes()) == 0 {
+			continue
+		}
 		var message T
 		if err := json.Unmarshal(lines.Bytes(), &message); err != nil {
 			return fmt.Errorf("a line that is no message: %w", err)

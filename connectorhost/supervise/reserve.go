@@ -1,6 +1,8 @@
 package supervise
 
 import (
+	"context"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -11,16 +13,20 @@ import (
 // reserve keeps processes that have been started and wait to be told which connector they are. To start one takes tens of
 // milliseconds, and a connector that is to go on should not have to wait for that.
 //
-// Who finds none has a new one started. The reserve is filled up one by one, when none was taken for a while: not
-// while connectors start.
+// Who finds none has a new one started. No more are on their way at once than there are processors: they would not be
+// there sooner, and what keeps the lease would wait in line with them. The reserve is filled up one by one, when none was
+// taken or started for a while: not while connectors start.
 type reserve struct {
 	command, env []string
+	term         *term
 	log          zerolog.Logger
 	spawner      *spawner
+	waking       chan struct{} // has an element for each process that is on its way
 	wake         chan struct{}
-	ending       chan struct{}
+	ctx          context.Context // of what fills it up
+	end          context.CancelFunc
 	ended        chan struct{}
-	watching     sync.WaitGroup // of each process that was added, until it ends
+	watching     sync.WaitGroup // of each process that was started, until it is awake, and that was added, until it ends
 
 	mu      sync.Mutex
 	size    int
@@ -35,16 +41,15 @@ const (
 	// program.
 	calm    = 300 * time.Millisecond
 	calmest = 30 * time.Second
-	// pace is the pause after each that was started: nobody is in need of them, and others are of the processors.
-	pace = 30 * time.Millisecond
 )
 
 // newReserve makes an empty reserve of processes that the command starts. It is to be closed.
-func newReserve(command, env []string, log zerolog.Logger) *reserve {
+func newReserve(command, env []string, term *term, log zerolog.Logger) *reserve {
 	r := &reserve{
-		command: command, env: env, log: log, spawner: newSpawner(),
-		wake: make(chan struct{}, 1), ending: make(chan struct{}), ended: make(chan struct{}),
+		command: command, env: env, term: term, log: log, spawner: newSpawner(),
+		waking: make(chan struct{}, runtime.GOMAXPROCS(0)), wake: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
+	r.ctx, r.end = context.WithCancel(context.Background())
 	go r.keep()
 	return r
 }
@@ -72,8 +77,33 @@ func (r *reserve) rest() {
 // pause is how long to wait before the next is started.
 func (r *reserve) pause() time.Duration { return min(calm<<min(max(r.vain-1, 0), 10), calmest) }
 
-// launch starts a process that waits for its first order, for who cannot have one that waits already.
-func (r *reserve) launch() (*process, error) { return launch(r.spawner, r.command, r.env) }
+// launch starts a process, when its turn has come.
+func (r *reserve) launch(ctx context.Context) (*process, error) {
+	select {
+	case r.waking <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	p, err := launch(r.spawner, r.command, r.env, r.term)
+	if err != nil {
+		<-r.waking
+		return nil, err
+	}
+	r.watching.Go(func() {
+		<-p.awake
+		<-r.waking
+	})
+	return p, nil
+}
+
+// start starts a process for who cannot have one that waits already.
+func (r *reserve) start(ctx context.Context) (*process, error) {
+	p, err := r.launch(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rest()
+	return p, err
+}
 
 // pick takes the first that waits, or returns nil.
 func (r *reserve) pick() *process {
@@ -114,7 +144,7 @@ func (r *reserve) keep() {
 	defer timer.Stop()
 	for {
 		select {
-		case <-r.ending:
+		case <-r.ctx.Done():
 			return
 		case <-r.wake:
 		case <-timer.C:
@@ -135,16 +165,37 @@ func (r *reserve) missing() (pause time.Duration, wanted bool) {
 	return max(0, time.Until(r.quiet)), len(r.waiting) < r.size
 }
 
-// add adds a process, and returns when to look whether there is to be another one.
+// add adds a process, and returns when to look whether there is to be another one: as much later as this one took until
+// it waited, since nobody is in need of it, and others are of the processors.
 func (r *reserve) add() time.Duration {
-	p, err := r.launch()
+	begun := time.Now()
+	p, err := r.launch(r.ctx)
+	if err != nil {
+		return r.vainly(err)
+	}
+	r.keepReady(p)
+	select {
+	case <-p.awake:
+	case <-r.ctx.Done():
+	}
+	return time.Since(begun)
+}
+
+// vainly notes that a process could not be started, and returns when to try again.
+func (r *reserve) vainly(err error) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err != nil {
+	if r.ctx.Err() == nil {
 		r.vain++
 		r.log.Warn().Err(err).Stringer("next_in", r.pause()).Msg("no process can be kept ready for a connector; one will be started when it is needed")
-		return r.pause()
 	}
+	return r.pause()
+}
+
+// keepReady adds a process that was started.
+func (r *reserve) keepReady(p *process) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.waiting = append(r.waiting, p)
 	r.watching.Go(func() {
 		<-p.ended
@@ -155,12 +206,11 @@ func (r *reserve) add() time.Duration {
 			r.lost(p)
 		}
 	})
-	return pace
 }
 
 // close ends all that wait, and the thread that started them. None that was taken may be alive.
 func (r *reserve) close() {
-	close(r.ending)
+	r.end()
 	<-r.ended
 	r.mu.Lock()
 	waiting := r.waiting

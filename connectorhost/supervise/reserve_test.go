@@ -21,6 +21,17 @@ func (r *reserve) pids() (pids []int) {
 	return pids
 }
 
+// newSupervisor makes one that runs nothing.
+func newSupervisor(t *testing.T, options Options) *Supervisor {
+	t.Helper()
+	options.Policy = DefaultPolicy()
+	s, err := New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // awaitReady waits until n processes wait for a connector, none of them the ones that are given, and returns them.
 func awaitReady(t *testing.T, r *reserve, n int, but ...int) []int {
 	t.Helper()
@@ -60,7 +71,7 @@ func TestAConnectorGetsAProcessThatWaited(t *testing.T) {
 }
 
 func TestAProcessThatEndsWhileItWaitsIsReplaced(t *testing.T) {
-	s := New(Options{Command: []string{os.Args[0], "play-child"}, Policy: DefaultPolicy()})
+	s := newSupervisor(t, Options{Command: []string{os.Args[0], "play-child"}})
 	defer s.Close()
 	s.Reserve(1)
 	first := awaitReady(t, s.reserve, 1)[0]
@@ -71,11 +82,16 @@ func TestAProcessThatEndsWhileItWaitsIsReplaced(t *testing.T) {
 }
 
 func TestProcessesThatEndAtOnceAreStartedLessAndLessOften(t *testing.T) {
-	r := newReserve([]string{"/bin/false"}, nil, zerolog.Nop())
+	term, err := newTerm()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer term.close()
+	r := newReserve([]string{"/bin/false"}, nil, term, zerolog.Nop())
 	defer r.close()
 	var pauses []time.Duration
 	for range 10 {
-		p, err := r.launch()
+		p, err := r.launch(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,9 +116,9 @@ func TestProcessesThatEndAtOnceAreStartedLessAndLessOften(t *testing.T) {
 
 // It may have ended this very moment, so that nobody knows yet.
 func TestNoConnectorGetsAProcessThatHasEnded(t *testing.T) {
-	s := New(Options{Command: []string{os.Args[0], "play-child"}, Policy: DefaultPolicy()})
+	s := newSupervisor(t, Options{Command: []string{os.Args[0], "play-child"}})
 	defer s.Close()
-	p, err := s.reserve.launch()
+	p, err := s.reserve.launch(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +133,7 @@ func TestNoConnectorGetsAProcessThatHasEnded(t *testing.T) {
 }
 
 func TestNothingThatWaitsOutlivesTheSupervisor(t *testing.T) {
-	s := New(Options{Command: []string{os.Args[0], "play-child"}, Policy: DefaultPolicy()})
+	s := newSupervisor(t, Options{Command: []string{os.Args[0], "play-child"}})
 	s.Reserve(3)
 	pids := awaitReady(t, s.reserve, 3)
 	s.Close()
@@ -130,7 +146,7 @@ func TestNothingThatWaitsOutlivesTheSupervisor(t *testing.T) {
 
 func TestAProcessThatCannotBeKeptReadyIsSaid(t *testing.T) {
 	var said strings.Builder
-	s := New(Options{Command: []string{"/nonexistent/program"}, Policy: DefaultPolicy(), Log: zerolog.New(&said)})
+	s := newSupervisor(t, Options{Command: []string{"/nonexistent/program"}, Log: zerolog.New(&said)})
 	if wait := s.reserve.add(); wait != calm || s.Ready() != 0 {
 		t.Errorf("%d are ready, the next try in %v", s.Ready(), wait)
 	}

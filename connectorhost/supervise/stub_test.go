@@ -201,7 +201,7 @@ func newStage(t *testing.T, adjust ...func(*Policy)) *stage {
 	for _, change := range adjust {
 		change(&policy)
 	}
-	supervisor := New(Options{
+	supervisor, err := New(Options{
 		Command: []string{os.Args[0], "play-child"}, Policy: policy, Log: zerolog.Nop(),
 		Observe: func(all []Status) {
 			s.busy.Lock()
@@ -209,6 +209,9 @@ func newStage(t *testing.T, adjust ...func(*Policy)) *stage {
 			s.statuses <- all
 		}, Linked: func(_ int, link net.Conn) { s.links <- link },
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.supervisor = supervisor
 	go func() {
 		defer close(s.done)
@@ -285,7 +288,7 @@ func playParent() {
 	definitions := make(chan []Definition, 1)
 	definitions <- []Definition{definition("a", "1", "deaf", false, ""), definition("b", "1", "", false, "")}
 	told := map[int]bool{}
-	supervisor := New(Options{
+	supervisor, err := New(Options{
 		Command: []string{os.Args[0], "play-child"}, Policy: DefaultPolicy(), Log: zerolog.Nop(),
 		Observe: func(all []Status) {
 			for _, s := range all {
@@ -296,6 +299,9 @@ func playParent() {
 			}
 		},
 	})
+	if err != nil {
+		panic(err)
+	}
 	defer supervisor.Close()
 	supervisor.Run(tenure, 1, definitions)
 }

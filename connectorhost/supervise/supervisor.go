@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -38,13 +37,19 @@ type Tenure interface {
 // Supervisor runs connectors. It may be used for one tenure after the other.
 type Supervisor struct {
 	options Options
+	term    *term
 	reserve *reserve
 	lives   sync.WaitGroup // of each child, until its process has ended
 }
 
-// New makes a supervisor that runs nothing yet. It is to be closed.
-func New(options Options) *Supervisor {
-	return &Supervisor{options: options, reserve: newReserve(options.Command, options.Env, options.Log)}
+// New makes a supervisor that runs nothing yet. It is to be closed. An error says that there is no memory to share with
+// children.
+func New(options Options) (*Supervisor, error) {
+	term, err := newTerm()
+	if err != nil {
+		return nil, err
+	}
+	return &Supervisor{options: options, term: term, reserve: newReserve(options.Command, options.Env, term, options.Log)}, nil
 }
 
 // Reserve says how many processes are to be kept ready, for connectors that are still to be started: started, and waiting
@@ -59,6 +64,7 @@ func (s *Supervisor) Ready() int { return s.reserve.count() }
 func (s *Supervisor) Close() {
 	s.lives.Wait()
 	s.reserve.close()
+	s.term.close()
 }
 
 // run is one tenure of a supervisor. Only its loop uses the desk.
@@ -66,12 +72,12 @@ type run struct {
 	Options
 	tenure  Tenure
 	epoch   uint64
+	term    *term
 	desk    *Desk
 	reserve *reserve
 	events  chan func() []Action
 	signs   chan int      // of life: children that had nothing else to say
 	done    chan struct{} // closed when nobody takes events any more
-	until   atomic.Int64  // of the lease, by bootClock
 	lives   *sync.WaitGroup
 
 	mu       sync.Mutex
@@ -84,7 +90,7 @@ type run struct {
 // have drained, closed what they had open and said so: their processes may take a while yet to end.
 func (s *Supervisor) Run(tenure Tenure, epoch uint64, definitions <-chan []Definition) {
 	r := &run{
-		Options: s.options, tenure: tenure, epoch: epoch, desk: NewDesk(s.options.Policy, rand.Float64), reserve: s.reserve, lives: &s.lives,
+		Options: s.options, tenure: tenure, epoch: epoch, term: s.term, desk: NewDesk(s.options.Policy, rand.Float64), reserve: s.reserve, lives: &s.lives,
 		events: make(chan func() []Action), signs: make(chan int), done: make(chan struct{}), children: map[int]*process{},
 	}
 	r.extend()
@@ -145,16 +151,11 @@ func (r *run) renew() {
 	}
 }
 
-// extend has the children told until when the lease holds.
+// extend tells the children until when the lease holds.
 func (r *run) extend() {
 	// In this order: should the process be stopped in between, the result is too early, not too late.
 	now := bootClock()
-	r.until.Store(now + int64(time.Until(r.tenure.Until())))
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, p := range r.children {
-		p.renew()
-	}
+	r.term.set(r.epoch, now+int64(time.Until(r.tenure.Until())))
 }
 
 func (r *run) killAll() {
@@ -196,7 +197,7 @@ func (r *run) start(action Action) {
 		return
 	}
 	r.lives.Go(func() {
-		p, err := r.reserve.launch()
+		p, err := r.reserve.start(r.tenure.Context())
 		if err != nil {
 			how := fmt.Sprintf("start %s: %v", r.Command[0], err)
 			r.tell(func() []Action { return r.desk.Ended(time.Now(), action.Child, how) })
@@ -225,8 +226,8 @@ func (r *run) adopt(p *process, action Action) {
 	if r.Linked != nil {
 		r.Linked(p.pid(), p.link)
 	}
-	first := Order{Definition: &action.Definition, Shared: r.Shared, Epoch: r.epoch, ValidUntil: r.until.Load()}
-	r.lives.Go(func() { p.write(first, r.until.Load) })
+	first := Order{Definition: &action.Definition, Shared: r.Shared, Epoch: r.epoch}
+	r.lives.Go(func() { p.write(first) })
 }
 
 // attend passes on what a child says, until it has ended.
