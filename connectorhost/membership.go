@@ -21,11 +21,10 @@ const (
 	// connectorTTL is how long Consul believes what it was last told of a connector.
 	connectorTTL = 30 * time.Second
 	// checkInterval is how often the checks are looked at; each is set when its connector has changed, and every third
-	// of its TTL.
+	// of its TTL. Each is a write for Consul's servers, and an answer with all checks of all hosts to whoever follows; a
+	// connector that is started goes through four states, just when all processors are needed to have it receive.
 	checkInterval = time.Second
-	// settled is how long a role, or a connector's state, lasts before Consul is told of it. A connector that is started
-	// goes through four states, and a host that takes over through two roles, each of which would be a write for Consul's
-	// servers and an answer to all who follow, just when all processors are needed to have the connectors receive.
+	// settled is how long a role lasts before Consul is told of it: a host that takes over goes through two.
 	settled = 100 * time.Millisecond
 )
 
@@ -121,7 +120,7 @@ func (m *membership) checks(ctx context.Context) {
 	}
 	told := map[string]word{}
 	failing := false
-	m.host.onChange(ctx, settled, checkInterval, func() {
+	m.host.onChange(ctx, checkInterval, checkInterval, func() {
 		var all []supervise.Status
 		m.host.view(func() { all = m.host.connectors })
 		for _, c := range all {

@@ -128,8 +128,8 @@ func datacenterScenarios(outage outages, some int) []scenario {
 func sizeScenarios(rabbitMQ string, n, few int) []scenario {
 	return []scenario{
 		{
-			name: "connector-many", does: fmt.Sprintf("SIGKILL the active of three hosts with %d connectors; kill all, start one", many.connectors),
-			trials: n, takes: 7 * time.Second, stage: many, fault: manyConnectors,
+			name: "connector-many", does: fmt.Sprintf("SIGKILL the active of three hosts with %d connectors, when the others have a process ready for each; kill all, start one", many.connectors),
+			trials: n, takes: 15 * time.Second, stage: many, fault: manyConnectors,
 			more: "others consume ≤ 2.5 s after the kill, all run ≤ 5 s after the start",
 		},
 		{

@@ -22,6 +22,11 @@ const (
 // manyConnectors kills the active host, so that another takes over all its connectors. Then it starts a host where there
 // is none.
 func manyConnectors(ctx context.Context, p *play) error {
+	if err := p.reserved(ctx); err != nil {
+		return err
+	}
+	p.Measure("the others have a process ready for each after", time.Since(p.began), 0)
+	p.began = time.Now()
 	if err := killHost(ctx, p); err != nil {
 		return err
 	}
@@ -61,6 +66,21 @@ func manyConnectors(ctx context.Context, p *play) error {
 		}
 	}
 	return nil
+}
+
+// reserved waits until every other host than the holder has a process ready for each connector.
+func (p *play) reserved(ctx context.Context) error {
+	return p.until(ctx, func(ctx context.Context) error {
+		for _, h := range p.hosts {
+			if h == p.holder {
+				continue
+			}
+			if n, err := metric(ctx, h.address, "zatoha_connectorhost_spare_processes"); err != nil || n < len(p.names) {
+				return fmt.Errorf("%s has %d processes ready for %d connectors: %w", h.id, n, len(p.names), err)
+			}
+		}
+		return nil
+	})
 }
 
 // memory reads how much the processes of idle connectors take: of a ZeroMQ channel, and of two by AMQP if there is a

@@ -1,13 +1,9 @@
 package takeover
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -202,30 +198,8 @@ func (p *play) count(name string) int {
 // not killed since.
 func (p *play) dropped(ctx context.Context) (n int) {
 	for _, place := range p.places {
-		n += duplicates(ctx, "http://"+place+"/metrics")
-	}
-	return n
-}
-
-// duplicates reads a server's metrics.
-func duplicates(ctx context.Context, url string) (n int) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return 0
-	}
-	request.Close = true
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0
-	}
-	defer response.Body.Close()
-	lines := bufio.NewScanner(response.Body)
-	for lines.Scan() {
-		if text, found := strings.CutPrefix(lines.Text(), `zato_server_invocations_total{what="duplicate"} `); found {
-			n, _ = strconv.Atoi(text)
-		}
+		known, _ := metric(ctx, place, `zato_server_invocations_total{what="duplicate"}`)
+		n += known
 	}
 	return n
 }
