@@ -40,7 +40,7 @@ run: tools build ## Start a cluster here until Ctrl-C: Consul, the load balancer
 
 .PHONY: build
 build: ## Build the programs into bin/ (RELEASE=v1.2.3 make build; BIN=folder for another one).
-	@go build -ldflags '$(if $(RELEASE),-X zatoha/deploy/program.release=$(RELEASE))' -o $(BIN)/ ./lb ./server/cmd/server ./connectorhost ./deploy/edge
+	@CGO_ENABLED=0 go build -ldflags '$(if $(RELEASE),-X zatoha/deploy/program.release=$(RELEASE))' -o $(BIN)/ ./lb ./server/cmd/server ./connectorhost ./deploy/edge
 
 # nfpm's idea of the version: that of the release, else one that any release comes after.
 package_version = $(if $(RELEASE),$(RELEASE:v%=%),0.0.0~dev)

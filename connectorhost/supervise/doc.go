@@ -3,15 +3,17 @@
 //
 // One case, from end to end. This host has won the lease, and [Supervisor.Run] gets the definitions "orders" and
 // "invoices". [Desk], which decides and does nothing, says to start both. For each the program is executed anew, in a
-// process group of its own; its standard input brings the definition, the epoch and, every quarter of a second, until
-// when the lease holds. [ServeChild] reads them there. "orders" connects to its broker, reports that it is prepared,
-// and is told to go. It crashes: the desk starts it again, at once the first time, and after a longer wait each time that
-// it crashes soon. Its definition changes: another process is started beside it and prepared; only then is the first one
-// told to drain, which finishes what it has in hand, closes its connections and says that it has finished; only then is
-// the second one told to go, be it that the first one's process takes a while to end. "invoices" has noticed nothing.
+// process group of its own; its standard input brings the definition and the epoch, and a page of memory that it shares
+// with its parent says until when the lease of that epoch holds. [ServeChild] reads both. "orders" connects
+// to its broker, reports that it is prepared, and is told to go. It crashes: the desk starts it again, at once the first
+// time, and after a longer wait each time that it crashes soon. Its definition changes: another process is started beside
+// it and prepared; only then is the first one told to drain, which finishes what it has in hand, closes its connections
+// and says that it has finished; only then is the second one told to go, be it that the first one's process takes a while
+// to end. "invoices" has noticed nothing.
 //
-// To start a process takes tens of milliseconds. Some are kept ready, if [Supervisor.Reserve] says so: started, and
-// waiting at their input to be told which connector they are.
+// To start a process takes tens of milliseconds of a processor, so no more are started at once than there are processors.
+// Some are kept ready, if [Supervisor.Reserve] says so: started, and waiting at their input to be told which connector
+// they are.
 //
 // A child says every few seconds that it lives. One that does not, because it was stopped or the machine has no time for
 // it, is killed after a while and started again: nobody else would notice that it takes nothing from its broker any more.
@@ -25,8 +27,8 @@
 //
 // Then Consul is cut off. The lease runs out, and every child is killed without any grace. Had this process been
 // stopped meanwhile (SIGSTOP, a debugger, a machine that swaps), the children would have ended themselves at that very
-// time, for want of a word that the lease goes on. If it is killed, the kernel kills the children with it, and the end
-// of their input tells them besides.
+// time, since nobody had put it off. If it is killed, the kernel kills the children with it, and the end of their input
+// tells them besides.
 package supervise
 
 import (
