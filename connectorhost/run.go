@@ -115,20 +115,21 @@ func (h *host) supervisor(command []string) (*supervise.Supervisor, error) {
 }
 
 // keepSpare has as many processes wait for a connector as may be needed soon, until ctx ends: one for each connector that
-// is not here, and one more for the first that crashes or is changed.
+// is not here, and one more for the first that crashes or is changed. A host that has the lease and waits until it may act
+// makes use of that time.
 func (h *host) keepSpare(ctx context.Context, supervisor *supervise.Supervisor) {
 	h.onChange(ctx, 0, time.Hour, func() {
-		spare := 0
+		spare, soon := 0, false
 		h.view(func() {
 			switch connectors := len(h.catalog.active()); {
 			case connectors == 0:
 			case h.tenure != nil:
 				spare = 1
 			default:
-				spare = connectors + 1
+				spare, soon = connectors+1, h.lease.Role == consul.TakingOver
 			}
 		})
-		supervisor.Reserve(min(spare, h.SpareProcesses))
+		supervisor.Reserve(min(spare, h.SpareProcesses), soon)
 	})
 }
 

@@ -96,9 +96,12 @@ func (p *play) silence(what string, names []string, limit time.Duration) {
 // target is the connector that a fault of one connector is for.
 func (p *play) target() string { return p.names[p.Number%len(p.names)] }
 
+// undisturbed is how long whoever takes over is not asked how far it is.
+const undisturbed = 100 * time.Millisecond
+
 // another waits until another host than the holder is active under a higher epoch, and all connectors get messages.
 func (p *play) another(ctx context.Context) error {
-	return p.until(ctx, func(ctx context.Context) error {
+	return pause.Within(ctx, bound, max(p.glances(), undisturbed), func(ctx context.Context) error {
 		for _, h := range p.hosts {
 			if h == p.holder {
 				continue

@@ -62,6 +62,24 @@ func TestAChildThatWasStoppedPastTheLeaseEndsWhenItGoesOn(t *testing.T) {
 	}
 }
 
+func TestAChildThatWasStoppedWhileTheLeaseWentOnGoesOn(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.definitions <- []Definition{definition("a", "1", "", false, "")}
+	pid := s.await("a", running("1")).PID
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(testFence + 200*time.Millisecond)
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(testFence + 200*time.Millisecond) // in which it looks
+	if !alive(pid) {
+		t.Error("it took the lease for lost")
+	}
+}
+
 func TestALostLeaseKillsEverythingAtOnce(t *testing.T) {
 	s := newStage(t)
 	s.definitions <- []Definition{

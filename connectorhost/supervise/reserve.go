@@ -15,7 +15,7 @@ import (
 //
 // Who finds none has a new one started. No more are on their way at once than there are processors: they would not be
 // there sooner, and what keeps the lease would wait in line with them. The reserve is filled up one by one, when none was
-// taken or started for a while: not while connectors start.
+// taken or started for a while, not while connectors start; all at once as soon as it is known that they will be needed.
 type reserve struct {
 	command, env []string
 	term         *term
@@ -30,6 +30,7 @@ type reserve struct {
 
 	mu      sync.Mutex
 	size    int
+	soon    bool       // they are about to be needed
 	waiting []*process // one may just have ended
 	quiet   time.Time  // from when it is filled up
 	vain    int        // processes in a row that could not be started, or ended while they waited
@@ -54,14 +55,14 @@ func newReserve(command, env []string, term *term, log zerolog.Logger) *reserve 
 	return r
 }
 
-// resize says how many are to wait from now on. What waits already is kept.
-func (r *reserve) resize(n int) {
+// resize says how many are to wait from now on, and whether they are about to be needed. What waits already is kept.
+func (r *reserve) resize(n int, soon bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if n == r.size {
+	if n == r.size && soon == r.soon {
 		return
 	}
-	r.size = n
+	r.size, r.soon = n, soon
 	r.rest()
 }
 
@@ -75,7 +76,12 @@ func (r *reserve) rest() {
 }
 
 // pause is how long to wait before the next is started.
-func (r *reserve) pause() time.Duration { return min(calm<<min(max(r.vain-1, 0), 10), calmest) }
+func (r *reserve) pause() time.Duration {
+	if r.soon && r.vain == 0 {
+		return 0
+	}
+	return min(calm<<min(max(r.vain-1, 0), 10), calmest)
+}
 
 // launch starts a process, when its turn has come.
 func (r *reserve) launch(ctx context.Context) (*process, error) {
@@ -166,14 +172,16 @@ func (r *reserve) missing() (pause time.Duration, wanted bool) {
 }
 
 // add adds a process, and returns when to look whether there is to be another one: as much later as this one took until
-// it waited, since nobody is in need of it, and others are of the processors.
+// it waited, since nobody is in need of it, and others are of the processors; at once, if they are about to be needed.
 func (r *reserve) add() time.Duration {
 	begun := time.Now()
 	p, err := r.launch(r.ctx)
 	if err != nil {
 		return r.vainly(err)
 	}
-	r.keepReady(p)
+	if r.keepReady(p) {
+		return 0
+	}
 	select {
 	case <-p.awake:
 	case <-r.ctx.Done():
@@ -192,8 +200,8 @@ func (r *reserve) vainly(err error) time.Duration {
 	return r.pause()
 }
 
-// keepReady adds a process that was started.
-func (r *reserve) keepReady(p *process) {
+// keepReady adds a process that was started, and returns whether the next is about to be needed.
+func (r *reserve) keepReady(p *process) (soon bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting = append(r.waiting, p)
@@ -206,6 +214,7 @@ func (r *reserve) keepReady(p *process) {
 			r.lost(p)
 		}
 	})
+	return r.soon
 }
 
 // close ends all that wait, and the thread that started them. None that was taken may be alive.

@@ -1,6 +1,8 @@
 package supervise
 
 import (
+	"context"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -50,7 +52,7 @@ func awaitReady(t *testing.T, r *reserve, n int, but ...int) []int {
 
 func TestAConnectorGetsAProcessThatWaited(t *testing.T) {
 	s := newStage(t)
-	s.supervisor.Reserve(2)
+	s.supervisor.Reserve(2, false)
 	ready := awaitReady(t, s.supervisor.reserve, 2)
 	s.definitions <- []Definition{definition("a", "1", "", false, ""), definition("b", "1", "", false, ""), definition("c", "1", "", false, "")}
 	var got []int
@@ -70,10 +72,32 @@ func TestAConnectorGetsAProcessThatWaited(t *testing.T) {
 	}
 }
 
+func TestProcessesThatAreAboutToBeNeededAreStartedWithoutPause(t *testing.T) {
+	s := newSupervisor(t, Options{Command: []string{os.Args[0], "play-child"}})
+	defer s.Close()
+	r := s.reserve
+	pauses := func(soon bool, want time.Duration) {
+		t.Helper()
+		s.Reserve(3, soon)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if got := r.pause(); got != want {
+			t.Errorf("soon %v: a pause of %v, want %v", soon, got, want)
+		}
+	}
+	pauses(false, calm)
+	pauses(true, 0)
+	awaitReady(t, r, 3)
+	r.mu.Lock()
+	r.vain = 1
+	r.mu.Unlock()
+	pauses(true, calm) // in vain is in vain
+}
+
 func TestAProcessThatEndsWhileItWaitsIsReplaced(t *testing.T) {
 	s := newSupervisor(t, Options{Command: []string{os.Args[0], "play-child"}})
 	defer s.Close()
-	s.Reserve(1)
+	s.Reserve(1, false)
 	first := awaitReady(t, s.reserve, 1)[0]
 	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -132,9 +156,39 @@ func TestNoConnectorGetsAProcessThatHasEnded(t *testing.T) {
 	}
 }
 
+func TestNoMoreProcessesAreOnTheirWayThanThereAreProcessors(t *testing.T) {
+	s := newSupervisor(t, Options{Command: []string{os.Args[0], "play-child"}})
+	defer s.Close()
+	r := s.reserve
+	for range cap(r.waking) {
+		r.waking <- struct{}{}
+	}
+	enough := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(enough)
+	if _, err := r.start(ctx); !errors.Is(err, enough) {
+		t.Errorf("error %v", err)
+	}
+	<-r.waking
+	p, err := r.start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.discard()
+	r.waking <- struct{}{} // there is room again when the process waits
+	select {
+	case <-p.awake:
+	default:
+		t.Error("there was room before")
+	}
+	for range cap(r.waking) {
+		<-r.waking
+	}
+}
+
 func TestNothingThatWaitsOutlivesTheSupervisor(t *testing.T) {
 	s := newSupervisor(t, Options{Command: []string{os.Args[0], "play-child"}})
-	s.Reserve(3)
+	s.Reserve(3, false)
 	pids := awaitReady(t, s.reserve, 3)
 	s.Close()
 	for _, pid := range pids {

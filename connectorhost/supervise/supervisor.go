@@ -53,8 +53,9 @@ func New(options Options) (*Supervisor, error) {
 }
 
 // Reserve says how many processes are to be kept ready, for connectors that are still to be started: started, and waiting
-// to be told which connector they are. At first it is none. It may be called at any time, from any goroutine.
-func (s *Supervisor) Reserve(n int) { s.reserve.resize(n) }
+// to be told which connector they are. At first it is none. If they are about to be needed, processors are not spared to
+// have them. It may be called at any time, from any goroutine.
+func (s *Supervisor) Reserve(n int, soon bool) { s.reserve.resize(n, soon) }
 
 // Ready is how many processes wait for a connector.
 func (s *Supervisor) Ready() int { return s.reserve.count() }
