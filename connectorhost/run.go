@@ -115,8 +115,8 @@ func (h *host) supervisor(command []string) (*supervise.Supervisor, error) {
 }
 
 // keepSpare has as many processes wait for a connector as may be needed soon, until ctx ends: one for each connector that
-// is not here, and one more for the first that crashes or is changed. A host that has the lease and waits until it may act
-// makes use of that time.
+// is not here, and one more for the first that crashes or is changed. A host that has the lease and waits until it may
+// act makes use of that time.
 func (h *host) keepSpare(ctx context.Context, supervisor *supervise.Supervisor) {
 	h.onChange(ctx, 0, time.Hour, func() {
 		spare, soon := 0, false

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// glance is how many milliseconds the end of a process is waited for before the context is looked at.
-const glance = 100
+// glance is how many milliseconds the end of a process is waited for before the context is looked at. There are many.
+const glance = 1000
 
 // gone returns nil as soon as a process has ended, be it buried or not; an error if ctx ends first.
 func gone(ctx context.Context, pid int) error {

@@ -27,6 +27,7 @@ const settling = 300 * time.Millisecond // of messages before the fault, and aft
 // play plays a scenario once and looks at the history.
 func (s scenario) play(ctx context.Context, on *scene, trial *experiment.Trial) (err error) {
 	p := &play{scene: on, Trial: trial}
+	defer trial.WatchProcessors(s.lighter)()
 	if err := p.whole(ctx); err != nil {
 		return fmt.Errorf("before the fault: %w", err)
 	}

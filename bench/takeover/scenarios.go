@@ -27,6 +27,7 @@ type scenario struct {
 	least      float64 // that it may be; 0: there is none
 	one        bool    // of the connector that the fault is for, and not of all
 	more       string  // of the pass line
+	lighter    int     // see Options; 0 is 1
 }
 
 var othersGoOn = "the others go on in their processes, silent ≤ " + experiment.Readable(mostBeside)
@@ -38,6 +39,9 @@ func (s scenario) passLine() string {
 	}
 	if s.more != "" {
 		line += "; " + s.more
+	}
+	if s.lighter > 1 {
+		line += fmt.Sprintf("; messages 1/%d", s.lighter)
 	}
 	return line
 }
@@ -104,6 +108,10 @@ func table(o Options) []scenario {
 	for i := range all {
 		if all[i].stage == (stage{}) {
 			all[i].stage = usual
+		}
+		if o.Lighter > 1 && all[i].stage.rate > 0 {
+			all[i].stage.rate = max(all[i].stage.rate/o.Lighter, 1)
+			all[i].lighter = o.Lighter
 		}
 	}
 	return all

@@ -36,7 +36,7 @@ var (
 	usual = stage{connectors: 3, rate: 250}
 	three = stage{connectors: 3, rate: 250, datacenter: true}
 	wired = stage{connectors: 3, rate: 250, wired: true}
-	many  = stage{connectors: 50, rate: 4} // 500 messages a second take a small machine more than half of its processors
+	many  = stage{connectors: 50, rate: 10}
 	quiet = stage{connectors: 3}
 )
 

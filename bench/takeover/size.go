@@ -75,8 +75,12 @@ func (p *play) reserved(ctx context.Context) error {
 			if h == p.holder {
 				continue
 			}
-			if n, err := metric(ctx, h.address, "zatoha_connectorhost_spare_processes"); err != nil || n < len(p.names) {
-				return fmt.Errorf("%s has %d processes ready for %d connectors: %w", h.id, n, len(p.names), err)
+			n, err := metric(ctx, h.address, "zatoha_connectorhost_spare_processes")
+			if err == nil && n < len(p.names) {
+				err = fmt.Errorf("%s has %d processes ready for %d connectors", h.id, n, len(p.names))
+			}
+			if err != nil {
+				return err
 			}
 		}
 		return nil

@@ -23,6 +23,7 @@ type Options struct {
 	HAProxy  string // path of HAProxy
 	RabbitMQ string // path of its own start script; "": the storm is left out
 	Messages int    // of the storm; 0 for 100,000, or 10,000 if Short
+	Lighter  int    // ZeroMQ channels get so many times fewer messages; 0 is 1
 
 	experiment.Options
 }

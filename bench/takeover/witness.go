@@ -41,7 +41,7 @@ type child struct {
 	died      time.Time
 }
 
-const tailInterval = 2 * time.Millisecond
+const tailInterval = 5 * time.Millisecond
 
 // watch follows the logs of the hosts until ctx ends.
 func watch(ctx context.Context, logs map[string]string) *witness {

@@ -120,11 +120,10 @@ func ServeChild(ctx context.Context, work Work) error {
 	}
 	defer connection.Close()
 	shared := os.NewFile(lasting, "term")
-	term, err := openTerm(shared, syscall.PROT_READ)
+	term, err := openTerm(shared, syscall.PROT_READ) // and never closed: whatever still runs at the end may ask
 	if err = errors.Join(err, shared.Close()); err != nil {
 		return err
 	}
-	defer term.close()
 	return serveChild(ctx, os.Stdin, out, term, func(ctx context.Context, job *Job) error {
 		job.Link = connection
 		return work(ctx, job)

@@ -8,5 +8,6 @@ import "syscall"
 // tells it that its parent has ended.
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// stepBack would give the calling thread the usual priority, and slack to its timers; threads have none of their own here.
+// stepBack would give the calling thread the usual priority, and slack to its timers; threads have none of their own
+// here.
 func stepBack() {}

@@ -178,7 +178,7 @@ func (s scenario) play(o options) func(context.Context, *stage, *experiment.Tria
 		ctx, cancel := context.WithTimeout(ctx, 2*bound+rejoining+o.Partition+o.Outage)
 		defer cancel()
 		p := &playing{stage: on, Trial: trial, options: o}
-		note := p.watchProcessors()
+		note := p.WatchProcessors(p.options.Lighter)
 		err := p.perform(ctx, s)
 		note()
 		p.refused()

@@ -88,25 +88,6 @@ not JSON
 	}
 }
 
-func TestHowBusyTheProcessorsWere(t *testing.T) {
-	before, err := readProcessors("cpu  100 0 50 800 40 0 10 0 0 0\ncpu0 …\n")
-	if want := (processors{idle: 840, all: 1000}); err != nil || before != want {
-		t.Fatal(before, err)
-	}
-	now, err := readProcessors("cpu  150 0 90 805 40 0 15 0 30 0\n")
-	if busy := now.busySince(before); err != nil || busy != 0.95 {
-		t.Error(busy, err)
-	}
-	if busy := before.busySince(before); busy != 0 {
-		t.Error(busy)
-	}
-	for _, bad := range []string{"", "intr 1 2 3 4 5 6 7 8 9", "cpu 1 2 3", "cpu 1 2 3 x 5 6 7 8"} {
-		if got, err := readProcessors(bad); err == nil {
-			t.Errorf("%q: %v", bad, got)
-		}
-	}
-}
-
 func TestWhatYieldSays(t *testing.T) {
 	if got, ok := shutFor("the address has gone: open connections ended in 87ms, and for 690ms nobody could begin one\n"); !ok || got != 690*time.Millisecond {
 		t.Errorf("%v, %v", got, ok)
