@@ -16,6 +16,7 @@ import (
 // Who finds none has a new one started. No more are on their way at once than there are processors: they would not be
 // there sooner, and what keeps the lease would wait in line with them. The reserve is filled up one by one, when none was
 // taken or started for a while, not while connectors start; all at once as soon as it is known that they will be needed.
+// What is too many ends after a while.
 type reserve struct {
 	command, env []string
 	term         *term
@@ -42,6 +43,8 @@ const (
 	// program.
 	calm    = 300 * time.Millisecond
 	calmest = 30 * time.Second
+	// surplus is how long none is taken before one that is too many ends: who takes them may be about to do so.
+	surplus = 3 * time.Second
 )
 
 // newReserve makes an empty reserve of processes that the command starts. It is to be closed.
@@ -55,7 +58,7 @@ func newReserve(command, env []string, term *term, log zerolog.Logger) *reserve 
 	return r
 }
 
-// resize says how many are to wait from now on, and whether they are about to be needed. What waits already is kept.
+// resize says how many are to wait from now on, and whether they are about to be needed. What is too many ends later.
 func (r *reserve) resize(n int, soon bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -155,20 +158,42 @@ func (r *reserve) keep() {
 		case <-r.wake:
 		case <-timer.C:
 		}
-		if pause, wanted := r.missing(); wanted {
-			if pause == 0 {
-				pause = r.add()
-			}
+		switch pause, missing := r.due(); {
+		case missing == 0:
+		case pause > 0:
 			timer.Reset(pause)
+		case missing > 0:
+			timer.Reset(r.add())
+		default:
+			r.drop()
+			timer.Reset(0)
 		}
 	}
 }
 
-// missing says whether a process is to be added, and in how long.
-func (r *reserve) missing() (pause time.Duration, wanted bool) {
+// due is how many processes are missing, less than none if some are too many, and in how long to see to one of them.
+func (r *reserve) due() (pause time.Duration, missing int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return max(0, time.Until(r.quiet)), len(r.waiting) < r.size
+	missing, pause = r.size-len(r.waiting), time.Until(r.quiet)
+	if missing < 0 {
+		pause += surplus
+	}
+	return pause, missing
+}
+
+// drop ends a process that is too many.
+func (r *reserve) drop() {
+	r.mu.Lock()
+	last := len(r.waiting) - 1
+	if last < r.size {
+		r.mu.Unlock()
+		return
+	}
+	p := r.waiting[last]
+	r.waiting = r.waiting[:last]
+	r.mu.Unlock()
+	p.discard()
 }
 
 // add adds a process, and returns when to look whether there is to be another one: as much later as this one took until

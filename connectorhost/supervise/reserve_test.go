@@ -138,6 +138,23 @@ func TestProcessesThatEndAtOnceAreStartedLessAndLessOften(t *testing.T) {
 	r.mu.Lock()
 }
 
+func TestProcessesThatAreTooManyEndAfterAWhile(t *testing.T) {
+	t.Parallel()
+	s := newSupervisor(t, Options{Command: []string{os.Args[0], "play-child"}})
+	defer s.Close()
+	s.Reserve(3, true)
+	ready := awaitReady(t, s.reserve, 3)
+	begun := time.Now()
+	s.Reserve(1, false)
+	if left := awaitReady(t, s.reserve, 1); !slices.Equal(left, ready[:1]) {
+		t.Errorf("%v are left of %v", left, ready)
+	}
+	if took := time.Since(begun); took < surplus {
+		t.Errorf("they ended after %v, when somebody might still have taken them", took)
+	}
+	awaitEnd(t, ready[1:]...)
+}
+
 // It may have ended this very moment, so that nobody knows yet.
 func TestNoConnectorGetsAProcessThatHasEnded(t *testing.T) {
 	s := newSupervisor(t, Options{Command: []string{os.Args[0], "play-child"}})
