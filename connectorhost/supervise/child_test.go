@@ -71,6 +71,24 @@ func TestAChildWithoutAWordFromItsParentEndsItself(t *testing.T) {
 	}
 }
 
+// No time was ever set for its epoch, or that epoch is over.
+func TestAChildOfAnotherEpochHasNoTime(t *testing.T) {
+	for epoch, term := range map[uint64]*term{9: {words: &words{}}, 8: lasting9(time.Hour)} {
+		orders, _, died, returned := serve(t, term, func(ctx context.Context, job *Job) error {
+			if job.Valid() {
+				t.Errorf("a child of epoch %d may act", epoch)
+			}
+			return untilEnd(ctx, job)
+		})
+		first := begin()
+		first.Epoch = epoch
+		order(t, orders, first)
+		if err := <-returned; err != nil || !died.Load() {
+			t.Errorf("epoch %d: died %t, %v", epoch, died.Load(), err)
+		}
+	}
+}
+
 func TestAChildWhoseParentIsGoneEndsItself(t *testing.T) {
 	begun := make(chan struct{})
 	orders, _, died, returned := serve(t, lasting9(time.Hour), func(ctx context.Context, job *Job) error {

@@ -106,13 +106,9 @@ func TestAProcessThatEndsWhileItWaitsIsReplaced(t *testing.T) {
 }
 
 func TestProcessesThatEndAtOnceAreStartedLessAndLessOften(t *testing.T) {
-	term, err := newTerm()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer term.close()
-	r := newReserve([]string{"/bin/false"}, nil, term, zerolog.Nop())
-	defer r.close()
+	s := newSupervisor(t, Options{Command: []string{"/bin/false"}})
+	defer s.Close()
+	r := s.reserve
 	var pauses []time.Duration
 	for range 10 {
 		p, err := r.launch(t.Context())
