@@ -59,7 +59,10 @@ func table(o Options) []scenario {
 	if o.Short {
 		some = 1
 	}
-	const second = time.Second
+	const (
+		second    = time.Second
+		suspended = "its processes end ≤ 1 s after it was stopped, and it stops ≤ 100 ms after it goes on"
+	)
 	all := []scenario{
 		{
 			name: "connector-kill-host", does: "SIGKILL the active connector host", trials: n, takes: 4 * second,
@@ -83,13 +86,12 @@ func table(o Options) []scenario {
 		},
 		{
 			name: "connector-pause", does: fmt.Sprintf("SIGSTOP the active connector host for %v, then SIGCONT", spell), trials: some, takes: spell + 3*second,
-			fault: pauseHost(spell), gap: 2500 * time.Millisecond, gapIs: "until another consumes", more: "stopped ≤ 100 ms after it goes on",
+			fault: suspendHost(spell, false), gap: 2500 * time.Millisecond, gapIs: "until another consumes", more: suspended,
 		},
 		{
 			name: "connector-freeze", trials: some, takes: spell + 3*second,
 			does:  fmt.Sprintf("SIGSTOP the active connector host and the processes of its connectors for %v, then SIGCONT", spell),
-			fault: freezeHost(spell), gap: 2500 * time.Millisecond, gapIs: "until another consumes",
-			more: "the last process of a connector ends ≤ 100 ms after they go on",
+			fault: suspendHost(spell, true), gap: 2500 * time.Millisecond, gapIs: "until another consumes", more: suspended,
 		},
 		{
 			name: "connector-blackhole", does: "nothing passes between the active connector host and Consul, for 4 s", trials: some, takes: 8 * second, stage: wired,

@@ -12,24 +12,33 @@ import (
 	"zatoha/bench/pause"
 )
 
-const mostAfterPause = 100 * time.Millisecond // that a host whose time is over may take from when it goes on until nothing of it acts
+const (
+	mostUntilEnd   = time.Second            // from when a host is stopped to the end of its connectors' processes: how long the check of a lease lasts
+	mostAfterPause = 100 * time.Millisecond // that a host whose time is over may take from when it goes on until nothing of it acts
+)
 
-// pauseHost stops the active host as a machine that swaps would. Its children, which go on, have to see themselves that
-// their time is over.
-func pauseHost(spell time.Duration) func(context.Context, *play) error {
+// suspendHost stops the active host, as a machine that swaps would: its children, which go on, have to see themselves
+// that their time is over. Frozen, they are stopped too, and the kernel has to see to it. When the host goes on another
+// one is at work.
+func suspendHost(spell time.Duration, frozen bool) func(context.Context, *play) error {
 	return func(ctx context.Context, p *play) error {
+		pids := slices.Collect(maps.Values(processes(p.before)))
 		p.holder.process.Signal(syscall.SIGSTOP)
-		goOn := func() { p.holder.process.Signal(syscall.SIGCONT) }
-		if err := p.another(ctx); err != nil {
-			goOn()
-			return err
+		var err error
+		if frozen {
+			err = signal(pids, syscall.SIGSTOP)
 		}
-		if err := pause.For(ctx, spell-time.Since(p.began)); err != nil {
-			goOn()
-			return err
+		if err == nil {
+			err = p.superseded(ctx, pids)
+		}
+		if err == nil {
+			err = pause.For(ctx, spell-time.Since(p.began))
 		}
 		resumed := time.Now()
-		goOn()
+		p.holder.process.Signal(syscall.SIGCONT)
+		if err != nil {
+			return errors.Join(err, signal(pids, syscall.SIGKILL))
+		}
 		if err := p.stopped(ctx, p.holder); err != nil {
 			return err
 		}
@@ -38,51 +47,17 @@ func pauseHost(spell time.Duration) func(context.Context, *play) error {
 	}
 }
 
-// freezeHost stops the active host and the processes of its connectors, as when a virtual machine is suspended. Another
-// host is at work when they go on, and all of them have what came for them meanwhile: they have to see that their time is
-// over before they do anything with it. What they did nevertheless is an effect of an epoch that is over, of which the
-// history tells.
-func freezeHost(spell time.Duration) func(context.Context, *play) error {
-	return func(ctx context.Context, p *play) error {
-		frozen := slices.Collect(maps.Values(processes(p.before)))
-		if err := p.freeze(frozen); err != nil {
-			return errors.Join(err, p.thaw(frozen))
+// superseded waits until the processes of the holder's connectors have ended, and another host has taken over.
+func (p *play) superseded(ctx context.Context, pids []int) error {
+	ending, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	for _, pid := range pids {
+		if err := gone(ending, pid); err != nil {
+			return fmt.Errorf("the process %d of a connector whose time is over does not end: %w", pid, err)
 		}
-		err := p.another(ctx)
-		if err == nil {
-			err = pause.For(ctx, spell-time.Since(p.began))
-		}
-		resumed := time.Now()
-		if err := errors.Join(err, p.thaw(frozen)); err != nil {
-			return err
-		}
-		ending, cancel := context.WithTimeout(ctx, bound)
-		defer cancel()
-		for _, pid := range frozen {
-			if err := gone(ending, pid); err != nil {
-				return fmt.Errorf("the process %d of a connector whose time is over does not end: %w", pid, err)
-			}
-		}
-		p.Measure("the last process ended after they went on", time.Since(resumed), mostAfterPause)
-		return p.stopped(ctx, p.holder)
 	}
-}
-
-// freeze stops the holder and these processes of its connectors. For the history they have acted until now.
-func (p *play) freeze(pids []int) error {
-	p.holder.process.Signal(syscall.SIGSTOP)
-	if err := signal(pids, syscall.SIGSTOP); err != nil {
-		return err
-	}
-	p.witness.frozen(p.holder.id, pids, time.Now())
-	return nil
-}
-
-// thaw lets them go on: the connectors first, as it is not the host that is to stop them.
-func (p *play) thaw(pids []int) error {
-	err := signal(pids, syscall.SIGCONT)
-	p.holder.process.Signal(syscall.SIGCONT)
-	return err
+	p.Measure("the last of its processes ended", time.Since(p.began), mostUntilEnd)
+	return p.another(ctx)
 }
 
 // signal sends a signal to processes that lead a group each, and to whatever they have started.

@@ -69,25 +69,6 @@ func TestTheWitnessTellsARunFromWhatHostsSay(t *testing.T) {
 	}
 }
 
-func TestAProcessThatIsFrozenHasActedUntilThen(t *testing.T) {
-	w := &witness{children: map[childKey]*child{}}
-	heard(t, w, "host-1", fmt.Sprintf(started, 1, 41, 7), fmt.Sprintf(went, 2))
-	heard(t, w, "host-2", fmt.Sprintf(started, 3, 41, 8), fmt.Sprintf(went, 4)) // the other machine's process of that number
-	heard(t, w, "host-1", fmt.Sprintf(ended, 34, 41))
-	runs, _ := w.runs()
-	if faults := history.Check(runs); len(faults) != 1 || faults[0].Kind != history.Overlap {
-		t.Fatalf("%v", faults)
-	}
-	w.frozen("host-1", []int{41, 1}, runs[0].Start.Add(time.Second))
-	runs, _ = w.runs()
-	if faults := history.Check(runs); faults != nil || runs[0].Stop.Second() != 3 {
-		t.Errorf("%v, %v", runs, faults)
-	}
-	if acting := w.acting(); len(acting) != 1 || acting["c-1"].Host != "host-2" {
-		t.Errorf("%v", acting)
-	}
-}
-
 // asleep says whether a process does nothing because it was stopped.
 func asleep(pid int) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

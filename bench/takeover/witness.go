@@ -124,18 +124,6 @@ func (c *child) end(at time.Time) {
 	}
 }
 
-// frozen notes that processes of a host have been stopped, and that they are to do no more: their runs are over, though
-// they will end later.
-func (w *witness) frozen(host string, pids []int, at time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, pid := range pids {
-		if c := w.children[childKey{host, pid}]; c != nil {
-			c.end(at)
-		}
-	}
-}
-
 // await notes when a process has ended.
 func (w *witness) await(ctx context.Context, key childKey) {
 	if err := gone(ctx, key.pid); err != nil {

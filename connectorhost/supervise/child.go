@@ -25,9 +25,8 @@ type Job struct {
 	term     *term
 	clock    quickClock
 
-	mu   sync.Mutex
-	out  io.Writer
-	told bool // something was reported
+	mu  sync.Mutex
+	out io.Writer
 }
 
 // Going is closed when the connector may receive. It is to prepare itself, and to report Prepared, before.
@@ -54,31 +53,8 @@ func (j *Job) Report(r Report) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.told = true
 	_, err = j.out.Write(line)
 	return err
-}
-
-// heartbeat is how often a child says that it lives.
-const heartbeat = 3 * time.Second
-
-// live says so, from the first report on, until ctx ends.
-func (j *Job) live(ctx context.Context) {
-	tick := time.NewTicker(heartbeat)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		j.mu.Lock()
-		told := j.told
-		j.mu.Unlock()
-		if told {
-			_ = j.Report(Report{State: Alive}) // a parent that does not hear it is gone
-		}
-	}
 }
 
 // Work serves one connector until it is told to drain, or fails. An error is reported as the reason; [Permanent] makes it
@@ -107,7 +83,8 @@ const (
 )
 
 // ServeChild is the whole life of a process that a [Supervisor] has started. It returns when the work is done. Long
-// before that it ends the process, and whatever the work has started, if the lease has ended or the parent is gone.
+// before that it ends the process, and whatever the work has started, if the lease has ended or the parent is gone. On
+// Linux the kernel ends the process, if by then it could not do that itself.
 func ServeChild(ctx context.Context, work Work) error {
 	out := os.NewFile(reports, "reports")
 	if _, err := out.Stat(); err != nil {
@@ -124,10 +101,20 @@ func ServeChild(ctx context.Context, work Work) error {
 	if err = errors.Join(err, shared.Close()); err != nil {
 		return err
 	}
+	deadline, err := newDeadline()
+	if err != nil {
+		return fmt.Errorf("have the kernel see to it that this process ends with the lease: %w", err)
+	}
 	return serveChild(ctx, os.Stdin, out, term, func(ctx context.Context, job *Job) error {
 		job.Link = connection
 		return work(ctx, job)
-	}, die)
+	}, ending{die, deadline.set})
+}
+
+// ending is how a process ends: now, and by a time, of bootClock, at the latest.
+type ending struct {
+	now func()
+	by  func(at int64) error
 }
 
 // die ends this process and its group, if it leads one, without letting anything finish.
@@ -138,14 +125,14 @@ func die() {
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 }
 
-func serveChild(ctx context.Context, in io.Reader, out io.Writer, term *term, work Work, die func()) error {
+func serveChild(ctx context.Context, in io.Reader, out io.Writer, term *term, work Work, end ending) error {
 	job := &Job{going: make(chan struct{}), draining: make(chan struct{}), term: term, out: out}
 	begun, broken := make(chan struct{}), make(chan error, 1)
 	go func() { // ends with the input, which ends with this process
 		broken <- job.obey(in, begun)
 		select {
 		case <-begun:
-			die() // the parent is gone, or speaks another language
+			end.now() // the parent is gone, or speaks another language
 		default:
 		}
 	}()
@@ -161,8 +148,7 @@ func serveChild(ctx context.Context, in io.Reader, out io.Writer, term *term, wo
 	}
 	ctx, finished := context.WithCancel(ctx)
 	defer finished()
-	go job.fence(ctx, die)
-	go job.live(ctx)
+	go job.fence(ctx, end, job.last(end))
 	err := work(ctx, job)
 	if err == nil {
 		return job.finish(ctx)
@@ -230,9 +216,10 @@ func closeOnce(c chan struct{}) {
 	}
 }
 
-// fence ends the process when the parent has not said in time that the lease goes on.
-func (j *Job) fence(ctx context.Context, die func()) {
-	timer := time.NewTimer(0)
+// fence ends the process when the parent has not said in time that the lease goes on. It looks again and again, until ctx
+// ends, first after a while.
+func (j *Job) fence(ctx context.Context, end ending, next time.Duration) {
+	timer := time.NewTimer(next)
 	defer timer.Stop()
 	for {
 		select {
@@ -240,11 +227,20 @@ func (j *Job) fence(ctx context.Context, die func()) {
 			return
 		case <-timer.C:
 		}
-		rest := time.Duration(j.term.until(j.Epoch) - bootClock())
-		if rest <= 0 {
-			die()
-			return
-		}
-		timer.Reset(rest)
+		timer.Reset(j.last(end))
 	}
+}
+
+// last lets the process last as long as the lease does, by what the parent has said up to now, and returns when to look
+// whether it has said more: early enough that nobody is killed who has to wait for a processor a little.
+func (j *Job) last(end ending) (next time.Duration) {
+	until := j.term.until(j.Epoch)
+	rest := time.Duration(until - bootClock())
+	if rest <= 0 || end.by(until) != nil {
+		end.now()
+	}
+	if half := rest / 2; half > 10*time.Millisecond {
+		return half
+	}
+	return rest
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -23,13 +22,16 @@ func serve(t *testing.T, term *term, work Work) (orders *io.PipeWriter, out *byt
 		orders.Close()
 	})
 	go func() {
-		returned <- serveChild(ctx, in, out, term, work, func() {
+		returned <- serveChild(ctx, in, out, term, work, endingBy(func() {
 			died.Store(true)
 			cancel()
-		})
+		}))
 	}()
 	return orders, out, died, returned
 }
+
+// endingBy is an ending that no kernel has a hand in.
+func endingBy(now func()) ending { return ending{now, func(int64) error { return nil }} }
 
 func order(t *testing.T, orders io.Writer, o Order) {
 	t.Helper()
@@ -133,24 +135,6 @@ func TestAChildIsToldAndTells(t *testing.T) {
 	}
 }
 
-func TestAChildSaysThatItLivesWhenItHasSaidSomething(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		orders, out, _, returned := serve(t, lasting9(time.Hour), func(ctx context.Context, job *Job) error {
-			time.Sleep(2*heartbeat + heartbeat/2)
-			if err := job.Report(Report{State: Running}); err != nil {
-				t.Error(err)
-			}
-			time.Sleep(2 * heartbeat)
-			return errors.New("enough")
-		})
-		order(t, orders, begin())
-		<-returned
-		if want := "\n{\"state\":\"running\"}\n{\"state\":\"alive\"}\n{\"state\":\"alive\"}\n{\"state\":\"connecting\",\"why\":\"enough\"}\n"; out.String() != want {
-			t.Errorf("it reported %q, want %q", out, want)
-		}
-	})
-}
-
 func TestAChildRefusesOrdersThatAreNone(t *testing.T) {
 	for name, text := range map[string]string{
 		"nothing":           "",
@@ -162,7 +146,7 @@ func TestAChildRefusesOrdersThatAreNone(t *testing.T) {
 		"a nameless object": `{"definition": {}}` + "\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := serveChild(t.Context(), strings.NewReader(text), io.Discard, lasting9(time.Minute), untilEnd, func() { t.Error("died") })
+			err := serveChild(t.Context(), strings.NewReader(text), io.Discard, lasting9(time.Minute), untilEnd, endingBy(func() { t.Error("died") }))
 			if err == nil || !strings.Contains(err.Error(), "no definition from the parent") {
 				t.Errorf("error %v", err)
 			}
@@ -177,7 +161,7 @@ func TestAChildRefusesOrdersThatAreNone(t *testing.T) {
 }
 
 func TestServeChildByHandSaysSo(t *testing.T) {
-	err := serveChild(t.Context(), strings.NewReader(""), io.Discard, lasting9(time.Minute), untilEnd, func() {})
+	err := serveChild(t.Context(), strings.NewReader(""), io.Discard, lasting9(time.Minute), untilEnd, endingBy(func() {}))
 	if err == nil {
 		t.Error("no error")
 	}

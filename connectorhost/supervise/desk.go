@@ -72,8 +72,6 @@ type child struct {
 	drainUntil time.Time
 	pid        int
 	said       Report
-	heard      time.Time // when it said something last; zero before its first report
-	mute       bool      // it said nothing for too long
 }
 
 // NewDesk makes a desk without connectors. Delays vary by what random says.
@@ -126,13 +124,6 @@ func (d *Desk) Started(id, pid int) (wanted bool) {
 	return child.phase != killed
 }
 
-// Heard says that a child lives.
-func (d *Desk) Heard(now time.Time, id int) {
-	if _, child := d.find(id); child != nil {
-		child.heard = now
-	}
-}
-
 // Said passes on what a child reports. One that has finished what it had to is not spoken of any more.
 func (d *Desk) Said(now time.Time, id int, report Report) []Action {
 	_, child := d.find(id)
@@ -145,7 +136,7 @@ func (d *Desk) Said(now time.Time, id int, report Report) []Action {
 		}
 		return d.Ended(now, id, "") // as far as others are concerned
 	}
-	child.said, child.heard = report, now
+	child.said = report
 	if report.State == Prepared && child.phase == preparing {
 		child.phase = prepared
 	}
@@ -158,7 +149,7 @@ func (d *Desk) Ended(now time.Time, id int, how string) []Action {
 	if child == nil {
 		return nil
 	}
-	byItself := child.phase < draining || child.mute
+	byItself := child.phase < draining
 	if c.next == child {
 		c.next = nil
 	} else {
@@ -181,9 +172,7 @@ func (d *Desk) blame(now time.Time, c *connector, child *child, how string) {
 	}
 	c.failed = child.said.State == Failed
 	c.why = how
-	if child.mute {
-		c.why = fmt.Sprintf("it was silent for %v, and was killed: it was stopped, or the machine is overloaded", d.policy.Silence)
-	} else if child.said.Why != "" && child.said.State != Running {
+	if child.said.Why != "" && child.said.State != Running {
 		c.why = child.said.Why
 	}
 	delay := d.policy.MaxDelay
@@ -203,7 +192,6 @@ func (d *Desk) blame(now time.Time, c *connector, child *child, how string) {
 func (d *Desk) Look(now time.Time) (actions []Action) {
 	for _, name := range slices.Sorted(maps.Keys(d.connectors)) {
 		c := d.connectors[name]
-		actions = append(actions, d.hush(now, c)...)
 		actions = append(actions, d.settle(now, c)...)
 		if c.removed && c.now == nil && c.next == nil {
 			delete(d.connectors, name)
@@ -211,21 +199,6 @@ func (d *Desk) Look(now time.Time) (actions []Action) {
 	}
 	return actions
 }
-
-// hush kills the children of a connector that have been silent for too long.
-func (d *Desk) hush(now time.Time, c *connector) []Action {
-	w := wants{desk: d, now: now}
-	for _, child := range []*child{c.now, c.next} {
-		if child != nil && child.talks() && !now.Before(child.heard.Add(d.policy.Silence)) {
-			child.mute = true
-			w.kill(child)
-		}
-	}
-	return w.actions
-}
-
-// talks says whether the child is to say something every now and then.
-func (c *child) talks() bool { return c.phase < draining && !c.heard.IsZero() }
 
 // starting is how many children have been started of late and have not yet reported anything.
 func (d *Desk) starting(now time.Time) (n int) {
@@ -254,8 +227,6 @@ func (d *Desk) Next(now time.Time) (next time.Time) {
 		switch {
 		case child.phase == draining:
 			sooner(child.drainUntil)
-		case child.talks():
-			sooner(child.heard.Add(d.policy.Silence))
 		case child.silent():
 			sooner(child.since.Add(d.policy.Slow))
 		}

@@ -24,7 +24,6 @@ var dawn = time.Date(2026, 1, 1, 6, 0, 0, 0, time.UTC)
 //	define NAME=HASH[+] …    + for a kind that can be prepared beside the one it replaces
 //	started CHILD PID
 //	said CHILD STATE [WHY]
-//	heard CHILD
 //	ended CHILD HOW
 //	wait DURATION
 //	stop
@@ -72,8 +71,6 @@ func replay(t *testing.T, text string) string {
 		case "said":
 			state, why := words[2], strings.Join(words[3:], " ")
 			actions = desk.Said(now, number(t, words[1]), Report{State: State(state), Why: why})
-		case "heard":
-			desk.Heard(now, number(t, words[1]))
 		case "ended":
 			actions = desk.Ended(now, number(t, words[1]), strings.Join(words[2:], " "))
 		case "wait":
@@ -305,9 +302,6 @@ func (w *world) comeToRest() {
 		}
 		if next := w.desk.Next(w.now); !next.IsZero() {
 			w.now = next
-		}
-		for id := range w.alive {
-			w.desk.Heard(w.now, id)
 		}
 		w.do(w.desk.Look(w.now))
 	}

@@ -15,8 +15,9 @@
 // Some are kept ready, if [Supervisor.Reserve] says so: started, and waiting at their input to be told which connector
 // they are.
 //
-// A child says every few seconds that it lives. One that does not, because it was stopped or the machine has no time for
-// it, is killed after a while and started again: nobody else would notice that it takes nothing from its broker any more.
+// A child that is stopped, or that the machine has no time for, takes nothing from its broker any more, and nobody else
+// would notice. So it has the kernel kill it at the time until which the lease holds as far as it knows, puts that off
+// time and again while the lease goes on, and is started again if it could not.
 //
 // A server tells "orders" of a later epoch than its own: it ends at once, and is not started again, because whatever it
 // would take from its broker it could not bring to a service. Either the lease is lost, which this host is about to
@@ -26,9 +27,10 @@
 // lease is given up: that the processes are still ending holds up nobody.
 //
 // Then Consul is cut off. The lease runs out, and every child is killed without any grace. Had this process been
-// stopped meanwhile (SIGSTOP, a debugger, a machine that swaps), the children would have ended themselves at that very
-// time, since nobody had put it off. If it is killed, the kernel kills the children with it, and the end of their input
-// tells them besides.
+// stopped meanwhile (SIGSTOP, a debugger, a machine that swaps), the kernel would have killed the children at that very
+// time, since nobody had put it off, and had they been stopped too. Their connections are closed with them, and no broker
+// holds messages for them. If the host is killed, the kernel kills the children with it, and the end of their input tells
+// them besides.
 package supervise
 
 import (
@@ -49,14 +51,13 @@ type Definition struct {
 // State is what a connector does just now.
 type State string
 
-// The states. A child reports all but Starting, BackingOff and Draining; and Alive and Finished, which nobody is shown.
+// The states. A child reports all but Starting, BackingOff and Draining; and Finished, which nobody is shown.
 const (
 	Starting   State = "starting"
 	Connecting State = "connecting"
 	Prepared   State = "prepared" // connected; receives nothing until it is told to go
 	Running    State = "running"
 	Draining   State = "draining"    // receives nothing more, finishes what it has in hand
-	Alive      State = "alive"       // no state: what it reported last is still so. Nobody is shown this one either
 	Finished   State = "finished"    // has done so, and has closed what it had open: nothing is left but the end of its process
 	BackingOff State = "backing off" // it ended, and will be started again
 	Failed     State = "failed"      // as BackingOff, but it said itself that trying again soon is of no use

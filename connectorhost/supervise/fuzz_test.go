@@ -22,7 +22,7 @@ func FuzzOrders(f *testing.F) {
 			}
 			<-ctx.Done()
 			return nil
-		}, cancel)
+		}, endingBy(cancel))
 		if err == nil && ctx.Err() == nil {
 			t.Error("ended though nobody said so")
 		}

@@ -15,15 +15,12 @@ type Policy struct {
 	// processor. More would be there no sooner, and take the processors from whoever keeps the lease.
 	AtOnce int
 	Slow   time.Duration // a child that has reported nothing for so long does not count there
-	// Silence is how long a child may say nothing, once it has reported something, before it is killed and started again. A
-	// child says something every few seconds.
-	Silence time.Duration
 }
 
 // DefaultPolicy suits connectors.
 func DefaultPolicy() Policy {
 	return Policy{
 		FirstDelay: 100 * time.Millisecond, MaxDelay: 30 * time.Second, Stable: 30 * time.Second, Drain: 10 * time.Second,
-		AtOnce: 2 * runtime.NumCPU(), Slow: time.Second, Silence: 5 * heartbeat,
+		AtOnce: 2 * runtime.NumCPU(), Slow: time.Second,
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -55,6 +56,8 @@ type process struct {
 	link    net.Conn
 	orders  chan Order    // commands, in order
 	awake   chan struct{} // closed when it waits for its first order, or will not say so any more
+	killed  atomic.Bool   // by this program
+	how     string        // it has ended, when it has
 	ended   chan struct{} // closed when it has ended
 }
 
@@ -107,13 +110,20 @@ func (p *process) pid() int { return p.cmd.Process.Pid }
 // reap waits until the child has ended.
 func (p *process) reap() {
 	_ = p.cmd.Wait() // the state tells
-	p.kill()         // what it has started goes with it
+	p.how = p.cmd.ProcessState.String()
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGKILL && !p.killed.Load() {
+		p.how += outOfTime
+	}
+	p.kill() // what it has started goes with it
 	_ = p.input.SetWriteDeadline(time.Unix(1, 0))
 	_ = p.reports.SetReadDeadline(time.Now())
 	<-p.awake
 	_ = p.reports.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // what it said last is in the pipe
 	close(p.ended)
 }
+
+// outOfTime is why a child has ended that this program did not kill; see [Job.last].
+const outOfTime = ": it was stopped or had no processor until the lease had run out as far as it knew; or somebody has killed it"
 
 // over says whether the child has ended.
 func (p *process) over() bool {
@@ -124,9 +134,6 @@ func (p *process) over() bool {
 		return false
 	}
 }
-
-// how is how the child has ended.
-func (p *process) how() string { return p.cmd.ProcessState.String() }
 
 // close frees what belonged to a child that has ended.
 func (p *process) close() {
@@ -143,7 +150,10 @@ func (p *process) discard() {
 }
 
 // kill ends the child and what it has started.
-func (p *process) kill() { _ = syscall.Kill(-p.pid(), syscall.SIGKILL) }
+func (p *process) kill() {
+	p.killed.Store(true)
+	_ = syscall.Kill(-p.pid(), syscall.SIGKILL)
+}
 
 // order tells the child something. The channel has room for every command that a child ever gets.
 func (p *process) order(o Order) {
@@ -211,5 +221,5 @@ func (p *process) live(said func(Report)) (how string) {
 	<-p.ended
 	reading.Wait()
 	p.close()
-	return p.how()
+	return p.how
 }

@@ -29,7 +29,7 @@ type Order struct {
 	Command    Command         `json:"command,omitempty"`
 }
 
-// Report is a line from a child: what it does now, as a whole, or, of the state Alive, nothing new.
+// Report is a line from a child: what it does now, as a whole.
 type Report struct {
 	State    State             `json:"state"`
 	Why      string            `json:"why,omitempty"`
@@ -58,7 +58,7 @@ func (o Order) Validate(first bool) error {
 // Validate says what is wrong with a report.
 func (r Report) Validate() error {
 	switch r.State {
-	case Connecting, Prepared, Running, Failed, Fenced, Finished, Alive:
+	case Connecting, Prepared, Running, Failed, Fenced, Finished:
 		return nil
 	}
 	return fmt.Errorf("a child does not report the state %q", r.State)

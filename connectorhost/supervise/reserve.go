@@ -136,7 +136,7 @@ func (r *reserve) lost(p *process) {
 	p.close()
 	r.vain++
 	r.rest()
-	r.log.Warn().Int("pid", p.pid()).Str("how", p.how()).Stringer("next_in", r.pause()).Msg("a process that was kept ready for a connector has ended")
+	r.log.Warn().Int("pid", p.pid()).Str("how", p.how).Stringer("next_in", r.pause()).Msg("a process that was kept ready for a connector has ended")
 }
 
 // count is how many wait.

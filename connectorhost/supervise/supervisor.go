@@ -77,7 +77,6 @@ type run struct {
 	desk    *Desk
 	reserve *reserve
 	events  chan func() []Action
-	signs   chan int      // of life: children that had nothing else to say
 	done    chan struct{} // closed when nobody takes events any more
 	lives   *sync.WaitGroup
 
@@ -92,7 +91,7 @@ type run struct {
 func (s *Supervisor) Run(tenure Tenure, epoch uint64, definitions <-chan []Definition) {
 	r := &run{
 		Options: s.options, tenure: tenure, epoch: epoch, term: s.term, desk: NewDesk(s.options.Policy, rand.Float64), reserve: s.reserve, lives: &s.lives,
-		events: make(chan func() []Action), signs: make(chan int), done: make(chan struct{}), children: map[int]*process{},
+		events: make(chan func() []Action), done: make(chan struct{}), children: map[int]*process{},
 	}
 	r.extend()
 	// These are not done by the loop, which may be busy.
@@ -129,9 +128,6 @@ func (r *run) loop(definitions <-chan []Definition) {
 			actions = r.desk.Define(time.Now(), set)
 		case event := <-r.events:
 			actions = event()
-		case child := <-r.signs:
-			r.desk.Heard(time.Now(), child)
-			continue
 		case <-timer.C:
 			actions = r.desk.Look(time.Now())
 		}
@@ -234,11 +230,7 @@ func (r *run) adopt(p *process, action Action) {
 // attend passes on what a child says, until it has ended.
 func (r *run) attend(p *process, child int, log zerolog.Logger) {
 	how := p.live(func(said Report) {
-		switch said.State {
-		case Alive:
-			r.heard(child)
-			return
-		case Finished:
+		if said.State == Finished {
 			log.Info().Msg("a child has finished")
 		}
 		r.tell(func() []Action { return r.desk.Said(time.Now(), child, said) })
@@ -251,14 +243,6 @@ func (r *run) attend(p *process, child int, log zerolog.Logger) {
 	}
 	log.Info().Str("how", how).Msg("a child has ended")
 	r.tell(func() []Action { return r.desk.Ended(time.Now(), child, how) })
-}
-
-// heard has the loop know that a child lives.
-func (r *run) heard(child int) {
-	select {
-	case r.signs <- child:
-	case <-r.done:
-	}
 }
 
 // tell has the loop take an event, and returns false if it has ended instead.
