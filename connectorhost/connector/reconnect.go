@@ -12,9 +12,10 @@ import (
 const goodFor = 5 * time.Second
 
 // reconnecting calls serve, which serves one connection, again and again, until ctx ends or an error says that it is of
-// no use. The connection after one that worked is tried at once, further ones after growing pauses.
+// no use. The connection after one that worked is tried at once, further ones after growing pauses; that after a refusal
+// after longer ones, even if it worked before.
 func reconnecting(ctx context.Context, status *tracker, log *slog.Logger, serve func(context.Context) (worked bool, err error)) error {
-	failures := 0
+	var failures, refusals int // in a row
 	status.enter(Connecting, "")
 	for {
 		worked, err := serve(ctx)
@@ -27,15 +28,18 @@ func reconnecting(ctx context.Context, status *tracker, log *slog.Logger, serve 
 		}
 		status.counts.disconnects.Add(1)
 		log.Warn("not connected to the broker", "error", err)
-		if worked {
-			failures = 0
+		var delay time.Duration
+		switch {
+		case do == reconnectRarely:
+			failures, refusals = 0, refusals+1
+			delay = afterRefusal.after(refusals)
+		case worked:
+			failures, refusals = 0, 0
 			status.enter(Connecting, err.Error())
 			continue
-		}
-		failures++
-		delay := toReconnect.after(failures)
-		if do == reconnectRarely {
-			delay = afterRefusal.after(failures)
+		default:
+			failures, refusals = failures+1, 0
+			delay = toReconnect.after(failures)
 		}
 		status.enter(BackingOff, err.Error())
 		if !pause(ctx, delay) {
