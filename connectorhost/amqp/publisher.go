@@ -21,16 +21,22 @@ type publisher struct {
 	confirm bool
 
 	// The library sends what comes back to the one channel, then to the other, before it tells of the confirmation. Nothing
-	// is taken from the first without the lock, so a message that has come back is in it or in back.
+	// is taken from the first without the lock, so a message that has come back is in it or noted.
 	returned <-chan amqp091.Return
 	more     <-chan amqp091.Return // says that something is in returned, where it must not stay: the library waits for room
 
-	mu   sync.Mutex
-	back map[routeKey]string // why
+	mu     sync.Mutex
+	flying map[routeKey]*flight // messages that must be put into a queue
 }
 
-// routeKey is by what a returned message is known. Two of the same key on their way at once share their fate.
+// routeKey is by what a returned message is known.
 type routeKey struct{ id, exchange, routingKey string }
+
+// flight is one or more messages of the same key that are on their way at once. They share their fate.
+type flight struct {
+	messages int
+	back     string // why one has come back
+}
 
 func (l *link) publisher(ctx context.Context, confirm bool) (*publisher, error) {
 	channel, err := l.channel(ctx)
@@ -38,7 +44,7 @@ func (l *link) publisher(ctx context.Context, confirm bool) (*publisher, error) 
 		return nil, err
 	}
 	p := &publisher{
-		link: l, channel: channel, confirm: confirm, back: map[routeKey]string{},
+		link: l, channel: channel, confirm: confirm, flying: map[routeKey]*flight{},
 		returned: channel.NotifyReturn(make(chan amqp091.Return, 1)), more: channel.NotifyReturn(make(chan amqp091.Return)),
 	}
 	l.watchers.Go(func() {
@@ -54,7 +60,7 @@ func (l *link) publisher(ctx context.Context, confirm bool) (*publisher, error) 
 	return p, l.guard(ctx, callTime, "select confirms", func() error { return channel.Confirm(false) })
 }
 
-// collect keeps what has come back, if anybody is going to ask. The caller has the lock.
+// collect notes what has come back, if anybody still waits for it. The caller has the lock.
 func (p *publisher) collect() {
 	for {
 		select {
@@ -62,8 +68,8 @@ func (p *publisher) collect() {
 			if !open {
 				return
 			}
-			if p.confirm {
-				p.back[routeKey{r.MessageId, r.Exchange, r.RoutingKey}] = fmt.Sprintf("%s (%d)", r.ReplyText, r.ReplyCode)
+			if f := p.flying[routeKey{r.MessageId, r.Exchange, r.RoutingKey}]; f != nil {
+				f.back = fmt.Sprintf("%s (%d)", r.ReplyText, r.ReplyCode)
 			}
 		default:
 			return
@@ -74,6 +80,43 @@ func (p *publisher) collect() {
 // publish returns nil when the broker has confirmed the message and, if it is mandatory, put it into a queue. Without
 // confirms it returns when the message is written.
 func (p *publisher) publish(ctx context.Context, exchange, routingKey string, mandatory bool, m amqp091.Publishing) error {
+	if !mandatory || !p.confirm {
+		return p.send(ctx, exchange, routingKey, mandatory, m)
+	}
+	key := routeKey{m.MessageId, exchange, routingKey}
+	p.begin(key)
+	err := p.send(ctx, exchange, routingKey, mandatory, m)
+	if back := p.end(key); err == nil && back != "" {
+		return fmt.Errorf("%w: it was returned: %s: no queue is bound to exchange %q for routing key %q",
+			connector.ErrUnfit, back, exchange, routingKey)
+	}
+	return err
+}
+
+// begin notes that a message goes on its way.
+func (p *publisher) begin(key routeKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.flying[key] == nil {
+		p.flying[key] = &flight{}
+	}
+	p.flying[key].messages++
+}
+
+// end says why a message has come back that nobody waits for any more; "" if it has not.
+func (p *publisher) end(key routeKey) (back string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.collect()
+	f := p.flying[key]
+	if f.messages--; f.messages == 0 {
+		delete(p.flying, key)
+	}
+	return f.back
+}
+
+// send publishes a message and awaits its confirmation, if there is to be one.
+func (p *publisher) send(ctx context.Context, exchange, routingKey string, mandatory bool, m amqp091.Publishing) error {
 	confirmation, err := p.channel.PublishWithDeferredConfirm(exchange, routingKey, mandatory, false, m)
 	if err != nil || !p.confirm {
 		return told("publish", err)
@@ -88,10 +131,7 @@ func (p *publisher) publish(ctx context.Context, exchange, routingKey string, ma
 	if !confirmation.Acked() {
 		return p.refused(ctx)
 	}
-	if !mandatory {
-		return nil
-	}
-	return p.routed(routeKey{m.MessageId, exchange, routingKey})
+	return nil
 }
 
 // refused is why a confirmation was negative: the channel is gone, or a queue takes no more.
@@ -105,18 +145,4 @@ func (p *publisher) refused(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("%w: the broker refused it, as full queues do", connector.ErrBackOff)
-}
-
-// routed says whether a confirmed message is in a queue: the error is why it came back.
-func (p *publisher) routed(key routeKey) error {
-	p.mu.Lock()
-	p.collect()
-	why, unrouted := p.back[key]
-	delete(p.back, key)
-	p.mu.Unlock()
-	if unrouted {
-		return fmt.Errorf("%w: it was returned: %s: no queue is bound to exchange %q for routing key %q",
-			connector.ErrUnfit, why, key.exchange, key.routingKey)
-	}
-	return nil
 }
