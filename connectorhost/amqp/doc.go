@@ -51,7 +51,8 @@
 // which counts its deliveries durably, in x-delivery-count. The count is exact as long as no connection is lost with the
 // message in hand. Each loss counts as one attempt, because one may have been made: the service is then called with it
 // fewer times, never more. Such a queue needs no delivery-limit; one that is set must not be below max_attempts, or the
-// broker is the first to take the message away.
+// broker is the first to take the message away. From RabbitMQ 4.0 on a queue has one of 20, unless it was declared with
+// another, or with -1.
 //
 // On a classic queue, and wherever order is kept (pool_size 1 and prefetch_count 1), a failed message stays in hand for
 // the next attempt: RabbitMQ would put it at the end of a quorum queue, and counts nothing on a classic one. The count is
@@ -71,9 +72,9 @@
 // # The exclusive hold
 //
 // With exclusive, the broker refuses a second consumer while it knows of a first; quorum queues cannot do that, which is
-// tried out at the start. With single_active, which the queue
-// must have been declared with (x-single-active-consumer), further consumers stand in line. Both hold for as long as the
-// broker believes in the first consumer's connection: if its host was cut off, three heartbeats.
+// tried out at the start. With single_active, which the queue must have been declared with (x-single-active-consumer,
+// which the broker is asked about at the start), further consumers stand in line. Both hold for as long as the broker
+// believes in the first consumer's connection: if its host was cut off, three heartbeats.
 //
 // # What a hung library or broker does
 //

@@ -46,6 +46,9 @@ func dial(ctx context.Context, s *Settings, env connector.Environment) (*link, e
 	if _, err := amqp091.ParseURI(address); err != nil { // its error may show the password
 		return nil, fmt.Errorf("url: %w: with its secrets it is no address: use amqp://USER:PASSWORD@HOST:PORT/VHOST", connector.ErrRefused)
 	}
+	if name := foreign(address); name != "" {
+		return nil, fmt.Errorf("url: %w: with its secrets it has the parameter %s: %s", connector.ErrRefused, name, instead)
+	}
 	l := &link{env: env, lost: make(chan struct{})}
 	host, _ := os.Hostname()
 	config := amqp091.Config{

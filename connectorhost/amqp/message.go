@@ -25,7 +25,11 @@ const (
 	headerExpiration = "x-zatoha-expiration"  // its expiration, after which it would be gone
 )
 
-const headerDeliveries = "x-delivery-count"
+// Headers of quorum queues that deliver again.
+const (
+	headerDeliveries = "x-delivery-count"
+	headerAcquired   = "x-acquired-count" // from RabbitMQ 4.3 on: there also when nothing of that was a failure
+)
 
 // maxReason is how much of a reason goes into the header, in bytes.
 const maxReason = 2000
@@ -53,7 +57,7 @@ func (s *Settings) received(d *amqp091.Delivery) connector.Message {
 	return m
 }
 
-// deliveries are how often a quorum queue has delivered a message before.
+// deliveries are how often a quorum queue has delivered a message before, as far as that counts.
 func deliveries(headers amqp091.Table) (before int, counted bool) {
 	switch n := headers[headerDeliveries].(type) {
 	case int64:
@@ -61,7 +65,8 @@ func deliveries(headers amqp091.Table) (before int, counted bool) {
 	case int32:
 		return int(max(n, 0)), true
 	}
-	return 0, false
+	_, counted = headers[headerAcquired]
+	return 0, counted
 }
 
 func properties(d *amqp091.Delivery) map[string]string {
@@ -85,7 +90,7 @@ func (s *Settings) parked(name, service, id string, d *amqp091.Delivery, outcome
 	if headers == nil {
 		headers = amqp091.Table{}
 	}
-	for _, dangerous := range []string{"CC", "BCC", headerDeliveries} { // they would have the broker send it elsewhere too
+	for _, dangerous := range []string{"CC", "BCC", headerDeliveries, headerAcquired} { // they would have the broker send it elsewhere too
 		delete(headers, dangerous)
 	}
 	maps.Copy(headers, amqp091.Table{
@@ -131,15 +136,33 @@ func (s *Settings) sending(m connector.Message) (exchange, routingKey string, p 
 	if !validExpiration(p.Expiration) && err == nil {
 		err = fmt.Errorf("%w: its expiration is %q, must be a number of milliseconds", connector.ErrUnfit, p.Expiration)
 	}
-	for name, value := range m.Properties {
-		if header, found := strings.CutPrefix(name, "header."); found {
-			if len(header) > maxShort && err == nil {
-				err = fmt.Errorf("%w: the name of a header has %d bytes, must have at most %d", connector.ErrUnfit, len(header), maxShort)
-			}
-			p.Headers[header] = value
-		}
+	if unfit := addHeaders(p.Headers, m.Properties); err == nil {
+		err = unfit
 	}
 	return s.Exchange, routingKey, p, err
+}
+
+// addHeaders adds the headers that a message is sent with. Those that the broker does not take would end the connection,
+// and with it what else is on its way.
+func addHeaders(to amqp091.Table, properties map[string]string) error {
+	size := 0
+	for name, value := range properties {
+		header, found := strings.CutPrefix(name, "header.")
+		if !found {
+			continue
+		}
+		size += len(header) + len(value)
+		switch {
+		case len(header) > maxShort:
+			return fmt.Errorf("%w: the name of a header has %d bytes, must have at most %d", connector.ErrUnfit, len(header), maxShort)
+		case header == "CC", header == "BCC":
+			return fmt.Errorf("%w: it has the header %s, which must be a list for RabbitMQ, and is a text here: use a binding", connector.ErrUnfit, header)
+		case size > maxHeaders:
+			return fmt.Errorf("%w: its headers have more than %d bytes", connector.ErrUnfit, maxHeaders)
+		}
+		to[header] = value
+	}
+	return nil
 }
 
 func (s *Settings) mediaType(m connector.Message) string {

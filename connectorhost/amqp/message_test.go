@@ -24,6 +24,8 @@ func TestADeliveryTellsHowOftenThereWasOne(t *testing.T) {
 		{quorum, amqp091.Delivery{Redelivered: true, Headers: count(int64(4))}, 5, true},
 		{quorum, amqp091.Delivery{Redelivered: true, Headers: count(int32(1))}, 2, true},
 		{quorum, amqp091.Delivery{Redelivered: true, Headers: count("4")}, 2, true},
+		{quorum, amqp091.Delivery{Redelivered: true, Headers: amqp091.Table{"x-acquired-count": int64(3)}}, 1, true},
+		{quorum, amqp091.Delivery{Redelivered: true, Headers: amqp091.Table{"x-acquired-count": int64(3), "x-delivery-count": int64(2)}}, 3, true},
 		{quorum, amqp091.Delivery{Redelivered: true, Headers: count(int64(-4))}, 1, true},
 		// The header came with the message, out of a queue where it was before.
 		{quorum, amqp091.Delivery{Headers: count(int64(4))}, 1, false},
@@ -69,6 +71,9 @@ func TestWhatAMessageSaysComesBeforeTheDefinition(t *testing.T) {
 		{Properties: map[string]string{"reply_to": long}},
 		{Properties: map[string]string{"header." + long: ""}},
 		{Properties: map[string]string{"expiration": "-1"}},
+		{Properties: map[string]string{"header.CC": "orders"}},
+		{Properties: map[string]string{"header.BCC": ""}},
+		{Properties: map[string]string{"header.a": strings.Repeat("x", maxHeaders/2), "header.b": strings.Repeat("x", maxHeaders/2)}},
 	} {
 		if _, _, _, err := s.sending(m); !errors.Is(err, connector.ErrUnfit) {
 			t.Errorf("%.40v: %v", m, err)

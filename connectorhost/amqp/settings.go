@@ -56,6 +56,7 @@ const (
 	defaultMaxBytes  = 16 << 20
 	mostMaxBytes     = 128 << 20 // RabbitMQ's own limit, unless it was raised
 	maxShort         = 255       // bytes of a short string
+	maxHeaders       = 100 << 10 // bytes of all headers: they have to go into one frame, of 128 KiB with RabbitMQ's defaults
 	maxPriority      = 255
 	sendsPerChannel  = 500 // messages that wait for their confirmation
 )
@@ -102,9 +103,29 @@ func (s *Settings) checkURL(f *connector.Fields) {
 			f.Fault("url", "is no address: use amqp://USER:PASSWORD@HOST:PORT/VHOST, with reserved characters percent-encoded")
 		} else if address, err := url.Parse(shape); err != nil || address.Host == "" {
 			f.Fault("url", "names no host")
+		} else if name := foreign(shape); name != "" {
+			f.Fault("url", "has the parameter %s: %s", name, instead)
 		}
 	}
 }
+
+// foreign is a parameter of an address that the library would follow, or seem to, against what the definition says; "" if
+// there is none.
+func foreign(address string) string {
+	parsed, err := url.Parse(address)
+	if err != nil {
+		return "" // found out elsewhere
+	}
+	parameters := parsed.Query()
+	for _, name := range []string{"heartbeat", "connection_timeout", "channel_max"} {
+		if parameters.Has(name) {
+			return name
+		}
+	}
+	return ""
+}
+
+const instead = "leave it out; there is a field heartbeat, and the others are not needed"
 
 func (s *Settings) decodeChannel(f *connector.Fields) {
 	s.Queue = short(f, "queue", f.Required("queue"))

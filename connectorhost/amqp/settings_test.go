@@ -76,6 +76,7 @@ func TestFaultsAreReportedByField(t *testing.T) {
 		strings.Replace(channel, "amqp://me:${env:P}@mq/shop", "http://mq", 1) + "}":                       {"url must begin with amqp:// or amqps://"},
 		strings.Replace(channel, "amqp://me:${env:P}@mq/shop", "amqp://me:s3cret%zz@mq", 1) + "}":          {"url is no address"},
 		strings.Replace(channel, "amqp://me:${env:P}@mq/shop", "amqp:///shop", 1) + "}":                    {"url names no host"},
+		strings.Replace(channel, "mq/shop", "mq/shop?heartbeat=60", 1) + "}":                               {"url has the parameter heartbeat: leave it out"},
 		strings.Replace(channel, "${env:P}", "${env:", 1) + "}":                                            {"url has a ${ without a }"},
 		`{"name": "a", "kind": "amqp", "role": "channel", "service": "s"}`:                                 {"url is missing", "queue is missing"},
 		channel + `, "prefetch_count": 0, "pool_size": 101, "heartbeat": 0, "max_message_bytes": 0}`:       {"prefetch_count is 0, must be 1 to 10000", "pool_size is 101", "heartbeat is 0, must be 1 to 60", "max_message_bytes is 0"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/rabbitmq/amqp091-go"
 
@@ -78,12 +79,40 @@ func (s *source) checkQueues(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.checkSingleActive(ctx); err != nil {
+		return err
+	}
 	if s.settings.DeadExchange != "" {
 		return s.link.look(ctx, fmt.Sprintf("look for dead_letter exchange %q", s.settings.DeadExchange), func(c *amqp091.Channel) error {
 			return c.ExchangeDeclarePassive(s.settings.DeadExchange, "direct", true, false, false, false, nil)
 		})
 	}
 	return s.provide(ctx, s.link)
+}
+
+// checkSingleActive has the broker compare the queue with one that has a single active consumer. It names the first
+// difference that it finds: if that is another one, or if we may not ask, the queue is taken for what it should be.
+func (s *source) checkSingleActive(ctx context.Context) error {
+	if !s.settings.SingleActive {
+		return nil
+	}
+	const argument = "x-single-active-consumer"
+	wanted := amqp091.Table{argument: true}
+	if s.settings.QueueType == quorum {
+		wanted["x-queue-type"] = quorum
+	}
+	err := s.link.look(ctx, "compare the queue", func(c *amqp091.Channel) error {
+		_, err := c.QueueDeclare(s.settings.Queue, true, false, false, false, wanted)
+		return err
+	})
+	switch {
+	case err == nil, errors.Is(err, connector.ErrRefused) && !strings.Contains(err.Error(), argument):
+		return nil
+	case errors.Is(err, connector.ErrRefused):
+		return fmt.Errorf("%w: queue %q was declared without %s, so single_active does nothing: declare it anew with that", connector.ErrRefused,
+			s.settings.Queue, argument)
+	}
+	return err
 }
 
 // provide makes the queue for parked messages if it is missing.
@@ -235,12 +264,12 @@ func (s *source) deliver(d amqp091.Delivery) (connector.Delivery, error) {
 
 // giveBack returns a delivery to the queue. RabbitMQ puts what is given back at the end of a quorum queue, but what it
 // had sent over a connection that ends, in its old place. So where order counts the end is waited for: nothing is given
-// back there but at a stop.
+// back there but at a stop. Elsewhere it is rejected, not nacked, which from RabbitMQ 4.3 on is not counted.
 func (s *source) giveBack(l *link, d *amqp091.Delivery) error {
 	if s.settings.Capabilities().Ordered {
 		return nil
 	}
-	return told("give back", d.Nack(false, true))
+	return told("give back", d.Reject(true))
 }
 
 // park publishes the message to where parked ones go, and acknowledges it when the broker has confirmed that.

@@ -19,8 +19,12 @@ func TestPausesGrowByWhatEndedTheConnections(t *testing.T) {
 	}
 	for name, connections := range map[string][]connection{
 		"a broker that is away, is back, and refuses": {
-			{false, ErrNotConnected, 0, s / 10}, {false, ErrNotConnected, s / 10, s / 5}, {false, ErrNotConnected, s / 5, s / 2},
-			{false, ErrRefused, s / 2, s}, {false, ErrRefused, s, 2 * s}, {false, ErrNotConnected, 0, s / 10},
+			{false, ErrNotConnected, 0, s / 10},
+			{false, ErrNotConnected, s / 10, s / 5},
+			{false, ErrNotConnected, s / 5, s / 2},
+			{false, ErrRefused, s / 2, s},
+			{false, ErrRefused, s, 2 * s},
+			{false, ErrNotConnected, 0, s / 10},
 		},
 		"one that works and is lost": {{true, ErrNotConnected, 0, 0}, {false, ErrNotConnected, 0, s / 10}, {true, ErrNotConnected, 0, 0}},
 		"one that works until it refuses something": {

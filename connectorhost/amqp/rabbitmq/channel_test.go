@@ -147,6 +147,25 @@ func TestAQuorumQueueIgnoresExclusiveAndThatIsFoundOut(t *testing.T) {
 	}
 }
 
+func TestAQueueWithoutASingleActiveConsumerIsFoundOut(t *testing.T) {
+	for _, kind := range []string{"classic", "quorum"} {
+		queue := newQueue(t, kind, nil)
+		r := runChannel(t, map[string]any{"queue": queue, "queue_type": kind, "single_active": true}, succeed)
+		if status := r.await(t, connector.BackingOff); !strings.Contains(status.Reason, "was declared without x-single-active-consumer") {
+			t.Errorf("%s: %+v", kind, status)
+		}
+		r.stop(t)
+	}
+}
+
+// The broker names that difference first, and nothing can be told.
+func TestAQueueThatDiffersOtherwiseIsTakenForWhatItShouldBe(t *testing.T) {
+	queue := newQueue(t, "classic", amqp091.Table{"x-single-active-consumer": true, "x-expires": int32(60_000)})
+	r := runChannel(t, map[string]any{"queue": queue, "single_active": true}, succeed)
+	r.await(t, connector.Running)
+	r.stop(t)
+}
+
 func TestNoMoreIsInFlightThanPrefetched(t *testing.T) {
 	queue := newQueue(t, "quorum", nil)
 	for i := range 20 {
