@@ -25,8 +25,9 @@ const (
 type reader struct {
 	in  *bufio.Reader
 	max int64 // bytes of a message
-	// unfinished, if set, is told how many bytes beyond the first piece are held of a message that is not complete, and
-	// in the end 0. It may be the place where a deadline is set and where memory is accounted for.
+	// unfinished, if set, is told how many bytes beyond the first piece are held of a message that is not complete, before
+	// they are, and in the end 0. It may be the place where a deadline is set and where memory is accounted for, and may
+	// wait until there is some.
 	unfinished func(held int64)
 
 	parts [][]byte // of the message so far
@@ -63,6 +64,9 @@ func (r *reader) next() (message [][]byte, cmd *command, err error) {
 			message, r.parts, r.size = r.parts, nil, 0
 			r.done()
 			return message, nil, nil
+		}
+		if r.open {
+			r.held(r.size)
 		}
 	}
 }

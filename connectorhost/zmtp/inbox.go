@@ -36,11 +36,27 @@ func (b *inbox) len() int {
 func (b *inbox) put(message [][]byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for !b.endless && len(b.queue) > 0 && (len(b.queue) >= b.maxMessages || b.bytes >= b.maxBytes) {
+	for b.full() {
 		b.room.Wait()
 	}
 	b.queue, b.bytes = append(b.queue, message), b.bytes+size(message)
 	b.wake()
+}
+
+// awaitRoom waits until a message would be let in, and says whether it had to.
+func (b *inbox) awaitRoom() (waited bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.full() {
+		waited = true
+		b.room.Wait()
+	}
+	return waited
+}
+
+// full says whether a message has to wait. The caller has the lock.
+func (b *inbox) full() bool {
+	return !b.endless && len(b.queue) > 0 && (len(b.queue) >= b.maxMessages || b.bytes >= b.maxBytes)
 }
 
 func (b *inbox) wake() {

@@ -58,14 +58,16 @@ func (p *peer) drop(cause error) {
 	})
 }
 
-// unfinished bounds the time of a message that has begun, and what is held of such messages.
+// unfinished bounds the time of a message that has begun, and what is held of such messages. One that is large waits in
+// the connection while the inbox is full: else each peer could have us hold one that is complete.
 func (p *peer) unfinished(held int64) {
 	if !p.in.open {
 		_ = p.conn.SetReadDeadline(time.Time{})
 		p.socket.memory.end(p)
 		return
 	}
-	if p.socket.memory.hold(p, held) {
+	waited := held > 0 && p.socket.inbox.awaitRoom()
+	if p.socket.memory.hold(p, held) || waited {
 		_ = p.conn.SetReadDeadline(time.Now().Add(p.socket.options.MessageTimeout))
 	}
 }
