@@ -14,7 +14,8 @@ import (
 	"zatoha/connectorhost/zmtp"
 )
 
-// meetTime is how long a channel that connects waits for its first peer before it counts as not connected.
+// meetTime is how long a channel that connects waits for its first peer before it counts as not connected; and, when it
+// has lost its last, for one that comes while it closes.
 const meetTime = time.Second
 
 // source is a channel's socket. A socket begins to take messages when it is opened, so it is opened by Start.
@@ -120,9 +121,15 @@ func (s *source) Receive(ctx context.Context) (connector.Delivery, error) {
 			}
 		case reason := <-s.unfit:
 			return unfit(reason), nil
-		case s.why = <-s.lost:
+		case why := <-s.lost:
+			if s.socket.Stats().Peers > 0 {
+				continue // the socket has connected anew meanwhile
+			}
 			// Nobody is there: nothing is on the way, and what was taken can still be received.
-			_ = s.socket.Close(ctx)
+			s.why = why
+			ending, cancel := context.WithTimeout(ctx, meetTime)
+			_ = s.socket.Close(ending)
+			cancel()
 		case <-ctx.Done():
 			return connector.Delivery{}, context.Cause(ctx)
 		}

@@ -242,6 +242,54 @@ func TestASubRunsAsLongAsOneOfItsPublishersIsThere(t *testing.T) {
 	eventually(t, "not running", func() bool { return c.status.Load().State != connector.Running })
 }
 
+// All that may be in flight is, so nobody receives while the only publisher restarts.
+func TestALossThatIsOverByTheTimeOfTheNextMessageCostsNoOther(t *testing.T) {
+	address := free(t)
+	publish := func() *zmtp.Socket {
+		return open(t, zmtp.Options{Type: zmtp.Pub, Method: zmtp.Bind, Addresses: []string{address}})
+	}
+	before := publish()
+	d := source{settings: settingsOf(t, fmt.Sprintf(
+		`{"name": "c", "kind": "zmq", "role": "channel", "service": "s", "socket_type": "SUB", "socket_method": "connect", "address": "%s"}`, address,
+	))}
+	if err := d.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close(t.Context())
+	closeNow(before)
+	eventually(t, "noticed", func() bool { return len(d.lost) == 1 })
+	after := publish()
+	eventually(t, "connected anew", func() bool { return d.socket.Stats().Peers == 1 && after.Stats().Peers == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	defer cancel()
+	received := make(chan error, 1)
+	go func() {
+		for range 20 {
+			if _, err := d.Receive(ctx); err != nil {
+				received <- err
+				return
+			}
+		}
+		received <- nil
+	}()
+	eventually(t, "received", func() bool {
+		send(t, after, "EUR")
+		return len(received) == 1
+	})
+	if err := <-received; err != nil {
+		t.Errorf("%v, %+v", err, d.socket.Stats())
+	}
+}
+
+func settingsOf(t *testing.T, definition string) Settings {
+	t.Helper()
+	d, err := connector.Decode([]byte(definition))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Settings.(Settings)
+}
+
 func TestFramesAreJoinedAndTheirSizesTold(t *testing.T) {
 	address := free(t)
 	got := make(chan connector.Message, 10)
