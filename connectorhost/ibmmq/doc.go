@@ -33,7 +33,8 @@
 // pool_size is 1), backout_queue or dead_letter (BOQNAME), backout_threshold or max_attempts (5). Outgoing connectors:
 // delivery_mode (2, persistent, or 1), priority (the queue's), expiration (in milliseconds, as a text), reply_to (QUEUE
 // or QUEUE@QUEUE.MANAGER). A message that is sent may have its own format, correlation_id, reply_to and expiration, as
-// properties. Bodies of a text's media type are sent as MQSTR in UTF-8; what comes as text is converted to UTF-8.
+// properties. Bodies of a text's media type are sent as MQSTR in UTF-8; what comes as text is converted to UTF-8, or,
+// where that cannot be, comes as it is, and its character set is in the property ccsid.
 //
 // # What has to be there
 //

@@ -18,16 +18,15 @@ import (
 const (
 	firstBuffer = 64 << 10
 	keptBuffer  = 1 << 20 // a larger one is not kept when its message has been read
+	converted   = 3       // bytes of UTF-8 that one byte of a text may become
 )
 
 // utf8CCSID is MQ's number for UTF-8.
 const utf8CCSID = 1208
 
 // get waits once for a message, for a short while; nil if there is none. It is in the unit of work.
-func (s *session) get(ctx context.Context, settings *Settings) (*ibmmq.MQMD, []byte, error) {
-	var md *ibmmq.MQMD
-	var body []byte
-	err := s.call(ctx, settings.Wait+callTime, fmt.Sprintf("MQGET from queue %q", settings.Queue), func() (err error) {
+func (s *session) get(ctx context.Context, settings *Settings) (md *ibmmq.MQMD, body []byte, err error) {
+	err = s.call(ctx, settings.Wait+callTime, fmt.Sprintf("MQGET from queue %q", settings.Queue), func() (err error) {
 		md, body, err = s.getOnce(settings)
 		return err
 	})
@@ -39,6 +38,14 @@ func (s *session) get(ctx context.Context, settings *Settings) (*ibmmq.MQMD, []b
 		return nil, nil, nil
 	case errors.As(err, &known) && known.code == rcBackedOut:
 		return nil, nil, errors.Join(err, s.backOut(ctx))
+	case errors.As(err, &known) && known.code == rcConvertedTooBig:
+		// It came as it was, and would not come again: so it goes back, at the price of a backout that counts, and is got
+		// anew with more room.
+		s.buffer = make([]byte, min(converted*cap(s.buffer), mostMaxBytes))
+		if err := s.backOut(ctx); err != nil {
+			return nil, nil, err
+		}
+		return s.get(ctx, settings)
 	}
 	return nil, nil, err
 }
@@ -58,14 +65,14 @@ func (s *session) getOnce(settings *Settings) (*ibmmq.MQMD, []byte, error) {
 			ibmmq.MQGMO_PROPERTIES_IN_HANDLE
 		body, length, err := s.input.GetSlice(md, gmo, s.buffer[:0])
 		switch code := codeOf(err); {
-		case err == nil, harmless(code):
+		case err == nil, harmless(code), code == rcConvertedTooBig && cap(s.buffer) == mostMaxBytes:
 			body = bytes.Clone(body)
 			if cap(s.buffer) > keptBuffer {
 				s.buffer = nil
 			}
 			return md, body, nil
 		case code == rcTruncatedFailed && cap(s.buffer) < mostMaxBytes:
-			s.buffer = make([]byte, min(max(length, 2*cap(s.buffer)), mostMaxBytes))
+			s.buffer = make([]byte, min(max(converted*length, 2*cap(s.buffer)), mostMaxBytes))
 		default:
 			return nil, nil, err
 		}
@@ -83,6 +90,9 @@ func (s *Settings) received(md *ibmmq.MQMD, body []byte) connector.Message {
 
 func properties(md *ibmmq.MQMD) map[string]string {
 	all := map[string]string{"priority": strconv.Itoa(int(md.Priority))}
+	if md.Format == ibmmq.MQFMT_STRING && md.CodedCharSetId != utf8CCSID {
+		all["ccsid"] = strconv.Itoa(int(md.CodedCharSetId)) // it could not be converted
+	}
 	if correlation, given := nameOf(md.CorrelId); given {
 		all["correlation_id"] = correlation
 	}

@@ -22,6 +22,7 @@ const (
 	rcNoMsgAvailable   = 2033
 	rcNotAuthorized    = 2035
 	rcTruncatedFailed  = 2080
+	rcConvertedTooBig  = 2120
 	rcOutcomeMixed     = 2123
 	rcOutcomePending   = 2124
 )
@@ -144,7 +145,7 @@ func outcomeUnknown(code int32) bool {
 // harmless are the warnings of an MQGET that has got the message all the same, only without converting all of its text.
 func harmless(code int32) bool {
 	switch code {
-	case 2110, 2111, 2112, 2113, 2114, 2115, 2116, 2117, 2118, 2119, 2120, 2190, 2272:
+	case 2110, 2111, 2112, 2113, 2114, 2115, 2116, 2117, 2118, 2119, 2190, 2272:
 		return true
 	}
 	return false

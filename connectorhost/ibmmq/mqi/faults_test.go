@@ -278,6 +278,23 @@ func TestAParkedMessageKeepsItsDescriptorAndProperties(t *testing.T) {
 	}
 }
 
+// The first buffer has 64 KiB.
+func TestATextComesInUTF8HoweverMuchItGrows(t *testing.T) {
+	m := start(t, testqm.Config{})
+	c := run(t, define(t, connector.Channel, fieldsOf(m)), func(connector.Message) error { return nil })
+	for i, text := range []string{"naïve", strings.Repeat("é", 40_000), strings.Repeat("x", 70_000) + "é", strings.Repeat("é", 100_000)} {
+		var latin []byte
+		for _, r := range text {
+			latin = append(latin, byte(r))
+		}
+		m.Add(queueName, &testqm.Message{ID: idOf(byte(i + 1)), Body: latin, Format: "MQSTR", Type: 8, Persistent: true, Expiry: -1, CCSID: 819})
+		conformance.Eventually(t, "received", func() bool { return len(c.called()) == i+1 })
+		if got := c.called()[i]; string(got.Body) != text || got.Properties["ccsid"] != "" {
+			t.Errorf("a text of %d bytes came as %d bytes, in character set %q", len(text), len(got.Body), got.Properties["ccsid"])
+		}
+	}
+}
+
 func TestABackoutCountOutlivesTheProcess(t *testing.T) {
 	m := start(t, testqm.Config{})
 	m.Put(queueName, idOf(1), []byte("poison"))

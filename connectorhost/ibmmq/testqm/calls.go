@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"zatoha/connectorhost/ibmmq/testqm/layout"
 )
@@ -176,18 +177,17 @@ func (c *conn) hand(q *queue, message *Message, md, gmo layout.Record, room int,
 			reason = rcTruncatedAccepted
 		}
 	}
-	wanted := md.Long("CodedCharSetId")
+	wanted, body := md.Long("CodedCharSetId"), message.Body
 	message.describe(md)
-	if options&gmoConvert != 0 && wanted != message.CCSID {
-		if message.Format == fmtString { // what tests send is the same in any character set
+	if options&gmoConvert != 0 && wanted != message.CCSID && reason == rcNone {
+		body, reason = message.convert(room)
+		if reason == rcNone {
 			md.SetLong("CodedCharSetId", wanted)
-		} else if reason == rcNone {
-			reason = rcFormatError
 		}
 	}
-	a.long(int32(len(message.Body)))
+	a.long(int32(len(body)))
 	a.memory(md.Bytes)
-	a.memory(message.Body[:min(room, len(message.Body))])
+	a.memory(body[:min(room, len(body))])
 	switch {
 	case reason == rcTruncatedFailed:
 	case options&gmoSyncpoint != 0:
@@ -196,6 +196,20 @@ func (c *conn) hand(q *queue, message *Message, md, gmo layout.Record, room int,
 		q.remove(message)
 	}
 	return reason
+}
+
+// convert makes UTF-8 of a text. What tests send is Latin-1, whatever they say.
+func (m *Message) convert(room int) (body []byte, reason int32) {
+	if m.Format != fmtString {
+		return m.Body, rcFormatError
+	}
+	for _, b := range m.Body {
+		body = utf8.AppendRune(body, rune(b))
+	}
+	if len(body) > room {
+		return m.Body, rcConvertedTooBig
+	}
+	return body, rcNone
 }
 
 // describe writes a message's descriptor.

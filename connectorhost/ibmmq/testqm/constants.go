@@ -70,6 +70,7 @@ const (
 	rcTruncatedFailed      = 2080 // MQRC_TRUNCATED_MSG_FAILED
 	rcUnknownObjectName    = 2085 // MQRC_UNKNOWN_OBJECT_NAME
 	rcFormatError          = 2110 // MQRC_FORMAT_ERROR
+	rcConvertedTooBig      = 2120 // MQRC_CONVERTED_MSG_TOO_BIG
 	rcQMgrQuiescing        = 2161 // MQRC_Q_MGR_QUIESCING
 	rcPMOError             = 2173 // MQRC_PMO_ERROR
 	rcGMOError             = 2186 // MQRC_GMO_ERROR

@@ -61,7 +61,7 @@ func (a *answer) send(to io.Writer, reason int32) error {
 	switch reason {
 	case rcNone:
 		code = ccOK
-	case rcTruncatedAccepted, rcFormatError:
+	case rcTruncatedAccepted, rcFormatError, rcConvertedTooBig:
 		code = ccWarning
 	}
 	whole := binary.LittleEndian.AppendUint32(nil, uint32(8+len(a.bytes)))
