@@ -7,13 +7,26 @@
 package systemd
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"zatoha/deploy/tools/find"
 )
+
+// TestMain lets the test binary play what systemd does before it starts the program of a unit.
+func TestMain(m *testing.M) {
+	if haproxy := os.Getenv("SYSTEMD_TEST_HAPROXY"); haproxy != "" {
+		os.Exit(checkDefaults(haproxy))
+	}
+	os.Exit(m.Run())
+}
 
 // exposed is systemd's measure of what a unit may do: 10 is everything; below 2 it says "OK".
 const exposed = "20" // tenths
@@ -75,6 +88,52 @@ func TestUnitsMayDoLittle(t *testing.T) {
 		lines := strings.Split(strings.TrimSpace(string(output)), "\n")
 		t.Log(lines[len(lines)-1])
 	}
+}
+
+var runsHAProxy = regexp.MustCompile(`(?m)^ExecStart=(/usr/bin/zatoha-lb --|\S*haproxy )`)
+
+// HAProxy that has PCRE with a JIT, as Debian's, takes no regular expression without memory that it may write and run.
+func TestAUnitGivesHAProxyTheMemoryThatItNeeds(t *testing.T) {
+	t.Parallel()
+	haproxy, err := find.FindHAProxy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := exec.Command(os.Args[0])
+	check.Env = append(os.Environ(), "SYSTEMD_TEST_HAPROXY="+haproxy)
+	output, refused := check.CombinedOutput()
+	if check.ProcessState != nil && check.ProcessState.ExitCode() == tooOld {
+		t.Skip("NOT RUN: it takes Linux 6.3 to deny a program memory that it may write and run")
+	}
+	found := 0
+	for _, unit := range units(t) {
+		text, err := os.ReadFile(unit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !runsHAProxy.Match(text) {
+			continue
+		}
+		found++
+		if refused != nil && strings.Contains(string(text), "\nMemoryDenyWriteExecute=yes") {
+			t.Errorf("%s says MemoryDenyWriteExecute=yes, with which HAProxy refuses our default configuration: %v: %s", unit, refused, output)
+		}
+	}
+	if found == 0 {
+		t.Error("no unit is known to run HAProxy")
+	}
+}
+
+// tooOld is the exit status of checkDefaults where the kernel cannot do what it needs.
+const tooOld = 77
+
+// checkDefaults becomes HAProxy that checks the default configuration as with MemoryDenyWriteExecute=yes.
+func checkDefaults(haproxy string) int {
+	if unix.Prctl(unix.PR_SET_MDWE, unix.PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != nil {
+		return tooOld
+	}
+	fmt.Fprintln(os.Stderr, unix.Exec(haproxy, []string{haproxy, "-c", "-f", "../../haproxy/testdata/default.cfg"}, os.Environ()))
+	return 1
 }
 
 // A stop or a death of the controller must not reach HAProxy; a server and a connector host are to end as a whole.
