@@ -154,10 +154,30 @@ func TestWhatDiesWithAUnit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range append(want, "RestartPreventExitStatus=2") {
+		for _, line := range want {
 			if !strings.Contains(string(text), "\n"+line) {
 				t.Errorf("%s does not say %s", unit, line)
 			}
+		}
+	}
+}
+
+// What a program refuses at boot, such as an address that is not there yet, is no reason to stay away; nor may one that
+// is wrongly configured take up a processor by starting over.
+func TestAUnitStartsOverUntilItIsWell(t *testing.T) {
+	t.Parallel()
+	for _, unit := range units(t) {
+		text, err := os.ReadFile(unit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range []string{`StartLimitIntervalSec=0`, `Restart=always`, `RestartSec=[12]s`} {
+			if !regexp.MustCompile(`(?m)^` + line + `$`).Match(text) {
+				t.Errorf("%s does not say %s", unit, line)
+			}
+		}
+		if strings.Contains(string(text), "\nRestartPreventExitStatus=") {
+			t.Errorf("%s stays down when a program refuses what it finds", unit)
 		}
 	}
 }
