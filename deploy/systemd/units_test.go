@@ -136,18 +136,20 @@ func checkDefaults(haproxy string) int {
 	return 1
 }
 
-// A stop or a death of the controller must not reach HAProxy; a server and a connector host are to end as a whole.
+// A stop or a death of the controller must not reach HAProxy; a server and a connector host are to end as a whole, but
+// not because one child has died.
 func TestWhatDiesWithAUnit(t *testing.T) {
 	t.Parallel()
 	const after = "After=network-online.target consul.service"
 	for unit, want := range map[string][]string{
-		"zatoha-lb.service":         {after, "KillMode=process", "Type=notify", "Restart=always", "WatchdogSec=120", "LimitNOFILE=", "Nice=-10", "PrivateTmp=no"},
+		"zatoha-lb.service":         {after, "KillMode=process", "Type=notify", "Restart=always", "WatchdogSec=120", "LimitNOFILE=", "Nice=-10", "PrivateTmp=no", "OOMPolicy=continue"},
 		"zatoha-track.service":      {after, "KillMode=mixed", "Type=exec", "Restart=always", "Nice=-10", "Before=keepalived.service"},
 		"zatoha-edge.service":       {"After=network-online.target haproxy.service", "KillMode=mixed", "Type=exec", "Restart=always"},
 		"zatoha-edge-track.service": {"After=network-online.target haproxy.service", "KillMode=mixed", "Type=exec", "Restart=always", "Nice=-10", "Before=keepalived.service"},
 		"zatoha-server.service":     {after, "KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=30", "LimitNOFILE="},
 		"zatoha-connectorhost.service": {
 			after, "KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=15", "LimitNOFILE=", "Nice=-10", "SystemCallFilter=setpriority",
+			"OOMPolicy=continue",
 		},
 	} {
 		text, err := os.ReadFile(unit)
