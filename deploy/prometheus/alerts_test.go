@@ -179,9 +179,40 @@ type discovery struct {
 	Services []string `yaml:"services"`
 }
 
+// Two clusters in one Consul: each of the jobs takes what is of its own cluster alone, by what the programs say of
+// themselves there, and calls it by the one name.
+func TestAJobScrapesItsOwnClusterAlone(t *testing.T) {
+	t.Parallel()
+	tool := promtool(t)
+	for job, own := range map[string]map[string]string{
+		"zato-server":        {"services_hash": "d41d8"},
+		"zato-connectorhost": {"cluster": "main", "version": "v1"},
+		"zato-lb":            {"balances": "zato-server", "admin": "127.0.0.1:11224"},
+	} {
+		other := map[string]string{"version": "v1", "cluster": "b", "balances": "zato-server-b", "admin": "127.0.0.1:11224"}
+		output, err := exec.Command(tool, "check", "service-discovery", "--timeout=1s", withoutConsul(t, own, other), job).Output()
+		if err != nil {
+			t.Fatalf("%s: %v: %s", job, err, output)
+		}
+		var found []struct{ DiscoveredLabels, Labels map[string]string }
+		if err := json.Unmarshal(output, &found); err != nil || len(found) != 2 {
+			t.Fatalf("%s: %v: %s", job, err, output)
+		}
+		for _, instance := range found { // in any order
+			labels, id := instance.Labels, instance.DiscoveredLabels["__meta_consul_service_id"]
+			if id == "id-0" && (labels["cluster"] != "main" || labels["instance"] != id || labels["node"] != "node-0") {
+				t.Errorf("%s: its own cluster's has %v", job, labels)
+			}
+			if id != "id-0" && len(labels) != 0 {
+				t.Errorf("%s: it takes another cluster's, as %v", job, labels)
+			}
+		}
+	}
+}
+
 // withoutConsul is prometheus.yml for a Prometheus that was built without discovery by Consul, as Debian's is: what it
-// says of that is looked at here, all else by promtool.
-func withoutConsul(t *testing.T) (path string) {
+// says of that is looked at here, all else by promtool. In place of discovery it has instances with such metadata.
+func withoutConsul(t *testing.T, metadata ...map[string]string) (path string) {
 	t.Helper()
 	text, err := os.ReadFile("prometheus.yml")
 	if err != nil {
@@ -214,10 +245,23 @@ func withoutConsul(t *testing.T) (path string) {
 			t.Errorf("%v is found by %+v", scrape["job_name"], found)
 		}
 		delete(scrape, "consul_sd_configs")
+		scrape["static_configs"] = discovered(metadata)
 	}
 	path = filepath.Join(t.TempDir(), "prometheus.yml")
 	writeJSON(t, path, file)
 	return path
+}
+
+// discovered are instances with such metadata, as Consul would tell of them.
+func discovered(metadata []map[string]string) (instances []any) {
+	for i, meta := range metadata {
+		labels := map[string]string{"__meta_consul_service_id": fmt.Sprintf("id-%d", i), "__meta_consul_node": fmt.Sprintf("node-%d", i)}
+		for name, value := range meta {
+			labels["__meta_consul_service_metadata_"+name] = value
+		}
+		instances = append(instances, map[string]any{"targets": []string{fmt.Sprintf("10.0.0.%d:11223", i+1)}, "labels": labels})
+	}
+	return instances
 }
 
 // Each alarm fires when it should, and only then.
