@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -117,6 +119,8 @@ func TestASecuredDatacenter(t *testing.T) {
 	}
 	t.Cleanup(s.client.Process().Kill)
 	t.Run("each program may do its work and no more", s.rightsAreLeast)
+	t.Run("a snapshot takes the management token", s.snapshotsAreForFew)
+	t.Run("a new certificate is taken up by a signal", s.certificatesAreTakenUp)
 	// The agent itself may do all of its work: whatever it lacks, it logs.
 	log, err := os.ReadFile(filepath.Join(s.logDir, "web-1", "consul.log"))
 	if err != nil {
@@ -297,6 +301,46 @@ func (s *secured) rightsAreLeast(t *testing.T) {
 		if status, _ := s.as(t, "", r.method, r.path, r.body); status != http.StatusForbidden {
 			t.Errorf("%s by nobody: %d", r.what, status)
 		}
+	}
+}
+
+func (s *secured) snapshotsAreForFew(t *testing.T) {
+	for token, want := range map[string]int{s.kept.Management.Secret: http.StatusOK, s.kept.Programs["operator"].Secret: http.StatusForbidden} {
+		if status, text := s.as(t, token, http.MethodGet, "snapshot", nil); status != want {
+			t.Errorf("a snapshot: %d %s, want %d", status, text, want)
+		}
+	}
+}
+
+// certificatesAreTakenUp does what `systemctl reload consul` does, once a new certificate has been copied.
+func (s *secured) certificatesAreTakenUp(t *testing.T) {
+	folder := folder{filepath.Join(s.setup.Dir, "web-1", "consul.d"), zerolog.Nop()}
+	if err := errors.Join(folder.remove("agent.pem"), folder.remove("agent-key.pem")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.setup.write(zerolog.Nop()); err != nil {
+		t.Fatal(err)
+	}
+	renewed, err := folder.pair("agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(renewed.cert)
+	s.client.Process().Signal(syscall.SIGHUP)
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	defer cancel()
+	if err := pause.Until(ctx, pollInterval, func(context.Context) error {
+		connection, err := tls.Dial("tcp", s.client.HTTP, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			return err
+		}
+		defer connection.Close()
+		if !bytes.Equal(connection.ConnectionState().PeerCertificates[0].Raw, block.Bytes) {
+			return errors.New("the agent shows the certificate that it had before")
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
 	}
 }
 

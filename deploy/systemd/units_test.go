@@ -143,6 +143,7 @@ func TestWhatDiesWithAUnit(t *testing.T) {
 	const after = "After=network-online.target consul.service"
 	for unit, want := range map[string][]string{
 		"zatoha-lb.service":         {after, "KillMode=process", "Type=notify", "Restart=always", "WatchdogSec=120", "LimitNOFILE=", "Nice=-10", "PrivateTmp=no", "OOMPolicy=continue"},
+		"consul.service":            {"After=network-online.target", "KillMode=process", "Restart=always", "Nice=-10", "ExecReload=/bin/kill --signal HUP"},
 		"zatoha-track.service":      {after, "KillMode=mixed", "Type=exec", "Restart=always", "Nice=-10", "Before=keepalived.service"},
 		"zatoha-edge.service":       {"After=network-online.target haproxy.service", "KillMode=mixed", "Type=exec", "Restart=always"},
 		"zatoha-edge-track.service": {"After=network-online.target haproxy.service", "KillMode=mixed", "Type=exec", "Restart=always", "Nice=-10", "Before=keepalived.service"},
