@@ -67,6 +67,9 @@ done
 until_so "in_root curl -fs http://127.0.0.1:11223/zato/ping | grep pong"
 until_so "in_root curl -fs http://127.0.0.1:17110/connectors | grep '\"role\": \"active\"'"
 in_root curl -fs http://127.0.0.1:11224/status >/dev/null || fail "no status page"
+sed -i 's/^#admin:/admin:/' "$here/root/etc/zatoha/lb.yaml" "$here/root/etc/zatoha/connectorhost.yaml"
+until_so "in_root zatoha-lb status --config /etc/zatoha/lb.yaml"
+in_root zatoha-connectorhost status --config /etc/zatoha/connectorhost.yaml || fail "connectorhost status"
 line=$(sed -n 's/^ExecStart=//p' "$here/root/usr/lib/systemd/system/zatoha-track.service")
 # shellcheck disable=SC2086
 chroot "$here/root" env -i PATH=/usr/sbin:/usr/bin setpriv --reuid zatoha --regid zatoha --clear-groups --no-new-privs $line >"$here/track.log" 2>&1 &
