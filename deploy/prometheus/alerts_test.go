@@ -375,6 +375,13 @@ var examples = []example{
 		map[string]string{`zatoha_lb_haproxy_up{instance="one"}`: steady("1"), `zatoha_lb_haproxy_backend_sessions{instance="one",proxy="b"}`: steady("0")},
 		one,
 	},
+	{ // machines of two clusters may have one name
+		"ZatoHAProxyCountersMissing", map[string]string{
+			`zatoha_lb_haproxy_up{cluster="a",instance="one"}`: steady("1"), `zatoha_lb_haproxy_backend_sessions{cluster="b",instance="one",proxy="b"}`: steady("0"),
+		}, map[string]string{
+			`zatoha_lb_haproxy_up{cluster="a",instance="one"}`: steady("1"), `zatoha_lb_haproxy_backend_sessions{cluster="a",instance="one",proxy="b"}`: steady("0"),
+		}, map[string]string{"cluster": "a", "instance": "one"},
+	},
 	is("ZatoLogIncomplete", "zatoha_lb_haproxy_dropped_logs_total", rising("2"), steady("2")),
 	is("ZatoDataPlaneDown", "zatoha_lb_data_plane_up", steady("0"), steady("1"), "kind", "embedded"),
 	is("ZatoNotInSync", "zatoha_lb_in_sync", steady("0"), steady("1")),
@@ -403,6 +410,21 @@ var examples = []example{
 	},
 
 	is("ZatoNoConnectorHost", "zatoha_lb_connectorhost_active", steady("0"), "1x178 0x2"), // a takeover
+	{ // all hosts were stopped, or there was none
+		"ZatoNoConnectorHost",
+		map[string]string{`zatoha_lb_connectorhost_active{instance="one"}`: "1x100 stale", `zatoha_lb_consul_up{instance="one"}`: steady("1")},
+		map[string]string{`zatoha_lb_consul_up{instance="one"}`: steady("1")},
+		one,
+	},
+	{ // the controller was started while Consul was away, or is not there any more
+		"ZatoNoConnectorHost",
+		map[string]string{`zatoha_lb_connectorhost_active{instance="one"}`: "1x100 0x20 stale", `zatoha_lb_consul_up{instance="one"}`: steady("1")},
+		map[string]string{
+			`zatoha_lb_connectorhost_active{instance="one"}`: "1x100 stale", `zatoha_lb_consul_up{instance="one"}`: "1x100 0x80",
+			`zatoha_lb_connectorhost_active{instance="two"}`: "1x100 stale", `zatoha_lb_consul_up{instance="two"}`: "1x100 stale",
+		},
+		one,
+	},
 	{
 		"ZatoTwoConnectorHosts",
 		map[string]string{`zatoha_connectorhost_active{instance="a"}`: steady("1"), `zatoha_connectorhost_active{instance="b"}`: steady("1")},
@@ -492,4 +514,10 @@ var examples = []example{
 	},
 
 	is("ZatoTargetDown", "up", steady("0"), steady("1"), "job", "zato-server"),
+	{
+		"ZatoNothingWatched",
+		map[string]string{`up{instance="one",job="zato-server"}`: steady("1"), `up{instance="two",job="zato-lb"}`: "1x20 stale"},
+		map[string]string{`up{instance="two",job="zato-lb"}`: steady("0")},
+		nil,
+	},
 }
