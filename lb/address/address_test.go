@@ -100,6 +100,50 @@ func TestTheFileSaysHowHAProxyDoes(t *testing.T) {
 	}
 }
 
+func TestOnlyAStartOfTheMachineHasHAProxyProveItself(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		before   string
+		modified time.Time
+		first    int
+	}{
+		"another process was here":     {"0\n", now, Good},
+		"it had found HAProxy dead":    {"-254\n", now, Fault},
+		"it had found no server":       {"-20\n", now, Empty},
+		"the machine was started anew": {"0\n", time.Unix(1, 0), Fault},
+		"the clock has been put back":  {"0\n", now.Add(time.Hour), Fault},
+		"somebody has written words":   {"good\n", now, Fault},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := Files{Dir: t.TempDir()}
+			if err := errors.Join(os.WriteFile(files.Value(), []byte(c.before), 0o644), os.Chtimes(files.Value(), c.modified, c.modified)); err != nil {
+				t.Fatal(err)
+			}
+			told := make(chan string, 3) // what keepalived is told at each of the first questions
+			haproxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+				text, _ := os.ReadFile(files.Value()) // no text is wrong too
+				select {
+				case told <- string(text):
+				default:
+				}
+			}))
+			defer haproxy.Close()
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- Track(ctx, NewMonitor(haproxy.URL), &Outlook{}, files, zerolog.Nop()) }()
+			for i := range cap(told) {
+				if got := <-told; got != fmt.Sprintf("%d\n", c.first) {
+					t.Errorf("at question %d keepalived is told %q, want %d", i+1, got, c.first)
+				}
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestWhoSeesAnotherIsNotAlone(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

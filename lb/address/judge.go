@@ -6,7 +6,8 @@
 // times a second and writes what [Judge] makes of the answers into a file that keepalived follows: 0. HAProxy of a is
 // killed; two refusals later a's file says [Fault], a's keepalived lets go of the address, and b's takes it. The
 // controller of a has meanwhile started HAProxy again; a second later a's file says 0, and as both are equally good, the
-// address stays at b. That the controller is dead does not matter to Judge, as HAProxy serves without it.
+// address stays at b. That the controller is dead does not matter to Judge, as HAProxy serves without it; nor that the
+// process that tracks is started anew.
 //
 // Then somebody has to work on b and says `lb yield` there. [Yield] has HAProxy close each connection to the address
 // behind its next answer; when those of before have ended, it lets no new ones begin, waits until those that are there
@@ -50,6 +51,18 @@ type Judge struct {
 	counts Answer // "" at the start
 	heard  Answer // last
 	since  time.Time
+}
+
+// resumed goes on with the answer that counted when a value was told.
+func resumed(value int) *Judge {
+	switch {
+	case value <= Fault:
+		return &Judge{}
+	case value <= Empty:
+		return &Judge{counts: NoServer}
+	default:
+		return &Judge{counts: Serving}
+	}
 }
 
 // Hear takes note of an answer, and says whether another one counts now than before.

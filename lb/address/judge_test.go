@@ -35,6 +35,30 @@ func TestAnswersCountWhenTheyHaveLasted(t *testing.T) {
 	}
 }
 
+func TestAJudgeGoesOnWithWhatAnotherHasTold(t *testing.T) {
+	for _, answer := range []Answer{Serving, NoServer, Silent} {
+		for _, yielded := range []bool{false, true} {
+			for _, alone := range []bool{false, true} {
+				told := (&Judge{counts: answer}).Value(yielded, alone)
+				judge, outlook := resumed(told), &Outlook{Peers: []string{"a peer"}}
+				outlook.resume(told)
+				if got := judge.Value(yielded, outlook.Alone()); got != told {
+					t.Errorf("%s, yielded %v, alone %v: %d after %d", answer, yielded, alone, got, told)
+				}
+			}
+		}
+	}
+	judge, now := resumed(Good), time.Unix(0, 0)
+	judge.Hear(now, Silent)
+	if judge.Hear(now.Add(askInterval), Silent); judge.Value(false, false) != Fault {
+		t.Error("two refusals are no death to a judge that goes on")
+	}
+	outlook := &Outlook{}
+	if outlook.resume(Alone); outlook.Alone() {
+		t.Error("who looks for nobody is alone")
+	}
+}
+
 // TestWhoServesIsBetterThanWhoDoesNot compares two load balancers with any pasts.
 func TestWhoServesIsBetterThanWhoDoesNot(t *testing.T) {
 	order := map[Answer]int{Serving: 2, NoServer: 1, Silent: 0}

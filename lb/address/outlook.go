@@ -33,6 +33,11 @@ const (
 // Alone says whether nobody has been seen for a while.
 func (o *Outlook) Alone() bool { return o.alone.Load() }
 
+// resume goes on with what was seen when a value was told.
+func (o *Outlook) resume(value int) {
+	o.alone.Store(len(o.Peers) > 0 && value > Fault && value%(2*Alone) == Alone)
+}
+
 // follow looks until ctx ends.
 func (o *Outlook) follow(ctx context.Context) {
 	if len(o.Peers) == 0 {
@@ -40,7 +45,7 @@ func (o *Outlook) follow(ctx context.Context) {
 	}
 	tick := time.NewTicker(glanceInterval)
 	defer tick.Stop()
-	counts := settled{}
+	counts := settled{counts: o.Alone(), heard: o.Alone()}
 	for {
 		sees := o.seesAnyone(ctx)
 		if ctx.Err() != nil {

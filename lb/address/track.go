@@ -10,10 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 )
 
 // Files are where the load balancer and keepalived meet.
@@ -46,6 +48,27 @@ func (f Files) SetYielded(yielded bool) error {
 func (f Files) missing() bool {
 	_, err := os.Stat(f.Value())
 	return errors.Is(err, fs.ErrNotExist)
+}
+
+// left is the value that an earlier process has left since the machine was started, which keepalived goes by.
+func (f Files) left() (value int, there bool) {
+	about, err := os.Stat(f.Value())
+	if err != nil {
+		return 0, false
+	}
+	var up unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
+		return 0, false
+	}
+	if age := time.Since(about.ModTime()); age < 0 || age > time.Duration(up.Nano()) {
+		return 0, false
+	}
+	text, err := os.ReadFile(f.Value())
+	if err != nil {
+		return 0, false
+	}
+	value, err = strconv.Atoi(strings.TrimSpace(string(text)))
+	return value, err == nil
 }
 
 // write replaces the value at one stroke: an empty file would be a zero.
@@ -103,19 +126,27 @@ func (m *Monitor) Ask(ctx context.Context) (Answer, error) {
 // Close lets go of the connection.
 func (m *Monitor) Close() { m.client.CloseIdleConnections() }
 
-// Track keeps the file of keepalived up to date until ctx ends.
+// Track keeps the file of keepalived up to date until ctx ends. It goes on with the value that an earlier process has
+// left: that this one was started says nothing about HAProxy, and must not move the address. After a start of the
+// machine, HAProxy has to prove itself first.
 func Track(ctx context.Context, monitor *Monitor, outlook *Outlook, files Files, log zerolog.Logger) error {
 	defer monitor.Close()
+	last, left := files.left()
+	judge := &Judge{}
+	if left {
+		judge = resumed(last)
+		outlook.resume(last)
+	} else {
+		last = Fault
+		if err := files.write(last); err != nil {
+			return err
+		}
+	}
 	looking, stop := context.WithCancel(ctx)
 	var looks sync.WaitGroup
 	defer looks.Wait()
 	defer stop()
 	looks.Go(func() { outlook.follow(looking) })
-	judge := &Judge{}
-	last := judge.Value(files.Yielded(), false)
-	if err := files.write(last); err != nil {
-		return err
-	}
 	tick := time.NewTicker(askInterval)
 	defer tick.Stop()
 	for {
