@@ -73,9 +73,16 @@ func (p Pool) count(is func(Slot) bool) int {
 	return n
 }
 
+// grow takes the lowest names that no slot has: an adopted pool may lack some, where somebody has removed a line.
 func (p *Pool) grow(to int) {
-	for n := len(p.Slots) + 1; n <= to; n++ {
-		p.Slots = append(p.Slots, Slot{Name: slotName(n)})
+	taken := make(map[string]bool, to)
+	for _, slot := range p.Slots {
+		taken[slot.Name] = true
+	}
+	for n := 1; len(p.Slots) < to; n++ {
+		if name := slotName(n); !taken[name] {
+			p.Slots = append(p.Slots, Slot{Name: name})
+		}
 	}
 }
 

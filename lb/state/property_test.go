@@ -29,9 +29,12 @@ func anyMembers(t *rapid.T, n int) []Member {
 	return members
 }
 
-// anyPool draws a pool that has a history.
+// anyPool draws a pool that has a history, and that may have been adopted from a file that lacked some of its lines.
 func anyPool(t *rapid.T) Pool {
-	pool := NewPool(rapid.IntRange(0, 6).Draw(t, "slots"))
+	n := rapid.IntRange(0, 6).Draw(t, "slots")
+	lost := rapid.IntRange(0, 6).Draw(t, "lost")
+	left := slices.DeleteFunc(NewPool(n).Slots, func(s Slot) bool { return s.Name == slotName(lost) })
+	pool := Adopt(left, n)
 	for range rapid.IntRange(0, 4).Draw(t, "changes before") {
 		pool = Diff(pool, anyMembers(t, 8), anyPolicy(t)).ApplyTo(pool)
 	}
@@ -138,6 +141,27 @@ func TestThePoolGrowsOnlyWhenItHasRunOut(t *testing.T) {
 			}
 		case len(after.Slots)-after.Used() != policy.Headroom:
 			t.Fatalf("grew to %d slots with %d used, headroom is %d", len(after.Slots), after.Used(), policy.Headroom)
+		}
+	})
+}
+
+func TestNoTwoSlotsHaveOneName(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pool := anyPool(t)
+		after := Diff(pool, anyMembers(t, 8), anyPolicy(t)).ApplyTo(pool)
+		names := map[string]bool{}
+		for i, slot := range after.Slots {
+			if names[slot.Name] || !IsSlot(slot.Name) {
+				t.Fatalf("slot %d of %d is %s, as another one", i+1, len(after.Slots), slot.Name)
+			}
+			if names[slot.Name] = true; i < len(pool.Slots) && slot.Name != pool.Slots[i].Name {
+				t.Fatalf("%s has become %s", pool.Slots[i].Name, slot.Name)
+			}
+		}
+		for n := range len(after.Slots) {
+			if !names[slotName(n+1)] {
+				t.Fatalf("%d slots, and none of them is %s", len(after.Slots), slotName(n+1))
+			}
 		}
 	})
 }
