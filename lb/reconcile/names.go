@@ -14,14 +14,15 @@ import (
 )
 
 // names are the addresses behind the host names that instances may have registered; the runtime socket takes only
-// addresses. A name is waited for once, when it is first seen. From then on its last answer counts, and another one is
-// looked for in the background, so that a name server that is slow or away keeps up nobody and removes nobody.
+// addresses. A name is waited for when it comes, for the first time or again. While it is in use its last answer counts,
+// and another one is looked for in the background, so that a name server that is slow or away keeps up nobody and removes
+// nobody.
 type names struct {
 	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
 	mu    sync.Mutex
 	known map[string]answer // of all names that were seen so far
-	inUse []string          // by the last snapshot
+	inUse []string          // by the last snapshot, sorted
 }
 
 // answer is the address of a name, or why there has never been one.
@@ -40,15 +41,16 @@ func newNames() *names {
 	return &names{lookup: net.DefaultResolver.LookupNetIP, known: map[string]answer{}}
 }
 
-// meet takes the names that are in use from now on, and looks those up that are new.
+// meet takes the names that are in use from now on, and looks those up that were not until now: a name that comes back
+// may have another address by then.
 func (n *names) meet(ctx context.Context, hosts []string) {
 	slices.Sort(hosts)
 	hosts = slices.Compact(hosts)
 	n.mu.Lock()
+	coming := slices.DeleteFunc(slices.Clone(hosts), func(host string) bool { _, used := slices.BinarySearch(n.inUse, host); return used })
 	n.inUse = hosts
-	strangers := slices.DeleteFunc(slices.Clone(hosts), func(host string) bool { _, known := n.known[host]; return known })
 	n.mu.Unlock()
-	n.ask(ctx, strangers)
+	n.ask(ctx, coming)
 }
 
 // refresh looks up all names in use, and says whether an address has changed.

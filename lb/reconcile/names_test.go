@@ -103,6 +103,25 @@ func TestTheAddressOfANameIsFollowed(t *testing.T) {
 	})
 }
 
+func TestANameThatComesBackIsLookedUpAnew(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		server := &resolver{addresses: []string{"10.0.0.7"}}
+		w.convert.names.lookup = server.lookup
+		comes := func(when, address string) {
+			t.Helper()
+			t.Log(when)
+			w.named(t, "web.local")
+			w.runs(t, "slot-001 "+address+":80 ready", "slot-002 10.0.0.99:80 ready")
+			w.catalog(t, "web-98 passing", "web-99 passing")
+		}
+		comes("at first", "10.0.0.7")
+		server.change(func() { server.addresses = []string{"10.0.0.8"} })
+		comes("it has another address", "10.0.0.8")
+		server.change(func() { server.err = errors.New("name server down") })
+		comes("nobody answers", "10.0.0.8")
+	})
+}
+
 func TestANameServerThatHangsIsWaitedForOnce(t *testing.T) {
 	inWorld(t, 2, func(t *testing.T, w *world) {
 		server := &resolver{addresses: []string{"10.0.0.7"}}
