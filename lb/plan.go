@@ -35,7 +35,7 @@ func (p *planCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) e
 		return plane.refusal(err)
 	}
 	forecast := forecast{pool: pool, place: plane.about().place, running: plane.running(ctx)}
-	catalog, unreachable := reconcile.Look(ctx, agent, p.Service, p.ServerMaxConn, lookTimeout)
+	catalog, unreachable := reconcile.Look(ctx, agent, p.Service, pool, p.ServerMaxConn, lookTimeout)
 	if unreachable == nil {
 		members, refused := state.Desire(catalog)
 		members, forecast.parity = state.Compare(pool, catalog, members, p.Parity)

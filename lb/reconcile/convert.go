@@ -103,11 +103,31 @@ type converter struct {
 
 func newConverter(maxConn int) converter { return converter{names: newNames(), maxConn: maxConn} }
 
+// recall takes the addresses of the pool's members for those that their host names in a snapshot had last, so that a name
+// server that is away while a controller starts removes nobody.
+func (r *converter) recall(snapshot consul.Snapshot, pool state.Pool) {
+	addresses := map[string]string{}
+	for _, slot := range pool.Slots {
+		addresses[slot.Member.Key] = slot.Member.Address
+	}
+	for _, instance := range snapshot.Instances {
+		if named(instance) {
+			r.names.recall(instance.Address, addresses[instance.Key()])
+		}
+	}
+}
+
+// named says whether an instance has a host name in the place of an address.
+func named(instance consul.Instance) bool {
+	_, err := netip.ParseAddr(instance.Address)
+	return err != nil && instance.Address != ""
+}
+
 // prepare looks up the host names in a snapshot that are new. It takes no longer than a lookup may take.
 func (r *converter) prepare(ctx context.Context, snapshot consul.Snapshot) {
 	var hosts []string
 	for _, instance := range snapshot.Instances {
-		if _, err := netip.ParseAddr(instance.Address); err != nil && instance.Address != "" {
+		if named(instance) {
 			hosts = append(hosts, instance.Address)
 		}
 	}
@@ -156,8 +176,8 @@ func (r *converter) address(host string) (address, fault string) {
 	return ip.String(), ""
 }
 
-// Look reads the service once, as the loop would see it.
-func Look(ctx context.Context, client *consul.Client, service string, maxConn int, timeout time.Duration) (state.Catalog, error) {
+// Look reads the service once, as a loop that starts from the pool would see it.
+func Look(ctx context.Context, client *consul.Client, service string, pool state.Pool, maxConn int, timeout time.Duration) (state.Catalog, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	seen := consul.Observation{Err: context.DeadlineExceeded}
@@ -169,6 +189,7 @@ func Look(ctx context.Context, client *consul.Client, service string, maxConn in
 		return state.Catalog{}, seen.Err
 	}
 	convert := newConverter(maxConn)
+	convert.recall(seen.Snapshot, pool)
 	convert.prepare(context.WithoutCancel(ctx), seen.Snapshot)
 	return convert.catalog(seen.Snapshot), nil
 }

@@ -53,6 +53,15 @@ func (n *names) meet(ctx context.Context, hosts []string) {
 	n.ask(ctx, coming)
 }
 
+// recall takes an address for the last answer of a name that has none yet: an earlier controller had it.
+func (n *names) recall(host, address string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if ip, err := netip.ParseAddr(address); err == nil && !n.known[host].address.IsValid() {
+		n.known[host] = answer{address: ip}
+	}
+}
+
 // refresh looks up all names in use, and says whether an address has changed.
 func (n *names) refresh(ctx context.Context) (changed bool) {
 	n.mu.Lock()

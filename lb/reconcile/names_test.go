@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"zatoha/consul"
+	"zatoha/lb/state"
 )
 
 // resolver is a name server that a test can change.
@@ -100,6 +101,28 @@ func TestTheAddressOfANameIsFollowed(t *testing.T) {
 		expect("nobody answers", "10.0.0.8")
 		server.change(func() { server.err, server.addresses = nil, nil })
 		expect("it has none", "10.0.0.8")
+	})
+}
+
+func TestAStartWithoutANameServerRemovesNobody(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		server := &resolver{err: errors.New("name server down")}
+		w.convert.names.lookup = server.lookup
+		left := state.NewPool(2) // by an earlier controller
+		left.Slots[0].Member = state.Member{Key: "n/web-00", ID: "web-00", Address: "10.0.0.7", Port: 80, Weight: 1, Mode: state.Ready}
+		w.plane.change(func() { w.plane.running = Servers(left) })
+		w.mu.Lock()
+		w.pool = left
+		w.mu.Unlock()
+		w.named(t, "web.local")
+		w.runs(t, "slot-001 10.0.0.7:80 ready", "slot-002 10.0.0.99:80 ready")
+		w.named(t, "web.local", "new.local")
+		if report := w.Report(); len(report.Refused) != 1 || report.Refused[0].ID != "web-01" {
+			t.Errorf("refused %v", report.Refused)
+		}
+		server.change(func() { server.err, server.addresses = nil, []string{"10.0.0.3", "10.0.0.7"} })
+		pass(2 * lookupInterval)
+		w.runs(t, "slot-001 10.0.0.7:80 ready", "slot-002 10.0.0.99:80 ready", "slot-003 10.0.0.3:80 ready")
 	})
 }
 

@@ -101,6 +101,9 @@ func New(pool state.Pool, plane DataPlane, acks Acknowledger, log zerolog.Logger
 func (l *Loop) Observe(ctx context.Context, seen consul.Observation) {
 	arrived := time.Now()
 	if seen.Err == nil {
+		if pool, last := l.read(); last == nil {
+			l.convert.recall(seen.Snapshot, pool)
+		}
 		l.convert.prepare(ctx, seen.Snapshot)
 	}
 	l.mu.Lock()
