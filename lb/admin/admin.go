@@ -141,7 +141,7 @@ func (a *Admin) alive(w http.ResponseWriter, r *http.Request) {
 		code = http.StatusServiceUnavailable
 	}
 	a.answer(w, code, Alive{
-		Alive: s.Healthy, Servers: len(s.Rotation), HAProxy: s.HAProxy.Running, DataPlane: s.DataPlane.Reachable, Consul: s.Consul.Reachable,
+		Alive: s.Healthy, Servers: s.serving(), HAProxy: s.HAProxy.Running, DataPlane: s.DataPlane.Reachable, Consul: s.Consul.Reachable,
 		LastSync: s.Sync.Last, SyncAgeMS: s.Sync.AgeMS, Summary: s.Summary,
 	})
 }

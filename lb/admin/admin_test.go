@@ -123,6 +123,13 @@ func TestTheTruthInOneLine(t *testing.T) {
 			f.serves("slot-001", "DOWN 1/2")
 			f.report.Pool.Slots[1].Member.Mode = state.Drain
 		}, 503, "DOWN: none of 2 servers takes traffic"},
+		"an operator's own server lines serve": {func(f *fake) {
+			f.report.Pool = state.NewPool(3)
+			f.serves("sorry", "UP")
+			f.serves("other", "no check")
+			f.serves("third", "DOWN")
+		}, 200, "healthy: none of 0 servers takes traffic, and 2 server lines of your own are up"},
+		"an operator's own server line is there": {func(f *fake) { f.serves("sorry", "UP") }, 200, "healthy: 2 of 2 servers take traffic, and 1 server line of your own is up"},
 		"weight 0 takes nothing": {func(f *fake) {
 			f.report.Pool.Slots[0].Member.Weight, f.report.Pool.Slots[1].Member.Weight = 0, 0
 		}, 503, "DOWN: none of 2 servers takes traffic"},
@@ -214,6 +221,15 @@ func TestTheMetricsSayThroughWhichDataPlaneNothingIsKnown(t *testing.T) {
 		if !strings.Contains(body, line+"\n") {
 			t.Errorf("no line %s in\n%s", line, body)
 		}
+	}
+}
+
+func TestAnOperatorsOwnServerIsInRotation(t *testing.T) {
+	f := healthy()
+	f.report.Pool = state.NewPool(3)
+	f.serves("sorry", "UP")
+	if _, body := f.get(t, "/metrics"); !strings.Contains(body, "zatoha_lb_servers_in_rotation 1\n") {
+		t.Errorf("another number in\n%s", body)
 	}
 }
 

@@ -23,7 +23,7 @@ var (
 	descSlots      = desc("slots", "Number of slots of the backend, by whether an instance sits there.", "use")
 	descFreeFor    = desc("slots_free_for_seconds", "Seconds until no slot is free, which then costs a reload, at the growth of the last hour; +Inf without growth.")
 	descServers    = desc("servers", "Number of instances, by what the pool wants of them.", "mode")
-	descRotation   = desc("servers_in_rotation", "Number of instances that HAProxy sends traffic to.")
+	descRotation   = desc("servers_in_rotation", "Number of servers that HAProxy sends traffic to, an operator's own server lines among them.")
 	descFailing    = desc("servers_failing", "Number of instances that are out of rotation though nobody asked them to be.")
 	descRefused    = desc("servers_refused", "Number of registered instances that cannot be balanced.")
 	descHeld       = desc("guard_held", "Number of removals that are held back as implausible.")
@@ -69,7 +69,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for mode, n := range modes(s.Slots) {
 		gauge(descServers, float64(n), string(mode))
 	}
-	gauge(descRotation, float64(len(s.Rotation)))
+	gauge(descRotation, float64(s.serving()))
 	gauge(descFailing, float64(s.failing()))
 	gauge(descRefused, float64(len(s.Refused)))
 	gauge(descHeld, float64(len(s.Held)))

@@ -36,12 +36,12 @@ func (s *Status) risks() []Risk {
 		"Nobody listens at the front. Start it where it runs; this controller cannot.")
 	risk(s.HAProxy.Running && s.HAProxy.Error != "", "HAProxy's counters cannot be read: "+s.HAProxy.Error,
 		"What stands here about traffic may be missing; HAProxy itself may serve.")
-	readable := s.HAProxy.Running && s.HAProxy.Error == ""
-	risk(readable && len(s.Slots) == 0, "No server is registered",
+	nobody := s.HAProxy.Running && s.HAProxy.Error == "" && s.serving() == 0
+	risk(nobody && len(s.Slots) == 0, "No server is registered",
 		"Every request is answered 503. Whoever registers in Consul under the service's name is balanced.")
-	risk(readable && len(s.Slots) > 0 && len(s.Rotation) == 0, "No server takes traffic",
+	risk(nobody && len(s.Slots) > 0, "No server takes traffic",
 		"Every request is answered 503. See below why each is out, and start one.")
-	risk(len(s.Rotation) == 1, "One server is left",
+	risk(s.serving() == 1, "One server is left",
 		"If it fails too, every request is answered 503. Start another, or see below why the others are out.")
 	risk(s.failing() > 0, plural(s.failing(), "server fails", "servers fail"),
 		"Registered to serve, and out of rotation by HAProxy's or Consul's checks. The others carry the load.")

@@ -26,6 +26,15 @@ func TestWhatWouldBreakItIsSaid(t *testing.T) {
 		"One server is left": func(f *fake) {
 			f.report.Pool.Slots[0].Member.Mode, f.report.Pool.Slots[2].Member.Mode = state.Drain, state.Drain
 		},
+		"One server is left, where it is an operator's own": func(f *fake) {
+			f.report.Pool = state.NewPool(10)
+			f.serves("sorry", "UP")
+		},
+		", where two are an operator's own": func(f *fake) {
+			f.report.Pool = state.NewPool(10)
+			f.serves("sorry", "UP")
+			f.serves("other", "no check")
+		},
 		"1 server fails": func(f *fake) { f.serves("slot-001", "DOWN") },
 		"2 servers fail": func(f *fake) {
 			f.report.Pool = state.Pool{Slots: append(slices.Clone(f.report.Pool.Slots), f.report.Pool.Slots[0])}

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,8 +26,9 @@ type Status struct {
 	Version string    `json:"version"` // the controller's
 	Now     time.Time `json:"now"`
 
-	Rotation  []string          `json:"rotation"` // the instances that take traffic now, by HAProxy's own word
-	Slots     []Slot            `json:"slots"`    // those that are in use
+	Rotation  []string          `json:"rotation"`    // the instances that take traffic now, by HAProxy's own word
+	Own       []string          `json:"own_servers"` // an operator's own server lines in our backend that are up, which take traffic too
+	Slots     []Slot            `json:"slots"`       // those that are in use
 	Free      int               `json:"slots_free"`
 	FreeForS  *float64          `json:"slots_free_for_s,omitempty"` // seconds until none is free, at the last hour's growth; absent if it does not grow
 	Refused   []state.Refusal   `json:"refused"`                    // instances that cannot be balanced, and why
@@ -128,7 +130,7 @@ func (a *Admin) status(ctx context.Context) Status {
 	report, seen := a.loop.Report(), a.plane.Look(ctx)
 	s := Status{
 		Cluster: a.options.Cluster, Service: a.options.Service, Version: a.options.Version, Now: a.now(),
-		Rotation: []string{}, Slots: []Slot{}, Refused: list(report.Refused), Held: list(report.Held), Changes: list(report.History),
+		Rotation: []string{}, Own: []string{}, Slots: []Slot{}, Refused: list(report.Refused), Held: list(report.Held), Changes: list(report.History),
 		DataPlane: seen.DataPlane, Certificates: seen.Certificates,
 		HAProxy: HAProxy{
 			Running: seen.Running, Status: seen.Process, UptimeS: int64(seen.Stats.Uptime.Seconds()),
@@ -162,9 +164,11 @@ func list[T any](items []T) []T {
 	return items
 }
 
-// seat lists the slots in use and counts the others.
+// seat lists the slots in use, counts the others, and names the servers that are in none.
 func (s *Status) seat(pool state.Pool, servers map[string]haproxy.Counters) {
+	ours := make(map[string]bool, len(pool.Slots))
 	for _, slot := range pool.Slots {
+		ours[slot.Name] = true
 		if slot.Free() {
 			s.Free++
 			continue
@@ -175,7 +179,16 @@ func (s *Status) seat(pool state.Pool, servers map[string]haproxy.Counters) {
 		}
 		s.Slots = append(s.Slots, now)
 	}
+	for name, now := range servers {
+		if !ours[name] && up(now.Traffic) {
+			s.Own = append(s.Own, name)
+		}
+	}
+	slices.Sort(s.Own)
 }
+
+// serving is how many servers HAProxy can send traffic to.
+func (s *Status) serving() int { return len(s.Rotation) + len(s.Own) }
 
 func newSlot(slot state.Slot, now haproxy.Counters) Slot {
 	m := slot.Member
@@ -201,13 +214,16 @@ func newSync(report reconcile.Report, now time.Time) Sync {
 
 // takesTraffic follows HAProxy's nbsrv, which decides /zato-lb-alive: up by its own checks, and not draining.
 func takesTraffic(now haproxy.Traffic, member state.Member) bool {
-	up := strings.HasPrefix(now.Status, "UP") || now.Status == "no check"
-	return up && member.Mode == state.Ready && member.Weight > 0
+	return up(now) && member.Mode == state.Ready && member.Weight > 0
+}
+
+func up(now haproxy.Traffic) bool {
+	return strings.HasPrefix(now.Status, "UP") || now.Status == "no check"
 }
 
 // judge says whether it is healthy, and what stands against its staying so.
 func (s *Status) judge() {
-	s.Healthy = len(s.Rotation) > 0
+	s.Healthy = s.serving() > 0
 	s.Summary = s.summarize()
 	s.Risks = list(s.risks())
 	switch {
@@ -222,17 +238,21 @@ func (s *Status) judge() {
 
 // Headline is how many servers take traffic.
 func (s *Status) Headline() string {
-	if s.DataPlane.silent() {
-		return fmt.Sprintf("none of %d servers is known to take traffic", len(s.Slots))
+	line := ""
+	switch n := len(s.Rotation); {
+	case s.DataPlane.silent():
+		line = fmt.Sprintf("none of %d servers is known to take traffic", len(s.Slots))
+	case n == 0:
+		line = fmt.Sprintf("none of %d servers takes traffic", len(s.Slots))
+	case n == 1:
+		line = fmt.Sprintf("1 of %d servers takes traffic", len(s.Slots))
+	default:
+		line = fmt.Sprintf("%d of %d servers take traffic", n, len(s.Slots))
 	}
-	if !s.Healthy {
-		return fmt.Sprintf("none of %d servers takes traffic", len(s.Slots))
+	if len(s.Own) > 0 {
+		line += ", and " + plural(len(s.Own), "server line of your own is", "server lines of your own are") + " up"
 	}
-	verb := "take"
-	if len(s.Rotation) == 1 {
-		verb = "takes"
-	}
-	return fmt.Sprintf("%d of %d servers %s traffic", len(s.Rotation), len(s.Slots), verb)
+	return line
 }
 
 // summarize says in one line whether it is healthy, and if not everything is well, what is not.
