@@ -19,17 +19,24 @@ type drains map[string]drain
 type drain struct {
 	since time.Time // when HAProxy was told to send it nothing new
 	idle  bool      // it has nothing under way here, and gets nothing any more
-	told  bool      // that it may go
+	told  time.Time // last, that it may go
 }
+
+// tellAgain is how long a word that a member may go holds. One that was in maintenance for long and then stops takes the
+// word back that it had got, and waits for another.
+const tellAgain = time.Second
+
+// untold says whether the member is to be told, for the first time or again.
+func (d drain) untold(now time.Time) bool { return now.Sub(d.told) >= tellAgain }
 
 // drainSettle is how long a member must have been in drain before its idle connections prove anything: a request that
 // was on its way when the drain began has arrived by then.
 const drainSettle = time.Second
 
-// waiting says whether anybody is still to be acknowledged.
-func (d drains) waiting() bool {
+// waiting says whether anybody is to be acknowledged now.
+func (d drains) waiting(now time.Time) bool {
 	for _, one := range d {
-		if !one.told {
+		if one.untold(now) {
 			return true
 		}
 	}
@@ -71,11 +78,11 @@ type Acknowledgement struct {
 	At       time.Time `json:"at"`
 }
 
-// acknowledge tells every member that has been drained, here and by the other load balancers, that it may go, once. That
+// acknowledge tells every member that has been drained, here and by the other load balancers, that it may go. That
 // somebody cannot be told keeps up neither the others nor the rounds, and does not mean that HAProxy is not as it should
 // be.
 func (l *Loop) acknowledge(ctx context.Context) {
-	if !l.drains.waiting() {
+	if !l.drains.waiting(time.Now()) {
 		l.noteAcks(ctx, nil)
 		return
 	}
@@ -94,7 +101,7 @@ func (l *Loop) acknowledge(ctx context.Context) {
 	l.publishDrained()
 	var failed []error
 	for _, slot := range pool.Slots {
-		if one := l.drains[slot.Member.Key]; one.idle && !one.told && l.options.Agreed(slot.Member.Key) {
+		if one := l.drains[slot.Member.Key]; one.idle && one.untold(time.Now()) && l.options.Agreed(slot.Member.Key) {
 			failed = append(failed, l.letGo(ctx, slot))
 		}
 	}
@@ -139,9 +146,11 @@ func (l *Loop) letGo(ctx context.Context, slot state.Slot) error {
 		return fmt.Errorf("acknowledging that %s is drained: %w", slot.Member.ID, err)
 	}
 	one := l.drains[slot.Member.Key]
-	one.told = true
+	if one.told.IsZero() {
+		l.log.Info().Str("instance", slot.Member.ID).Str("slot", slot.Name).Msg("drained")
+	}
+	one.told = time.Now()
 	l.drains[slot.Member.Key] = one
-	l.log.Info().Str("instance", slot.Member.ID).Str("slot", slot.Name).Msg("drained")
 	return nil
 }
 

@@ -351,11 +351,17 @@ func TestADrainedInstanceIsAcknowledgedOnceItIsIdle(t *testing.T) {
 		if ack := w.plane.take(key); !strings.Contains(ack, `"instance":"web-1"`) {
 			t.Errorf("the acknowledgement is %q", ack)
 		}
-		pass(10 * time.Second)
-		if w.plane.take(key) != "" {
-			t.Error("acknowledged twice")
+		pass(10 * time.Second) // an operator has put it into maintenance; now it stops, and wants to hear it anew
+		w.plane.take(key)
+		pass(tellAgain + drainDelay)
+		if w.plane.take(key) == "" {
+			t.Error("who stops later is not told again")
 		}
 		w.catalog(t, "web-1 passing", "web-2 passing")
+		pass(2 * tellAgain)
+		if w.plane.take(key) != "" {
+			t.Error("acknowledged though it is back")
+		}
 		w.catalog(t, "web-1 maintenance", "web-2 passing")
 		if w.plane.take(key) != "" {
 			t.Error("acknowledged before the drain has settled")
