@@ -52,7 +52,7 @@ func (c *controller) equip(pool state.Pool, r *runCommand, files address.Files) 
 		Drained:    func() { c.peers.Changed() },
 		Agreed:     func(key string) bool { return c.peers.Drained(key) },
 	})
-	c.peers = peers.New(c.agent, consul.BalancersPrefix(r.Cluster), c.registration.ID, c.applied, c.log)
+	c.peers = peers.New(c.agent, consul.BalancersPrefix(r.Cluster), c.registration.ID, r.Service, c.applied, c.log)
 	c.connectors = connectors.New(c.agent, r.ConnectorhostService, r.Cluster)
 	c.admin = admin.New(admin.Options{
 		Cluster: r.Cluster, Service: r.Service, Consul: c.agent.Address(), Version: program.Version(),

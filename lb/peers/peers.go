@@ -36,6 +36,9 @@ const (
 
 // Applied is what a load balancer says of itself.
 type Applied struct {
+	// Service is what it balances. Who balances another one is no peer; "" is an older version, which does not say.
+	Service string `json:"service"`
+
 	Index  uint64    `json:"consul_index"` // of the catalog that it follows
 	Digest string    `json:"digest"`       // of who gets how much traffic
 	Design string    `json:"design"`       // of HAProxy's configuration, but for what is a machine's own; "" is not compared
@@ -68,6 +71,7 @@ type Peers struct {
 	store   Store
 	prefix  string
 	id      string
+	service string
 	applied func() Applied
 	log     zerolog.Logger
 	changed chan struct{} // holds one wake-up
@@ -107,10 +111,12 @@ func (g *gap) note(is bool) bool {
 
 func (g gap) lasts() bool { return !g.since.IsZero() && time.Since(g.since) >= Patience }
 
-// New compares the load balancer with this ID, of which applied tells the present state.
-func New(store Store, prefix, id string, applied func() Applied, log zerolog.Logger) *Peers {
+// New compares the load balancer with this ID, of which applied tells the present state, with those that balance the same
+// service.
+func New(store Store, prefix, id, service string, applied func() Applied, log zerolog.Logger) *Peers {
 	return &Peers{
-		store: store, prefix: prefix, id: id, applied: applied, log: log, others: map[string]*word{}, changed: make(chan struct{}, 1),
+		store: store, prefix: prefix, id: id, service: service, applied: applied, log: log, others: map[string]*word{},
+		changed: make(chan struct{}, 1),
 	}
 }
 
@@ -164,6 +170,7 @@ func (p *Peers) Run(ctx context.Context) error {
 }
 
 func (p *Peers) publish(ctx context.Context, now Applied) bool {
+	now.Service = p.service
 	value, err := json.Marshal(now)
 	if err != nil {
 		p.log.Error().Err(err).Msg("what was applied cannot be published")
@@ -196,20 +203,20 @@ func (p *Peers) read(seen consul.TreeObservation) {
 		if id == p.id {
 			continue
 		}
-		said[id] = true
 		other := p.others[id]
 		if other == nil {
 			other = &word{}
-			p.others[id] = other
 		}
-		if other.modified == pair.ModifyIndex {
-			continue
+		if other.modified != pair.ModifyIndex {
+			other.Applied = Applied{}
+			if err := json.Unmarshal(pair.Value, &other.Applied); err != nil {
+				p.log.Warn().Err(err).Str("key", pair.Key).Msg("a load balancer's word cannot be read")
+			}
+			other.modified, other.read = pair.ModifyIndex, time.Now()
 		}
-		other.Applied = Applied{}
-		if err := json.Unmarshal(pair.Value, &other.Applied); err != nil {
-			p.log.Warn().Err(err).Str("key", pair.Key).Msg("a load balancer's word cannot be read")
+		if other.Service == "" || other.Service == p.service {
+			said[id], p.others[id] = true, other
 		}
-		other.modified, other.read = pair.ModifyIndex, time.Now()
 	}
 	for id := range p.others {
 		if !said[id] {

@@ -99,8 +99,13 @@ func (b *balancer) setDesign(design string) {
 
 func startBalancer(t *testing.T, store *fakeStore, id string) *balancer {
 	t.Helper()
+	return startBalancing(t, store, id, "web")
+}
+
+func startBalancing(t *testing.T, store *fakeStore, id, service string) *balancer {
+	t.Helper()
 	b := &balancer{digest: "same", drains: []string{}}
-	b.Peers = New(store, "zato/main/lb/", id, func() Applied {
+	b.Peers = New(store, "zato/main/lb/", id, service, func() Applied {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return Applied{Index: 7, Digest: b.digest, Design: b.design, At: time.Now(), Drained: b.drains}
@@ -193,6 +198,26 @@ func TestAnInstanceIsDrainedWhenAllSaySoWhoseWordCounts(t *testing.T) {
 		pass(Lifetime + time.Second)
 		expect("one that is dead", true)
 		one.stop()
+	})
+}
+
+func TestWhoBalancesAnotherServiceIsNoPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{pairs: map[string]consul.Pair{}}
+		one, two, other := startBalancing(t, store, "lb-1", "web"), startBalancing(t, store, "lb-2", "web"), startBalancing(t, store, "lb-3", "mail")
+		other.set("others")
+		pass(Patience + 3*time.Second)
+		two.drain("n/web-1")
+		synctest.Wait()
+		if r := one.Report(); len(r) != 1 || r[0].ID != "lb-2" || r[0].Diverges || !one.Drained("n/web-1") {
+			t.Errorf("of the same service: %+v", r)
+		}
+		if r := other.Report(); len(r) != 0 || !other.Drained("n/mail-1") {
+			t.Errorf("of another one: %+v", r)
+		}
+		for _, b := range []*balancer{one, two, other} {
+			b.stop()
+		}
 	})
 }
 
