@@ -22,6 +22,7 @@ import (
 type behindAPI struct {
 	*remote.DataPlane
 	api      url.URL
+	at       about
 	stateDir string
 	changed  func()
 	log      zerolog.Logger
@@ -41,7 +42,11 @@ func newBehindAPI(flags dataPlaneFlags, stateDir string, options haproxy.Options
 	if err != nil {
 		return nil, program.BadConfig("--dataplane-url", err.Error(), "")
 	}
-	return &behindAPI{DataPlane: plane, api: api, stateDir: stateDir, changed: changed, log: log}, nil
+	at, err := aboutAPI(api)
+	if err != nil {
+		return nil, err
+	}
+	return &behindAPI{DataPlane: plane, api: api, at: at, stateDir: stateDir, changed: changed, log: log}, nil
 }
 
 // claim takes the directory with what a rollback needs. That another controller drives the same API from another
@@ -55,7 +60,7 @@ const answerInterval = time.Second
 
 // run tells the log, which the supervisor of a local HAProxy does, when HAProxy comes and goes.
 func (b *behindAPI) run(ctx context.Context, _ func(haproxy.Event)) error {
-	if ip, err := netip.ParseAddr(b.api.Hostname()); b.api.Scheme == "http" && b.api.Hostname() != "localhost" && (err != nil || !ip.IsLoopback()) {
+	if b.api.Scheme == "http" && !loopback(b.api.Hostname()) {
 		b.log.Warn().Str("data_plane", b.place()).Msg("the password travels unencrypted; give the Data Plane API a certificate, and an https URL here")
 	}
 	ticker := time.NewTicker(answerInterval)
@@ -126,10 +131,23 @@ func (b *behindAPI) Look(ctx context.Context) admin.Seen {
 	}
 }
 
-func (b *behindAPI) place() string { return b.api.String() }
+func (b *behindAPI) place() string { return b.at.place }
 
-func (b *behindAPI) about() about {
-	return about{place: b.place(), machine: b.api.Hostname(), host: b.api.Hostname(), address: b.api.Hostname()}
+func (b *behindAPI) about() about { return b.at }
+
+// aboutAPI takes an API that is asked on this machine for one of this machine, as each may have one at the same URL.
+func aboutAPI(api url.URL) (about, error) {
+	host := api.Hostname()
+	if !loopback(host) {
+		return about{place: api.String(), machine: host, host: host, address: host}, nil
+	}
+	machine, err := hostname()
+	return about{place: api.String(), machine: machine, host: host}, err
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // refusal leaves an API that does not answer, or cannot, a failure: it may answer when the program is started again.

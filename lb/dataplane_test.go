@@ -283,17 +283,33 @@ func TestAnAPIWithoutHAProxyIsReachable(t *testing.T) {
 }
 
 func TestConsulIsToldWhereHAProxyIs(t *testing.T) {
-	plane, err := behind(t, "https://lb-1:5555", "", haproxy.TLS{})
+	machine, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := settings{Listen: ":11223"}
-	if r := s.registration(plane.about()); r.ID != "zato-lb-lb-1-11223" || r.Address != "lb-1" || r.Check.URL != "http://lb-1:11223/zato-lb-alive" {
-		t.Errorf("registered as %+v, %s", r, r.Check.URL)
-	}
-	s.Listen = "10.0.0.9:11223"
-	if r := s.registration(plane.about()); r.Check.URL != "http://10.0.0.9:11223/zato-lb-alive" {
-		t.Errorf("checked at %s", r.Check.URL)
+	for _, c := range []struct {
+		api, listen             string // no API is HAProxy of this machine
+		machine, address, check string
+	}{
+		{"", ":11223", machine, "", "127.0.0.1"},
+		{"", "0.0.0.0:11223", machine, "", "127.0.0.1"},
+		{"", "10.0.0.9:11223", machine, "10.0.0.9", "10.0.0.9"},
+		{"https://lb-1:5555", ":11223", "lb-1", "lb-1", "lb-1"},
+		{"https://lb-1:5555", "10.0.0.9:11223", "lb-1", "10.0.0.9", "10.0.0.9"},
+		{"http://127.0.0.1:5555", ":11223", machine, "", "127.0.0.1"},
+		{"http://localhost:5555", ":11223", machine, "", "localhost"},
+		{"http://[::1]:5555", ":11223", machine, "", "[::1]"},
+	} {
+		var at plane = localPlane(t, "haproxy", "")
+		if c.api != "" {
+			if at, err = behind(t, c.api, "", haproxy.TLS{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := settings{Listen: program.HostPort(c.listen)}
+		if r := s.registration(at.about()); r.ID != "zato-lb-"+c.machine+"-11223" || r.Address != c.address || r.Check.URL != "http://"+c.check+":11223/zato-lb-alive" {
+			t.Errorf("%+v is registered as %+v, %s", c, r, r.Check.URL)
+		}
 	}
 }
 

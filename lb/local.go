@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 
 	"github.com/alecthomas/kong"
 	"github.com/rs/zerolog"
@@ -30,9 +28,9 @@ type local struct {
 }
 
 func newLocal(binary string, paths process.Paths, options haproxy.Options, log zerolog.Logger, changed func()) (*local, error) {
-	machine, err := os.Hostname()
+	machine, err := hostname()
 	if err != nil {
-		return nil, fmt.Errorf("this machine has no name to register under: %w", err)
+		return nil, err
 	}
 	options.SlotMaxConn = 0 // the limit of a running server can be set
 	if options.TLS.Certificate != "" {

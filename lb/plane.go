@@ -42,7 +42,16 @@ type about struct {
 	place   string // its configuration, as a path or URL
 	machine string // the name of its machine
 	host    string // where this machine finds its front, if that listens on all addresses
-	address string // where others find it; "" for that of Consul's node
+	address string // where others find it, likewise; "" for that of Consul's node
+}
+
+// hostname is the name under which this machine's HAProxy is registered.
+func hostname() (string, error) {
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("this machine has no name to register under: %w", err)
+	}
+	return name, nil
 }
 
 // plane is the HAProxy that the flags name, with our sections as the options say. The function is called when it has

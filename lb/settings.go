@@ -74,13 +74,13 @@ func (s *settings) options() haproxy.Options {
 
 // registration is how Consul shall know this load balancer: by its front, whose monitor says whether it can serve.
 func (s *settings) registration(where about) consul.Registration {
-	host := s.Listen.Host()
+	host, address := s.Listen.Host(), s.Listen.Host()
 	if program.Unspecified(host) {
-		host = where.host
+		host, address = where.host, where.address
 	}
 	port := s.Listen.Port()
 	return consul.Registration{
-		ID: fmt.Sprintf("zato-lb-%s-%d", where.machine, port), Name: "zato-lb", Address: where.address, Port: port,
+		ID: fmt.Sprintf("zato-lb-%s-%d", where.machine, port), Name: "zato-lb", Address: address, Port: port,
 		Meta: map[string]string{"version": program.Version(), "balances": s.Service, "admin": string(s.AdminListen)},
 		Check: &consul.HTTPCheck{
 			URL:      "http://" + net.JoinHostPort(host, strconv.Itoa(port)) + haproxy.AliveURI,
