@@ -18,8 +18,8 @@ import (
 	"zatoha/lb/state"
 )
 
-// actionTimeout bounds an action: a reload with a check of 5,000 servers takes a second or two.
-const actionTimeout = 30 * time.Second
+// askTimeout bounds the wait for an action; the controller gives up before.
+const askTimeout = admin.ActionTimeout + 5*time.Second
 
 // actions are what the running controller does when an operator asks.
 func (c *controller) actions() map[string]admin.Action {
@@ -91,7 +91,7 @@ func (r *rollbackCommand) Run(ctx context.Context, log zerolog.Logger, g *gramma
 
 // ask has the controller do something and decodes its answer.
 func ask(ctx context.Context, controller program.HostPort, action string, result any) error {
-	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	url := fmt.Sprintf("http://%s/actions/%s", controller, action)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)

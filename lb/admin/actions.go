@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"zatoha/deploy/program"
 )
 
 // Action is something that an operator may ask the controller to do. Its result is shown as JSON.
 type Action func(ctx context.Context) (result any, err error)
+
+// ActionTimeout bounds an action: a reload with a check of 5,000 servers takes a second or two.
+const ActionTimeout = 30 * time.Second
 
 // Failure is the answer to an action that failed.
 type Failure struct {
@@ -30,7 +34,11 @@ func (a *Admin) act(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.log.Warn().Str("action", name).Str("from", r.RemoteAddr).Msg("an operator acts")
-	result, err := action(r.Context())
+	// The server's own limit is that of its pages. A writer that cannot set it has none, as in a test.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(ActionTimeout + requestTimeout))
+	ctx, cancel := context.WithTimeout(r.Context(), ActionTimeout)
+	defer cancel()
+	result, err := action(ctx)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		a.answer(w, http.StatusGatewayTimeout, Failure{Error: err.Error()})
