@@ -6,14 +6,14 @@ import (
 	"zatoha/haproxy/edit"
 )
 
-// freeEndpoint stands in a free slot's line, where HAProxy wants an address. Nothing is ever sent to it.
-const freeEndpoint = "127.0.0.1:1"
+// FreeEndpoint stands in a free slot's line, where HAProxy wants an address. Nothing is ever sent to it.
+const FreeEndpoint = "127.0.0.1:1"
 
 // line is the server's line in the file. What must take no traffic is written disabled, so that an HAProxy that starts
 // from the file alone sends it none; the running HAProxy is told the finer state by its socket.
 func (s Server) line() edit.Line {
 	if s.Free() {
-		return edit.Line{Text: "server " + s.Name + " " + freeEndpoint + " disabled"}
+		return edit.Line{Text: "server " + s.Name + " " + FreeEndpoint + " disabled"}
 	}
 	text := fmt.Sprintf("server %s %s weight %d", s.Name, s.Endpoint(), s.Weight)
 	if s.MaxConn > 0 {

@@ -64,7 +64,8 @@ func (l *Loop) mend(ctx context.Context, want []haproxy.Server, running map[stri
 	return running, nil
 }
 
-// unplanned are the names of those servers that nobody meant to change: neither the plan, nor the end of a farewell.
+// unplanned are the names of those servers that nobody meant to change: neither the plan, nor the end of a farewell, nor
+// a start of HAProxy.
 func unplanned(changes []haproxy.Change, plan state.Plan) []string {
 	planned := map[string]bool{}
 	for _, change := range plan.Changes {
@@ -73,11 +74,20 @@ func unplanned(changes []haproxy.Change, plan state.Plan) []string {
 	var names []string
 	for _, change := range changes {
 		parted := change.To.Free() && change.From.Admin == haproxy.Drain
-		if !planned[change.To.Name] && !parted {
+		if !planned[change.To.Name] && !parted && !started(change) {
 			names = append(names, change.To.Name)
 		}
 	}
 	return names
+}
+
+// started says whether a server that is to drain runs as a start or a reload of HAProxy leaves it. The file has no word
+// for draining: it has such a server in maintenance, and the slot of one that is parting free.
+func started(change haproxy.Change) bool {
+	as := change.From
+	as.Admin = haproxy.Drain
+	return change.From.Admin == haproxy.Maint && change.To.Admin == haproxy.Drain &&
+		(!change.To.Differs(as) || change.From.Endpoint() == haproxy.FreeEndpoint)
 }
 
 // astray says what is wrong about the slots that run, if they are not those that are wanted. Servers of other names are

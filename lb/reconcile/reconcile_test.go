@@ -156,6 +156,32 @@ func TestWhatSomebodyElseChangedIsSetRight(t *testing.T) {
 	})
 }
 
+func TestWhatAStartOfHAProxyLeavesIsNobodysDoing(t *testing.T) {
+	inWorld(t, 4, func(t *testing.T, w *world) {
+		w.catalog(t, "web-1 passing", "web-2 passing", "web-3 passing", "web-4 passing")
+		w.catalog(t, "web-1 passing", "web-2 critical", "web-3 maintenance")
+		want := []string{"slot-001 10.0.0.1:80 ready", "slot-002 10.0.0.2:80 drain", "slot-003 10.0.0.3:80 drain", "slot-004 10.0.0.4:80 drain"}
+		w.runs(t, want...)
+		w.plane.change(w.plane.load)
+		w.Wake()
+		synctest.Wait()
+		w.runs(t, want...)
+		if report := w.Report(); report.Counters.Drift.Runtime != 0 {
+			t.Errorf("a start of haproxy is called a repair: %+v", report.Counters)
+		}
+		w.plane.change(func() {
+			w.plane.load()
+			w.plane.running[1].Weight = 7
+		})
+		w.Wake()
+		synctest.Wait()
+		w.runs(t, want...)
+		if report := w.Report(); report.Counters.Drift.Runtime != 1 || report.History[0].What != "set right: slot-002" {
+			t.Errorf("what somebody changed too is not told: %+v", report)
+		}
+	})
+}
+
 func TestWhatWasEditedAndWhyHAProxyWasReloadedIsTold(t *testing.T) {
 	inWorld(t, 2, func(t *testing.T, w *world) {
 		w.catalog(t, "web-1 passing")

@@ -95,10 +95,25 @@ func (f *fakePlane) Rebuild(_ context.Context, servers []haproxy.Server, reason 
 	if err := errors.Join(f.down, f.refuses); err != nil {
 		return haproxy.Rewrite{}, err
 	}
-	f.running, f.saved = append(slices.Clone(f.foreign), servers...), slices.Clone(servers)
+	f.saved = slices.Clone(servers)
+	f.load()
 	f.running = slices.DeleteFunc(f.running, func(s haproxy.Server) bool { return s.Name == f.lost })
 	f.changed()
 	return haproxy.Rewrite{Reload: reason}, nil
+}
+
+// load has HAProxy run what the file says, which has no word for draining. It is for the caller who holds the lock.
+func (f *fakePlane) load() {
+	f.running = slices.Clone(f.foreign)
+	for _, s := range f.saved {
+		if s.Free() {
+			s.Address, s.Port, s.Weight = "127.0.0.1", 1, 1 // haproxy.FreeEndpoint
+		}
+		if s.Admin != haproxy.Ready {
+			s.Admin = haproxy.Maint
+		}
+		f.running = append(f.running, s)
+	}
 }
 
 // String is the backend as it runs, without its free slots.
@@ -107,7 +122,7 @@ func (f *fakePlane) String() string {
 	defer f.mu.Unlock()
 	var lines []string
 	for _, s := range f.running {
-		if !s.Free() {
+		if !s.Free() && s.Endpoint() != haproxy.FreeEndpoint {
 			lines = append(lines, fmt.Sprintf("%s %s %s", s.Name, s.Endpoint(), s.Admin))
 		}
 	}
