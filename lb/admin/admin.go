@@ -61,7 +61,8 @@ type Options struct {
 	Actions map[string]Action   // what an operator may ask for, by name
 	Peers   func() []peers.Peer // the other load balancers of the cluster; nil if nobody looks for them
 
-	// Connectors tells without waiting what is known of the connector hosts, nil if there are none; nil if nobody looks.
+	// Connectors tells without waiting what is known of the connector hosts, nil if there never was one. It is nil if nobody
+	// looks.
 	Connectors func() *connectors.Report
 }
 

@@ -10,7 +10,7 @@ import (
 	"zatoha/lb/connectors"
 )
 
-// leaderless says whether there are connector hosts, and none is active.
+// leaderless says whether there are connector hosts, or were, and none is active.
 func (s *Status) leaderless() bool {
 	c := s.Connectors
 	return c != nil && c.Lease.Known && c.Lease.Error == "" && !c.Lease.Held

@@ -44,7 +44,7 @@ type Status struct {
 	// Certificates are those of the HTTPS front; absent if there is none, or its HAProxy is behind a Data Plane API.
 	Certificates []haproxy.Certificate `json:"certificates,omitempty"`
 
-	Connectors *connectors.Report `json:"connectors,omitempty"` // absent if there are no connector hosts
+	Connectors *connectors.Report `json:"connectors,omitempty"` // absent if there never was a connector host
 }
 
 // State is the cluster's health in a word or two.

@@ -182,10 +182,21 @@ func TestALeaseThatCannotBeReadIsAsItWasLast(t *testing.T) {
 	}
 }
 
-func TestWithoutConnectorHostsThereIsNoReportAndNothingIsAsked(t *testing.T) {
-	f := &fakeConsul{}
-	if r := looked(t, f); r != nil || f.reads.Load() != 0 {
-		t.Errorf("%+v after %d reads", r, f.reads.Load())
+func TestWithoutConnectorHostsThereIsAReportOnlyIfThereWereSome(t *testing.T) {
+	for name, f := range map[string]*fakeConsul{"there never were": {}, "nobody knows": {err: errors.New("permission denied")}} {
+		if r := looked(t, f); r != nil {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+	f := &fakeConsul{status: consul.LeaseStatus{Holder: consul.Holder{Epoch: 7, Host: "b"}}}
+	r := looked(t, f)
+	if r == nil || len(r.Hosts) != 0 || r.Lease != (Lease{Known: true, Host: "b", Epoch: 7}) {
+		t.Errorf("all have gone: %+v", r)
+	}
+	w := New(f, "zato-connectorhost", "main")
+	before := f.reads.Load()
+	if w.look(t.Context()); w.Report() != nil || f.reads.Load() != before {
+		t.Errorf("before Consul has told of any host: %+v", w.Report())
 	}
 }
 

@@ -36,6 +36,7 @@ type Watcher struct {
 	changed          chan struct{} // holds one if Consul has told of a change
 
 	mu        sync.Mutex
+	seen      bool // Consul has told of the hosts
 	instances []consul.Instance
 	report    Report
 }
@@ -76,7 +77,7 @@ func (w *Watcher) observe(o consul.Observation) {
 		return
 	}
 	w.mu.Lock()
-	w.instances = o.Snapshot.Instances
+	w.seen, w.instances = true, o.Snapshot.Instances
 	w.mu.Unlock()
 	select {
 	case w.changed <- struct{}{}:
@@ -84,28 +85,29 @@ func (w *Watcher) observe(o consul.Observation) {
 	}
 }
 
-// Report is what was learned last; nil if there are no connector hosts. It must not be changed.
+// Report is what was learned last; nil if there are no connector hosts, and never was an active one. It must not be
+// changed.
 func (w *Watcher) Report() *Report {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.report.Hosts) == 0 {
+	if len(w.report.Hosts) == 0 && w.report.Lease.Epoch == 0 {
 		return nil
 	}
 	report := w.report
 	return &report
 }
 
-// look reads the lease, if there are hosts, and asks the one that holds it.
+// look reads the lease, and asks the host that holds it. Where all hosts are gone, the lease tells that there were some.
 func (w *Watcher) look(ctx context.Context) {
 	w.mu.Lock()
-	instances, last := w.instances, w.report
+	seen, instances, last := w.seen, w.instances, w.report
 	w.mu.Unlock()
-	next := Report{Connectors: []Connector{}, Refused: []Refusal{}, Hosts: newHosts(instances, w.cluster, last.Lease)}
-	if len(next.Hosts) > 0 {
-		next.Lease = w.lease(ctx, last.Lease)
-		next.Hosts = newHosts(instances, w.cluster, next.Lease)
-		w.ask(ctx, &next, instances)
+	if !seen {
+		return
 	}
+	next := Report{Connectors: []Connector{}, Refused: []Refusal{}, Lease: w.lease(ctx, last.Lease)}
+	next.Hosts = newHosts(instances, w.cluster, next.Lease)
+	w.ask(ctx, &next, instances)
 	if ctx.Err() != nil {
 		return // what failed, failed for that
 	}
