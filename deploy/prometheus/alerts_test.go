@@ -410,21 +410,6 @@ var examples = []example{
 	},
 
 	is("ZatoNoConnectorHost", "zatoha_lb_connectorhost_active", steady("0"), "1x178 0x2"), // a takeover
-	{ // all hosts were stopped, or there was none
-		"ZatoNoConnectorHost",
-		map[string]string{`zatoha_lb_connectorhost_active{instance="one"}`: "1x100 stale", `zatoha_lb_consul_up{instance="one"}`: steady("1")},
-		map[string]string{`zatoha_lb_consul_up{instance="one"}`: steady("1")},
-		one,
-	},
-	{ // the controller was started while Consul was away, or is not there any more
-		"ZatoNoConnectorHost",
-		map[string]string{`zatoha_lb_connectorhost_active{instance="one"}`: "1x100 0x20 stale", `zatoha_lb_consul_up{instance="one"}`: steady("1")},
-		map[string]string{
-			`zatoha_lb_connectorhost_active{instance="one"}`: "1x100 stale", `zatoha_lb_consul_up{instance="one"}`: "1x100 0x80",
-			`zatoha_lb_connectorhost_active{instance="two"}`: "1x100 stale", `zatoha_lb_consul_up{instance="two"}`: "1x100 stale",
-		},
-		one,
-	},
 	{
 		"ZatoTwoConnectorHosts",
 		map[string]string{`zatoha_connectorhost_active{instance="a"}`: steady("1"), `zatoha_connectorhost_active{instance="b"}`: steady("1")},
