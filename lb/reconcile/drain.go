@@ -22,8 +22,8 @@ type drain struct {
 	told  time.Time // last, that it may go
 }
 
-// tellAgain is how long a word that a member may go holds. One that was in maintenance for long and then stops takes the
-// word back that it had got, and waits for another.
+// tellAgain is after how long a member that was told is looked after again. One that was in maintenance for long and then
+// stops takes the word back that it had got, and waits for another.
 const tellAgain = time.Second
 
 // untold says whether the member is to be told, for the first time or again.
@@ -136,17 +136,28 @@ func (l *Loop) publishDrained() {
 	}
 }
 
-// letGo tells the slot's member that it may go.
+// letGo tells the slot's member that it may go, unless it was told and has the word still.
 func (l *Loop) letGo(ctx context.Context, slot state.Slot) error {
-	value, err := json.Marshal(Acknowledgement{Instance: slot.Member.ID, Slot: slot.Name, At: time.Now().UTC()})
-	if err != nil {
-		return err
+	one, key := l.drains[slot.Member.Key], consul.DrainedKey(l.options.Cluster, slot.Member.ID)
+	first := one.told.IsZero()
+	has := false
+	if !first {
+		word, err := l.acks.Get(ctx, key)
+		if err != nil {
+			return fmt.Errorf("asking whether %s knows that it is drained: %w", slot.Member.ID, err)
+		}
+		has = word.Found
 	}
-	if err := l.acks.Put(ctx, consul.DrainedKey(l.options.Cluster, slot.Member.ID), value); err != nil {
-		return fmt.Errorf("acknowledging that %s is drained: %w", slot.Member.ID, err)
+	if !has {
+		value, err := json.Marshal(Acknowledgement{Instance: slot.Member.ID, Slot: slot.Name, At: time.Now().UTC()})
+		if err != nil {
+			return err
+		}
+		if err := l.acks.Put(ctx, key, value); err != nil {
+			return fmt.Errorf("acknowledging that %s is drained: %w", slot.Member.ID, err)
+		}
 	}
-	one := l.drains[slot.Member.Key]
-	if one.told.IsZero() {
+	if first {
 		l.log.Info().Str("instance", slot.Member.ID).Str("slot", slot.Name).Msg("drained")
 	}
 	one.told = time.Now()

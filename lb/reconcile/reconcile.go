@@ -40,6 +40,7 @@ type DataPlane interface {
 
 // Acknowledger tells a draining instance that it may go.
 type Acknowledger interface {
+	Get(ctx context.Context, key string) (consul.Pair, error)
 	Put(ctx context.Context, key string, value []byte) error
 }
 

@@ -378,7 +378,9 @@ func TestADrainedInstanceIsAcknowledgedOnceItIsIdle(t *testing.T) {
 			t.Errorf("the acknowledgement is %q", ack)
 		}
 		pass(10 * time.Second) // an operator has put it into maintenance; now it stops, and wants to hear it anew
-		w.plane.take(key)
+		if told := w.plane.told; told != 2 || w.plane.take(key) == "" {
+			t.Errorf("%d acknowledgements, want another after the one that was taken, and no more", told)
+		}
 		pass(tellAgain + drainDelay)
 		if w.plane.take(key) == "" {
 			t.Error("who stops later is not told again")

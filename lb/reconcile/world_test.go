@@ -22,6 +22,7 @@ import (
 type fakePlane struct {
 	mu       sync.Mutex
 	acks     map[string]string
+	told     int // how often an acknowledgement was written
 	running  []haproxy.Server
 	saved    []haproxy.Server
 	sessions map[string]int
@@ -136,7 +137,15 @@ func (f *fakePlane) Put(_ context.Context, key string, value []byte) error {
 		return errors.New("permission denied")
 	}
 	f.acks[key] = string(value)
+	f.told++
 	return f.down
+}
+
+func (f *fakePlane) Get(_ context.Context, key string) (consul.Pair, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	value, found := f.acks[key]
+	return consul.Pair{Key: key, Value: []byte(value), Found: found}, f.down
 }
 
 // change is how a test reaches in while the loop runs.
