@@ -14,12 +14,12 @@ import (
 )
 
 // The kind "fake" has a broker in memory, with one durable queue. It counts deliveries; a message given back goes to the
-// front; a channel may be exclusive, and may be told to retry in place.
+// front; a channel may be exclusive, may be told to retry in place, and may be lossy: one that can give nothing back.
 func init() {
 	connector.Register("fake", func(f *connector.Fields) connector.Settings {
 		return fakeSettings{
 			broker: brokers[f.Int("broker", 0, 0, 1<<30)], inFlight: f.Int("in_flight", 5, 1, 100), limit: f.Int("limit", 1<<30, 1, 1<<30),
-			exclusive: f.Bool("exclusive", false), inPlace: f.Bool("in_place", false),
+			exclusive: f.Bool("exclusive", false), inPlace: f.Bool("in_place", false), lossy: f.Bool("lossy", false),
 		}
 	})
 }
@@ -28,12 +28,15 @@ func init() {
 var brokers []*broker
 
 type fakeSettings struct {
-	broker             *broker
-	inFlight, limit    int
-	exclusive, inPlace bool
+	broker                    *broker
+	inFlight, limit           int
+	exclusive, inPlace, lossy bool
 }
 
 func (s fakeSettings) Capabilities() connector.Capabilities {
+	if s.lossy {
+		return connector.Capabilities{Guarantee: connector.AtMostOnce, Prepare: true, RetryInPlace: true}
+	}
 	return connector.Capabilities{
 		Guarantee: connector.AtLeastOnce, Redelivers: true, Counts: true, DeadLetter: true, Transacted: true,
 		Ordered: s.inFlight == 1, Exclusive: s.exclusive, Prepare: true, RetryInPlace: s.inPlace,
@@ -65,7 +68,7 @@ type broker struct {
 	holder  *fakeConnection
 	open    map[*fakeConnection]bool
 	blocked func(reason string) // of the latest sink
-	slow    time.Duration       // that a send takes
+	slow    time.Duration       // that a send takes, and the stop of a lossy channel
 }
 
 func newBroker() *broker {
@@ -163,6 +166,7 @@ var errLost = fmt.Errorf("%w: the broker has hung up", connector.ErrNotConnected
 type fakeSource struct {
 	fakeSettings
 	connection *fakeConnection
+	stopped    bool
 }
 
 func (s *fakeSource) Connect(context.Context) (err error) {
@@ -193,7 +197,10 @@ func (s *fakeSource) Receive(ctx context.Context) (d connector.Delivery, err err
 			return false, errLost
 		}
 		i := slices.IndexFunc(s.broker.queue, func(m *stored) bool { return m.taken == nil })
-		if i < 0 {
+		switch {
+		case i < 0 && s.stopped:
+			return false, errLost
+		case i < 0:
 			return false, nil
 		}
 		m := s.broker.queue[i]
@@ -232,7 +239,18 @@ func (b *broker) settle(c *fakeConnection, m *stored, verdict connector.Verdict,
 	})
 }
 
-func (s *fakeSource) Stop(context.Context) error { return nil }
+func (s *fakeSource) Stop(ctx context.Context) error {
+	if !s.lossy {
+		return nil
+	}
+	s.stopped = true
+	select {
+	case <-time.After(s.broker.slow):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 func (s *fakeSource) Close(context.Context) error {
 	return s.broker.do(func() error {

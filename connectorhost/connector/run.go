@@ -19,8 +19,9 @@ type Options struct {
 	// That is how a new process stands ready while the old one finishes.
 	Begin <-chan struct{}
 
-	// Drain bounds how long a stopped connector may take to finish what is in flight; what is not finished then is given
-	// back. 0 stands for [DefaultDrain].
+	// Drain bounds how long a connector may take from the order to stop until it has finished what is in flight; what is
+	// not finished then is given back, or dropped by a kind that cannot, which takes a moment more. 0 stands for
+	// [DefaultDrain].
 	Drain time.Duration
 
 	// Log is told what happens to single messages and connections. May be nil.
@@ -98,11 +99,29 @@ func (p *pump) run(ctx context.Context) error {
 		end(cause)
 	}
 	defer p.status.ending()()
+	var limiting sync.WaitGroup
+	limiting.Go(p.limit)
 	err := reconnecting(ctx, p.status, p.log, p.serve)
+	stop(nil)
 	p.finish()
 	p.handlers.Wait()
 	p.crew.dismiss()
+	end(nil)
+	limiting.Wait()
 	return p.status.end(p.definition.Name, err)
+}
+
+// limit ends the attempts when the time to drain is over. It is one for all that a stop has to do, since whoever ordered
+// it has no more patience than that.
+func (p *pump) limit() {
+	select {
+	case <-p.stopping:
+	case <-p.life.Done():
+		return
+	}
+	if pause(p.life, p.options.Drain) {
+		p.end(errDrained)
+	}
 }
 
 // errDrained ends what has not been finished within the time for that.
@@ -125,7 +144,7 @@ func (p *pump) serve(ctx context.Context) (worked bool, err error) {
 	err = p.receive(ctx, connection)
 	if ctx.Err() != nil && !p.fenced() {
 		p.status.enter(Draining, "")
-		if err := bounded(p.life, stopTime, p.source.Stop); err != nil {
+		if err := bounded(p.life, min(stopTime, p.options.Drain/2), p.source.Stop); err != nil {
 			p.log.Warn("the broker was not told to stop", "error", err)
 		}
 		p.takeRest(connection)
@@ -198,15 +217,19 @@ func (p *pump) receive(ctx, connection context.Context) error {
 	}
 }
 
-// takeRest receives what a stopped source has and cannot give back.
+// takeRest receives what a stopped source has and cannot give back. What is still there when the time to drain is over is
+// received too, for as long as that takes no time to speak of, because nobody could count what is not.
 func (p *pump) takeRest(connection context.Context) {
 	if p.can.Redelivers {
 		return
 	}
-	ctx, cancel := context.WithTimeout(p.life, p.options.Drain)
-	defer cancel()
-	if err := p.receive(ctx, connection); err == nil && !p.fenced() {
-		p.log.Warn("the connector was stopped, and the time to finish was over: messages that were taken are lost")
+	take := func(ctx context.Context) error { return p.receive(ctx, connection) }
+	err := take(p.life)
+	if err == nil && !p.fenced() {
+		err = bounded(context.WithoutCancel(p.life), p.options.Drain/10, take)
+	}
+	if err == nil && !p.fenced() {
+		p.log.Error("the connector was stopped, and the time to finish was over: more messages that were taken are lost than could be counted")
 	}
 }
 
@@ -226,23 +249,20 @@ func (p *pump) whyLost(ctx context.Context) error {
 	return ErrNotConnected
 }
 
-// finish waits for what is in flight, as long as a stopped connector may take, and gives back what is not finished then.
+// finish waits for what is in flight until the time to drain is over, and then a moment until the rest is given back.
 func (p *pump) finish() {
 	idle := make(chan struct{})
 	go func() {
 		defer close(idle)
 		p.handlers.Wait()
 	}()
-	late := time.NewTimer(p.options.Drain)
-	defer late.Stop()
 	select {
 	case <-idle:
 		return
-	case <-late.C:
 	case <-p.life.Done():
 	}
-	p.end(errDrained)
-	late.Reset(stopTime)
+	late := time.NewTimer(stopTime)
+	defer late.Stop()
 	select {
 	case <-idle:
 	case <-late.C:

@@ -97,6 +97,40 @@ func TestAStopWaitsForTheServiceAndNoLongerThanItMay(t *testing.T) {
 	}
 }
 
+// No server can be reached, and the peer of the channel does not part from it.
+func TestAStopOfWhatCanGiveNothingBackCountsAllThatIsLostAndIsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const messages, drain = 50, 8 * time.Second
+		h := newFake(map[string]any{"lossy": true, "in_flight": 2})
+		h.setSlow(time.Hour)
+		for i := range messages {
+			h.Put(t, fmt.Sprint(i), nil)
+		}
+		var tr trace
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		d := define(t, h, connector.Channel, nil)
+		go func() {
+			done <- connector.Run(ctx, d, connector.InvokerFunc(func(context.Context, connector.Message) error {
+				return fmt.Errorf("%w: away", connector.ErrUnavailable)
+			}), connector.Options{Report: tr.report, Drain: drain})
+		}()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		since := time.Now()
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(since); took < drain || took > drain*5/4 {
+			t.Errorf("stopped after %v", took)
+		}
+		if c := tr.latest.Counts; c.Dropped != messages || c.Received != messages {
+			t.Errorf("%+v", c)
+		}
+	})
+}
+
 func TestAStopGivesBackWhatOnlyWaitsForAService(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newFake(nil)
