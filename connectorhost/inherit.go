@@ -111,7 +111,7 @@ func (o *outgoing) ask(ctx context.Context, client *http.Client, address string,
 		return fmt.Errorf("its answer is none of a connector host: %w", err)
 	}
 	for _, m := range now.Sent {
-		if o.window.learn(m.Connector+"\n"+m.ID, time.Now().Add(-time.Duration(m.Age)*time.Millisecond)) {
+		if o.window.learn(windowKey(m.Connector, m.ID), time.Now().Add(-time.Duration(m.Age)*time.Millisecond)) {
 			o.learned.Inc()
 		}
 	}

@@ -85,32 +85,35 @@ func (o *outgoing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = control.SetWriteDeadline(time.Now().Add(receiveTime + sendTime + requestTimeout))
 	name := r.PathValue("name")
 	if bad := cmp.Or(o.admit(r), describe(r)); bad != nil {
-		o.done(unknownConnector, r, *bad, "refused")
-		bad.write(w)
+		o.finish(w, r, unknownConnector, *bad, "refused")
+		return
+	}
+	if s := o.window.known(windowKey(name, r.Header.Get(headerMessageID)), time.Now()); s != nil { // however its connector does now
+		answer, result := s.outcome(r.Context())
+		o.finish(w, r, o.label(name), answer, result)
 		return
 	}
 	if away := o.whyNot(name, r.Header.Get(headerKind)); away != nil { // before the body is read
-		result := "not-sent"
-		if away.status != http.StatusServiceUnavailable {
-			result = "refused"
-		}
-		o.done(o.label(name), r, *away, result)
-		away.write(w)
+		o.finish(w, r, o.label(name), *away, resultOf(*away))
 		return
 	}
 	m, leave, bad := o.receive(w, r, name)
 	if bad != nil {
-		o.done(name, r, *bad, "refused")
-		bad.write(w)
+		o.finish(w, r, name, *bad, "refused")
 		return
 	}
 	defer leave()
 	answer, result := o.once(r.Context(), m)
-	o.done(name, r, answer, result)
+	o.finish(w, r, name, answer, result)
+}
+
+// finish counts a message and answers.
+func (o *outgoing) finish(w http.ResponseWriter, r *http.Request, label string, a reply, result string) {
+	o.done(label, r, a, result)
 	if result == "duplicate" {
 		w.Header().Set(headerDuplicate, "true")
 	}
-	answer.write(w)
+	a.write(w)
 }
 
 // unknownConnector is the label of messages for a connector that is not defined here: whoever posts could make up names
@@ -242,17 +245,9 @@ func (o *outgoing) enter(ctx context.Context, size int64) bool {
 
 // once sends a message, unless it was sent or is being sent: then it returns what came, or comes, of that.
 func (o *outgoing) once(ctx context.Context, m message) (answer reply, result string) {
-	s, first := o.window.begin(m.name+"\n"+m.id, time.Now())
+	s, first := o.window.begin(windowKey(m.name, m.id), time.Now())
 	if !first {
-		select {
-		case <-s.done:
-			if s.status == http.StatusOK {
-				return s.reply, "duplicate"
-			}
-			return s.reply, resultOf(s.reply)
-		case <-ctx.Done():
-			return reply{status: http.StatusServiceUnavailable, details: "the message is on its way"}, "unconfirmed"
-		}
+		return s.outcome(ctx)
 	}
 	began := time.Now()
 	answer = o.send(ctx, m)
@@ -262,6 +257,19 @@ func (o *outgoing) once(ctx context.Context, m message) (answer reply, result st
 		o.latency.WithLabelValues(m.name).Observe(time.Since(began).Seconds())
 	}
 	return answer, resultOf(answer)
+}
+
+// outcome is what came, or comes, of a message that somebody else sends.
+func (s *sending) outcome(ctx context.Context) (answer reply, result string) {
+	select {
+	case <-s.done:
+		if s.status == http.StatusOK {
+			return s.reply, "duplicate"
+		}
+		return s.reply, resultOf(s.reply)
+	case <-ctx.Done():
+		return reply{status: http.StatusServiceUnavailable, details: "the message is on its way"}, "unconfirmed"
+	}
 }
 
 func resultOf(a reply) string {

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -211,6 +213,50 @@ func TestWithoutATokenOnlyWhoKnowsTheAddressSends(t *testing.T) {
 			t.Errorf("%s: %+v", host, bad)
 		}
 	}
+}
+
+// The connector is connecting, drains, is not active or is deleted: that changes nothing about what was sent by it.
+func TestWhatWasSentOrIsOnItsWayIsAnsweredSoThoughNothingCanBeSentNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newHost(settings{MaxMessageBytes: 1000}, "127.0.0.1:17110", zerolog.Nop()).sends
+		ask := func(id string) string {
+			request := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:17110/outgoing/orders", strings.NewReader("x"))
+			request.SetPathValue("name", "orders")
+			request.Header.Set("X-Zato-Message-ID", id)
+			answer := httptest.NewRecorder()
+			o.ServeHTTP(answer, request)
+			return fmt.Sprintf("%d %s %s", answer.Code, answer.Header().Get("X-Zato-Outcome"), answer.Header().Get("X-Zato-Duplicate"))
+		}
+		expect := func(what, got, want string) {
+			t.Helper()
+			if got != want {
+				t.Errorf("%s: %s, want %s", what, got, want)
+			}
+		}
+		send(o.window, "sent")
+		expect("sent", ask("sent"), "200  true")
+		expect("new", ask("new"), "503 not-sent ")
+		for id, becomes := range map[string]struct {
+			reply
+			want string
+		}{
+			"confirmed":   {replyTo(nil), "200  true"},
+			"unconfirmed": {replyTo(connector.ErrNotConnected), "503  "},
+			"refused":     {refused("the broker is full"), "503 not-sent "},
+		} {
+			under, _ := o.window.begin(windowKey("orders", id), time.Now())
+			answer := make(chan string, 1)
+			go func() { answer <- ask(id) }()
+			synctest.Wait()
+			if len(answer) > 0 {
+				t.Errorf("%s: answered before it was known what became of it", id)
+			}
+			o.window.finish(under, becomes.reply, becomes.status == http.StatusOK, time.Now())
+			expect(id, <-answer, becomes.want)
+		}
+		time.Sleep(rememberSends)
+		expect("sent long ago", ask("sent"), "503 not-sent ")
+	})
 }
 
 func TestAnOutgoingErrorChoosesTheAnswer(t *testing.T) {

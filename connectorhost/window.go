@@ -28,6 +28,9 @@ type sending struct {
 	at time.Time // when it was sent
 }
 
+// windowKey names a message by its connector and its ID, which is from a header and has no line break.
+func windowKey(connector, id string) string { return connector + "\n" + id }
+
 func newWindow(size int, age time.Duration) *window {
 	return &window{size: size, age: age, messages: map[string]*sending{}, news: make(chan struct{})}
 }
@@ -36,13 +39,27 @@ func newWindow(size int, age time.Duration) *window {
 func (w *window) begin(key string, now time.Time) (s *sending, first bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s = w.messages[key]; s != nil && (s.at.IsZero() || now.Sub(s.at) < w.age) {
+	if s = w.find(key, now); s != nil {
 		return s, false
 	}
 	s = &sending{key: key, done: make(chan struct{})}
 	w.messages[key] = s
 	w.under++
 	return s, true
+}
+
+// known is the message of a key, if it is on its way, or was sent not long ago, else nil.
+func (w *window) known(key string, now time.Time) *sending {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.find(key, now)
+}
+
+func (w *window) find(key string, now time.Time) *sending {
+	if s := w.messages[key]; s != nil && (s.at.IsZero() || now.Sub(s.at) < w.age) {
+		return s
+	}
+	return nil
 }
 
 // finish says what became of a message. Only one that was sent is remembered: others may be tried again.
@@ -65,7 +82,7 @@ func (w *window) finish(s *sending, r reply, sent bool, now time.Time) {
 func (w *window) learn(key string, at time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if known := w.messages[key]; known != nil && (known.at.IsZero() || at.Sub(known.at) < w.age) {
+	if w.find(key, at) != nil {
 		return false
 	}
 	s := &sending{key: key, done: make(chan struct{}), reply: replyTo(nil), at: at}
