@@ -2,34 +2,48 @@ package connector
 
 import (
 	"context"
+	"hash/maphash"
 	"sync"
 	"time"
 )
 
 const (
-	memorySize = 4096            // messages; more than are ever in flight
-	memoryTime = 5 * time.Minute // a message that comes again later is called again
+	memoryLeast = 4096            // messages that succeeded
+	memoryTime  = 5 * time.Minute // a message that comes again so long after its success is called again
 )
 
 // memory knows what became of the latest messages that have a name of their own, so that a message that is delivered
 // again, because the connection was lost while the service ran or before the broker had the acknowledgement, is not
 // called twice by this process. It is safe for concurrent use.
 type memory struct {
+	size int
+	seed maphash.Seed
+
 	mu     sync.Mutex
-	latest map[string]*memo
-	ring   [memorySize]*memo
+	latest map[messageKey]*memo
+	ring   []*memo // of those that succeeded; the oldest is at next when there are as many as size
 	next   int
+}
+
+// messageKey tells messages apart, also those to which a publisher gave the same name.
+type messageKey struct {
+	id   string
+	body uint64 // its hash
 }
 
 // memo is about one message.
 type memo struct {
-	id   string
+	key  messageKey
 	over chan struct{} // closed when the service is through with it
 	done bool          // it succeeded
-	at   time.Time
+	at   time.Time     // then
 }
 
-func newMemory() *memory { return &memory{latest: map[string]*memo{}} }
+// newMemory makes one for a channel that may have so many messages in flight: the broker may not have seen that many
+// acknowledgements.
+func newMemory(inFlight int) *memory {
+	return &memory{size: max(memoryLeast, 2*inFlight), seed: maphash.MakeSeed(), latest: map[messageKey]*memo{}}
+}
 
 // begin notes that the service is about to be called, and returns how to note that it is through. If the message is
 // delivered again and its service is being called, begin waits for that; succeeded says that nothing is left to do.
@@ -37,43 +51,56 @@ func (m *memory) begin(ctx context.Context, message Message) (through func(succe
 	if !message.Stable {
 		return func(bool) {}, false
 	}
-	if message.Redelivered {
-		if known := m.find(message.ID); known != nil {
-			select {
-			case <-known.over:
-			case <-ctx.Done():
-				return func(bool) {}, false
-			}
-			if known.done {
-				return func(bool) {}, true
-			}
+	key := messageKey{message.ID, maphash.Bytes(m.seed, message.Body)}
+	for {
+		one, known := m.enter(key, message.Redelivered)
+		if known == nil {
+			return func(succeeded bool) { m.leave(one, succeeded) }, false
+		}
+		select {
+		case <-known.over:
+		case <-ctx.Done():
+			return func(bool) {}, false
+		}
+		if known.done {
+			return func(bool) {}, true
 		}
 	}
-	one := &memo{id: message.ID, over: make(chan struct{}), at: time.Now()}
-	m.add(one)
-	return func(succeeded bool) {
-		one.done = succeeded
-		close(one.over)
-	}, false
 }
 
-func (m *memory) find(id string) *memo {
+// enter makes a memo, unless one is known and asked for: of a call that runs, or has succeeded not long ago.
+func (m *memory) enter(key messageKey, again bool) (one, known *memo) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	known := m.latest[id]
-	if known == nil || time.Since(known.at) > memoryTime {
-		return nil
+	if known = m.latest[key]; again && known != nil && (known.at.IsZero() || time.Since(known.at) <= memoryTime) {
+		return nil, known
 	}
-	return known
+	one = &memo{key: key, over: make(chan struct{})}
+	m.latest[key] = one
+	return one, nil
 }
 
-func (m *memory) add(one *memo) {
+// leave notes how a call has ended. Only a success is remembered.
+func (m *memory) leave(one *memo, succeeded bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if oldest := m.ring[m.next]; oldest != nil && m.latest[oldest.id] == oldest {
-		delete(m.latest, oldest.id)
+	defer close(one.over)
+	switch {
+	case !succeeded:
+		m.forget(one)
+		return
+	case len(m.ring) < m.size:
+		m.ring = append(m.ring, one)
+	default:
+		m.forget(m.ring[m.next])
+		m.ring[m.next] = one
+		m.next = (m.next + 1) % m.size
 	}
-	m.ring[m.next] = one
-	m.next = (m.next + 1) % memorySize
-	m.latest[one.id] = one
+	one.done, one.at = true, time.Now()
+}
+
+func (m *memory) forget(one *memo) {
+	if m.latest[one.key] == one {
+		delete(m.latest, one.key)
+	}
 }

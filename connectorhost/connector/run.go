@@ -59,7 +59,7 @@ func Run(ctx context.Context, d *Definition, invoker Invoker, options Options) e
 	options = options.withDefaults()
 	p := &pump{
 		definition: d, can: d.Settings.Capabilities(), invoker: invoker, options: options, log: options.Log,
-		status: newTracker(d, options.Report), memory: newMemory(), slots: make(chan struct{}, max(d.Settings.InFlight(), 1)),
+		status: newTracker(d, options.Report), memory: newMemory(d.Settings.InFlight()), slots: make(chan struct{}, max(d.Settings.InFlight(), 1)),
 		crew: newCrew(),
 	}
 	p.source = d.Settings.Source(Environment{Name: d.Name, Blocked: p.status.blocked})
