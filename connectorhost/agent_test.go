@@ -350,6 +350,21 @@ func TestWhatAHostSaysOfItsConnectors(t *testing.T) {
 		}
 	}
 
+	t.Log("a changed definition that cannot be prepared leaves the one before at work, and is told")
+	w.define("orders", "sad")
+	const held = "the definition before runs on, the changed one is "
+	active.await("why it is not in force", func(r report) bool {
+		c := r.Connectors[0]
+		return c.PID == orders.PID && c.State == supervise.Running && c.Replacement != "" && strings.HasPrefix(c.Why, held) && strings.HasSuffix(c.Why, ": no such queue: declare it")
+	})
+	eventually(t, "a check that warns", func() bool {
+		var checks map[string]struct{ Status, Output string }
+		w.agent.Call(http.MethodGet, "/v1/agent/checks", nil, &checks)
+		check := checks["service:"+active.id+":connector:orders"]
+		shown = fmt.Sprint(check)
+		return check.Status == "warning" && strings.HasPrefix(check.Output, "running: "+held)
+	}, func() string { return shown })
+
 	t.Log("what is deleted ends, and its check with it")
 	for _, name := range []string{"bad", "sad", "orders"} {
 		if err := w.client.Delete(t.Context(), consul.ConnectorsPrefix("main")+name); err != nil {

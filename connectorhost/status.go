@@ -50,6 +50,8 @@ func ailment(asked, active report) error {
 	switch {
 	case asked.Error != "":
 		return fmt.Errorf("not healthy: %s", program.Printable(asked.Error))
+	case active.Error != "":
+		return fmt.Errorf("not healthy: %s: %s", program.Printable(active.Host), program.Printable(active.Error))
 	case !asked.Held:
 		return errors.New("not healthy: no host is active")
 	case len(active.Refused) > 0:
@@ -57,7 +59,10 @@ func ailment(asked, active report) error {
 	}
 	for _, c := range active.Connectors {
 		if c.State != supervise.Running {
-			return fmt.Errorf("not healthy: connector %s is %s", c.Name, c.State)
+			return fmt.Errorf("not healthy: connector %s is %s", program.Printable(c.Name), c.State)
+		}
+		if c.Why != "" {
+			return fmt.Errorf("not healthy: connector %s: %s", program.Printable(c.Name), program.Printable(c.Why))
 		}
 	}
 	return nil
@@ -74,6 +79,9 @@ func statusText(asked, active report) string {
 	fmt.Fprintf(&text, " (asked %s, which is %s)\n", program.Printable(asked.Host), asked.Role)
 	if asked.Error != "" {
 		fmt.Fprintf(&text, "! %s\n", program.Printable(asked.Error))
+	}
+	if active.Host != asked.Host && active.Error != "" {
+		fmt.Fprintf(&text, "! %s: %s\n", program.Printable(active.Host), program.Printable(active.Error))
 	}
 	writeHosts(&text, asked)
 	writeConnectors(&text, active)

@@ -70,12 +70,12 @@ type Status struct {
 	Kind        string            `json:"kind"`
 	Hash        string            `json:"hash"` // of the definition that runs
 	State       State             `json:"state"`
-	Why         string            `json:"why,omitempty"`         // of Connecting, BackingOff, Failed and Fenced
+	Why         string            `json:"why,omitempty"`         // it is not as it should be: see State, and Replacement
 	Until       time.Time         `json:"until,omitzero"`        // of BackingOff and Failed
 	Since       time.Time         `json:"since,omitzero"`        // of this process
 	PID         int               `json:"pid,omitempty"`         // 0 while there is none
 	Restarts    int               `json:"restarts"`              // after it ended by itself
-	Replacement string            `json:"replacement,omitempty"` // what becomes of a changed definition
+	Replacement string            `json:"replacement,omitempty"` // what becomes of a changed definition; why it is not in force is in Why too
 	Counters    map[string]int64  `json:"counters,omitempty"`
 	Info        map[string]string `json:"info,omitempty"`
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -35,12 +36,24 @@ func (c *connector) status(now time.Time) Status {
 	case waits:
 		s.State, s.Why, s.Until = BackingOff, c.why, c.until
 	}
-	switch {
-	case c.now == nil || c.removed || c.now.definition.Hash == c.want.Hash:
-	case c.next != nil:
-		s.Replacement = string(cmp.Or(c.next.said.State, Starting))
-	case waits:
-		s.Replacement = fmt.Sprintf("%s until %s: %s", BackingOff, c.until.Format(time.TimeOnly), c.why)
+	trouble := ""
+	if s.Replacement, trouble = c.replacement(waits); trouble != "" {
+		s.Why = strings.TrimPrefix(s.Why+"; the definition before runs on, the changed one is "+s.Replacement+": "+trouble, "; ")
 	}
 	return s
+}
+
+// replacement is what becomes of a changed definition, and what keeps it from coming into force, if that is known: a new
+// process is blamed for what ended the one before it, until it is prepared.
+func (c *connector) replacement(waits bool) (state, trouble string) {
+	switch {
+	case c.now == nil || c.removed || c.now.definition.Hash == c.want.Hash:
+	case c.next != nil && c.next.phase != preparing:
+		return string(c.next.said.State), ""
+	case c.next != nil:
+		return string(cmp.Or(c.next.said.State, Starting)), cmp.Or(c.next.said.Why, c.why)
+	case waits:
+		return fmt.Sprintf("%s until %s", BackingOff, c.until.Format(time.TimeOnly)), c.why
+	}
+	return "", ""
 }
