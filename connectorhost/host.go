@@ -108,10 +108,11 @@ func (h *host) defined(o consul.TreeObservation) {
 	}
 }
 
-// seen is told who the connector hosts are.
+// seen is told who the connector hosts are, of all clusters that share this Consul.
 func (h *host) seen(o consul.Observation) {
 	if o.Err == nil {
-		h.change(func() { h.hosts = o.Snapshot.Instances })
+		others := func(i consul.Instance) bool { return !i.Of(h.Cluster) }
+		h.change(func() { h.hosts = slices.DeleteFunc(slices.Clone(o.Snapshot.Instances), others) })
 	}
 }
 

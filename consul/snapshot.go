@@ -62,6 +62,12 @@ func (i Instance) Key() string { return url.PathEscape(i.Node) + "/" + i.ID }
 // HostPort is the instance's address as dialers take it, an IPv6 address in brackets.
 func (i Instance) HostPort() string { return net.JoinHostPort(i.Address, strconv.Itoa(i.Port)) }
 
+// Of says whether a connector host belongs to a cluster; one that does not say to which belongs to any.
+func (i Instance) Of(cluster string) bool {
+	of := i.Meta[ClusterMeta]
+	return of == "" || of == cluster
+}
+
 // equal is cheap for instances of which one was made of the other: see [entries].
 func (i Instance) equal(other Instance) bool {
 	return i.Node == other.Node && i.ID == other.ID && i.Service == other.Service &&

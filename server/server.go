@@ -83,7 +83,7 @@ func (s *settings) serve(ctx context.Context, listener net.Listener, agent agent
 		watches: []func(context.Context){
 			func(ctx context.Context) { built.channels.follow(ctx, agent, consul.ChannelsPrefix(s.Cluster)) },
 			func(ctx context.Context) { built.epoch.follow(ctx, agent, s.Cluster, built.log) },
-			func(ctx context.Context) { built.outgoing.Follow(ctx, agent, s.ConnectorService) },
+			func(ctx context.Context) { built.outgoing.Follow(ctx, agent, s.ConnectorService, s.Cluster) },
 			built.token.Follow,
 			func(ctx context.Context) {
 				built.outgoing.FollowDefinitions(ctx, agent, consul.ConnectorsPrefix(s.Cluster))

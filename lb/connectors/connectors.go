@@ -125,7 +125,7 @@ func (r *Report) Standing(role Role) (n int) {
 func newHosts(instances []consul.Instance, cluster string, lease Lease) []Host {
 	hosts := []Host{}
 	for _, i := range instances {
-		if of := i.Meta[consul.ClusterMeta]; of != "" && of != cluster {
+		if !i.Of(cluster) {
 			continue // several clusters may share one Consul
 		}
 		h := Host{ID: i.ID, Address: i.HostPort(), Version: i.Meta[consul.VersionMeta], Role: Standby, Status: leaseCheck(i)}

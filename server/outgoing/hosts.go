@@ -17,21 +17,21 @@ type Watcher interface {
 	Watch(ctx context.Context, service string, observe func(consul.Observation))
 }
 
-// Follow learns from Consul which connector host is active, until ctx ends. What was learned last stays in force while
-// Consul cannot tell.
-func (s *Set) Follow(ctx context.Context, watcher Watcher, service string) {
+// Follow learns from Consul which connector host of a cluster is active, until ctx ends. What was learned last stays in
+// force while Consul cannot tell.
+func (s *Set) Follow(ctx context.Context, watcher Watcher, service, cluster string) {
 	watcher.Watch(ctx, service, func(o consul.Observation) {
 		if o.Err != nil {
 			s.log.Warn("consul does not tell which connector host is active, keeping to the last", "error", o.Err)
 			return
 		}
-		s.hosts.set(active(o.Snapshot.Instances))
+		s.hosts.set(active(o.Snapshot.Instances, cluster))
 	})
 }
 
-// active are the addresses of hosts that say that they are active, none if there is none. While a takeover is on its way
-// there may be two: the later one, by its epoch, comes first, and among equals one whose checks pass.
-func active(instances []consul.Instance) (addresses []string) {
+// active are the addresses of hosts of a cluster that say that they are active, none if there is none. While a takeover
+// is on its way there may be two: the later one, by its epoch, comes first, and among equals one whose checks pass.
+func active(instances []consul.Instance, cluster string) (addresses []string) {
 	rank := func(i consul.Instance) (epoch uint64, sick int) {
 		epoch, _ = strconv.ParseUint(i.Meta[consul.EpochMeta], 10, 64)
 		if i.Status != consul.Passing && i.Status != consul.Warning {
@@ -40,7 +40,7 @@ func active(instances []consul.Instance) (addresses []string) {
 		return epoch, sick
 	}
 	candidates := slices.DeleteFunc(slices.Clone(instances), func(i consul.Instance) bool {
-		return !slices.Contains(i.Tags, consul.ActiveTag) || i.Port == 0
+		return !slices.Contains(i.Tags, consul.ActiveTag) || i.Port == 0 || !i.Of(cluster)
 	})
 	slices.SortStableFunc(candidates, func(a, b consul.Instance) int {
 		epochA, sickA := rank(a)

@@ -230,6 +230,10 @@ func TestTheLatestHealthyHostIsActive(t *testing.T) {
 	host := func(address, epoch string, status consul.Status, tags ...string) consul.Instance {
 		return consul.Instance{Address: address, Port: 17110, Tags: tags, Status: status, Meta: map[string]string{consul.EpochMeta: epoch}}
 	}
+	of := func(cluster string, i consul.Instance) consul.Instance {
+		i.Meta[consul.ClusterMeta] = cluster
+		return i
+	}
 	for _, test := range []struct {
 		name      string
 		instances []consul.Instance
@@ -241,10 +245,11 @@ func TestTheLatestHealthyHostIsActive(t *testing.T) {
 		{"two during a takeover", []consul.Instance{host("a", "9", consul.Passing, "active"), host("b", "10", consul.Critical, "active")}, "b:17110 a:17110"},
 		{"two of one epoch", []consul.Instance{host("a", "9", consul.Critical, "active"), host("b", "9", consul.Warning, "active")}, "b:17110 a:17110"},
 		{"two that say no epoch", []consul.Instance{host("a", "?", consul.Passing, "active"), host("b", "", consul.Passing, "active")}, "a:17110 b:17110"},
+		{"another cluster's", []consul.Instance{of("other", host("a", "10", consul.Passing, "active")), of("main", host("b", "9", consul.Passing, "active"))}, "b:17110"},
 		{"no port", []consul.Instance{{Address: "a", Tags: []string{"active"}}}, ""},
 		{"IPv6", []consul.Instance{host("::1", "", consul.Passing, "active")}, "[::1]:17110"},
 	} {
-		if got := strings.Join(active(test.instances), " "); got != test.want {
+		if got := strings.Join(active(test.instances, "main"), " "); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
 	}
@@ -262,11 +267,11 @@ func (s scripted) Watch(_ context.Context, _ string, observe func(consul.Observa
 func TestTheLastHostStaysWhileConsulCannotTell(t *testing.T) {
 	s := newSet(t, Config{})
 	one := consul.Observation{Snapshot: consul.Snapshot{Instances: []consul.Instance{{Address: "a", Port: 1, Tags: []string{"active"}}}}}
-	s.Follow(t.Context(), scripted{one, {Err: errors.New("no leader")}}, "hosts")
+	s.Follow(t.Context(), scripted{one, {Err: errors.New("no leader")}}, "hosts", "main")
 	if host, _, _ := s.hosts.get(0); host != "a:1" {
 		t.Errorf("after an error: %q", host)
 	}
-	s.Follow(t.Context(), scripted{one, {}}, "hosts")
+	s.Follow(t.Context(), scripted{one, {}}, "hosts", "main")
 	if host, _, _ := s.hosts.get(0); host != "" {
 		t.Errorf("after it was removed: %q", host)
 	}

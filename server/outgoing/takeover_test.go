@@ -26,7 +26,7 @@ func TestATakeoverIsFollowedWithTheSameMessageID(t *testing.T) {
 	s := newSet(t, Config{})
 	ctx, stop := context.WithCancel(context.Background())
 	var background sync.WaitGroup
-	background.Go(func() { s.Follow(ctx, client, "hosts") })
+	background.Go(func() { s.Follow(ctx, client, "hosts", "main") })
 	defer background.Wait()
 	defer stop()
 
