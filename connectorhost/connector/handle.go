@@ -11,7 +11,9 @@ import (
 func (p *pump) perform(t task, free func()) {
 	p.enter(t.delivery)
 	p.handle(t.connection, t.delivery)
-	p.status.inFlight.Add(-1)
+	if p.status.inFlight.Add(-1) == 0 {
+		p.status.reached(nil) // nothing is left that would find out
+	}
 	free()
 	<-p.slots
 	p.handlers.Done()

@@ -183,6 +183,9 @@ func TestOnlyAMessageUnderWhichServersEndAgainAndAgainIsParked(t *testing.T) {
 				if c := tr.latest.Counts; c.Accepted != 1 || c.Parked != 1 || c.Interrupted != 15 || c.Failed+c.Unavailable+c.GivenBack > 0 {
 					t.Errorf("%+v", tr.latest)
 				}
+				if tr.latest.State != connector.Running || !slices.Contains(tr.states, connector.Blocked) {
+					t.Errorf("nothing is left that could be held up, but it is %s: %s; it was %v", tr.latest.State, tr.latest.Reason, tr.states)
+				}
 				if all := h.Parked(t); len(all) != 1 || all[0].ID != "killer" || !strings.Contains(all[0].Reason, "EOF") {
 					t.Errorf("parked: %+v", all)
 				}

@@ -68,7 +68,7 @@ func (t *tracker) blocked(reason string) {
 	t.show()
 }
 
-// reached notes whether the latest attempt reached a service; nil if so.
+// reached notes whether the latest attempt reached a service; nil if so, or if nothing waits for another.
 func (t *tracker) reached(err error) {
 	if err == nil && !t.unreachable.Load() {
 		return
