@@ -67,7 +67,9 @@ type child struct {
 	id         int
 	definition Definition
 	phase      phase
-	since      time.Time // of its start
+	since      time.Time // when its start was wanted, which may have to wait for its turn
+	started    time.Time // when it had a process
+	mute       bool      // it was killed for having reported nothing
 	went       time.Time // when it was told to go
 	drainUntil time.Time
 	pid        int
@@ -115,12 +117,12 @@ func (d *Desk) Idle() bool {
 }
 
 // Started says that a child has a process, and returns false if that is to be killed.
-func (d *Desk) Started(id, pid int) (wanted bool) {
+func (d *Desk) Started(now time.Time, id, pid int) (wanted bool) {
 	_, child := d.find(id)
 	if child == nil {
 		return false
 	}
-	child.pid = pid
+	child.pid, child.started = pid, now
 	return child.phase != killed
 }
 
@@ -149,7 +151,10 @@ func (d *Desk) Ended(now time.Time, id int, how string) []Action {
 	if child == nil {
 		return nil
 	}
-	byItself := child.phase < draining
+	byItself := child.phase < draining || child.mute
+	if child.mute {
+		how = fmt.Sprintf("it reported nothing within %v of its start and was killed: it was stopped, or had no processor", d.policy.Mute)
+	}
 	if c.next == child {
 		c.next = nil
 	} else {
@@ -229,6 +234,9 @@ func (d *Desk) Next(now time.Time) (next time.Time) {
 			sooner(child.drainUntil)
 		case child.silent():
 			sooner(child.since.Add(d.policy.Slow))
+			if !child.started.IsZero() {
+				sooner(child.started.Add(d.policy.Mute))
+			}
 		}
 	}
 	return next

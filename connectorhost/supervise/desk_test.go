@@ -67,7 +67,7 @@ func replay(t *testing.T, text string) string {
 		case "define":
 			actions = desk.Define(now, parseDefinitions(words[1:]))
 		case "started":
-			desk.Started(number(t, words[1]), number(t, words[2]))
+			desk.Started(now, number(t, words[1]), number(t, words[2]))
 		case "said":
 			state, why := words[2], strings.Join(words[3:], " ")
 			actions = desk.Said(now, number(t, words[1]), Report{State: State(state), Why: why})
@@ -154,7 +154,7 @@ func (w *world) do(actions []Action) {
 				w.r.Fatalf("%v, which was fenced", a)
 			}
 			w.alive[a.Child], w.hash[a.Child] = name, a.Definition.Hash
-			w.desk.Started(a.Child, 1000+a.Child)
+			w.desk.Started(w.now, a.Child, 1000+a.Child)
 		case DoGo:
 			for other := range w.receiving {
 				if w.alive[other] == name {

@@ -17,7 +17,8 @@
 //
 // A child that is stopped, or that the machine has no time for, takes nothing from its broker any more, and nobody else
 // would notice. So it has the kernel kill it at the time until which the lease holds as far as it knows, puts that off
-// time and again while the lease goes on, and is started again if it could not.
+// time and again while the lease goes on, and is started again if it could not. One that is stopped before it could do so
+// has not reported anything either; it is killed after a while.
 //
 // A server tells "orders" of a later epoch than its own: it ends at once, and is not started again, because whatever it
 // would take from its broker it could not bring to a service. Either the lease is lost, which this host is about to

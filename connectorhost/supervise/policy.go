@@ -15,12 +15,13 @@ type Policy struct {
 	// processor. More would be there no sooner, and take the processors from whoever keeps the lease.
 	AtOnce int
 	Slow   time.Duration // a child that has reported nothing for so long does not count there
+	Mute   time.Duration // a child whose process has reported nothing for so long is killed, and has failed
 }
 
 // DefaultPolicy suits connectors.
 func DefaultPolicy() Policy {
 	return Policy{
 		FirstDelay: 100 * time.Millisecond, MaxDelay: 30 * time.Second, Stable: 30 * time.Second, Drain: 10 * time.Second,
-		AtOnce: 2 * runtime.NumCPU(), Slow: time.Second,
+		AtOnce: 2 * runtime.NumCPU(), Slow: time.Second, Mute: 15 * time.Second,
 	}
 }

@@ -106,6 +106,26 @@ func TestAChildThatIsStoppedIsReplacedAndOthersAreNotTouched(t *testing.T) {
 	}
 }
 
+// It was stopped before it was told what it is, so that nothing ends it with the lease.
+func TestAConnectorThatGotAStoppedProcessGetsAnother(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, func(p *Policy) { p.Mute = 3 * time.Second })
+	s.supervisor.Reserve(1, true)
+	pid := awaitReady(t, s.supervisor.reserve, 1)[0]
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	s.definitions <- []Definition{definition("a", "1", "", false, "")}
+	s.await("a", func(status Status) bool { return status.State == Starting && status.PID == pid })
+	s.await("a", func(status Status) bool {
+		return status.State == BackingOff && strings.HasPrefix(status.Why, "it reported nothing within 3s of its start")
+	})
+	if now := s.await("a", running("1")); now.PID == pid || now.Restarts != 1 {
+		t.Errorf("%+v", now)
+	}
+	awaitEnd(t, pid)
+}
+
 func TestACrashedChildIsBackSoonAndOthersAreNotTouched(t *testing.T) {
 	s := newStage(t)
 	s.definitions <- []Definition{definition("a", "1", "", false, ""), definition("b", "1", "", false, "")}

@@ -212,7 +212,7 @@ func (r *run) adopt(p *process, action Action) {
 	r.children[action.Child] = p
 	over := r.over
 	r.mu.Unlock()
-	wanted := r.desk.Started(action.Child, p.pid())
+	wanted := r.desk.Started(time.Now(), action.Child, p.pid())
 	log := r.Log.With().Str("connector", action.Definition.Name).Int("child", action.Child).Int("pid", p.pid()).Logger()
 	log.Info().Uint64("epoch", r.epoch).Msg("a child has started")
 	r.lives.Go(func() { r.attend(p, action.Child, log) })

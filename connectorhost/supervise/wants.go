@@ -8,6 +8,11 @@ func (d *Desk) settle(now time.Time, c *connector) []Action {
 	if c.now == nil && c.next != nil {
 		c.now, c.next = c.next, nil
 	}
+	for _, child := range []*child{c.now, c.next} {
+		if child != nil {
+			w.hear(child)
+		}
+	}
 	switch {
 	case d.stopping || c.removed:
 		if c.next != nil {
@@ -57,6 +62,14 @@ func (w *wants) start(c *connector) *child {
 	child := &child{id: w.desk.children, definition: c.want, since: w.now}
 	w.do(DoStart, child)
 	return child
+}
+
+// hear kills a child that is mute: it has not even seen to it that it ends with the lease.
+func (w *wants) hear(child *child) {
+	if child.silent() && !child.started.IsZero() && !w.now.Before(child.started.Add(w.desk.policy.Mute)) {
+		child.mute = true
+		w.kill(child)
+	}
 }
 
 func (w *wants) begin(child *child) {
