@@ -37,8 +37,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
-
-	"zatoha/deploy/program/secretfile"
 )
 
 const (
@@ -59,7 +57,8 @@ type Client struct {
 	api     *api.Client
 	timeout time.Duration // of a call that does not block
 	wait    time.Duration // of a blocking query
-	token   bool          // one was given
+	given   bool          // a token was given
+	token   *token        // that in a file, if it is in one
 }
 
 // New makes a client from the standard CONSUL_* environment variables. An address that is not empty stands in for
@@ -75,7 +74,7 @@ func New(address string) (*Client, error) {
 
 // newClient makes a client from a configuration that has a transport of its own. token is that of the file that the
 // configuration names, nil if it names none.
-func newClient(config *api.Config, address string, token *secretfile.Kept) (*Client, error) {
+func newClient(config *api.Config, address string, token *token) (*Client, error) {
 	if address != "" {
 		config.Address = address
 	}
@@ -100,7 +99,7 @@ func newClient(config *api.Config, address string, token *secretfile.Kept) (*Cli
 	}
 	return &Client{
 		address: shown, api: client, timeout: defaultTimeout, wait: defaultWait,
-		token: config.Token != "" || token != nil,
+		given: config.Token != "" || token != nil, token: token,
 	}, nil
 }
 
@@ -192,7 +191,7 @@ func (c *Client) remedy(err error) string {
 	case strings.Contains(answer.Body, "ACL not found"):
 		return "this Consul does not know the token: make it anew, and give it by " + api.HTTPTokenFileEnvName
 	case answer.Code == http.StatusForbidden, errors.Is(err, errHidden):
-		if !c.token {
+		if !c.given {
 			return "no token was given: give one that may do this, by " + api.HTTPTokenEnvName + " or " + api.HTTPTokenFileEnvName
 		}
 		return "give the token's policy this right, or give another by " + api.HTTPTokenFileEnvName +

@@ -42,7 +42,7 @@ func (c *Client) KeepRegistered(ctx context.Context, r Registration, report func
 
 // KeepRegisteredAs is [Client.KeepRegistered] of an instance that changes: the first registration received is kept until
 // the next one, which is to have the same ID. It returns an error as soon as one is not valid. A change is reported only
-// if it fails.
+// if it fails. To the agent another token is one too.
 func (c *Client) KeepRegisteredAs(ctx context.Context, changes <-chan Registration, report func(error)) error {
 	var next Registration
 	select {
@@ -50,8 +50,13 @@ func (c *Client) KeepRegisteredAs(ctx context.Context, changes <-chan Registrati
 		return nil
 	case next = <-changes:
 	}
-	told := ""
+	c.token.registered(&next, "")
+	defer c.token.left(&next)
+	told, secret := "", ""
 	tell := func(err error) {
+		if err == nil {
+			c.token.registered(&next, secret)
+		}
 		if text := fmt.Sprint(err); text != told {
 			told = text
 			report(err)
@@ -62,21 +67,38 @@ func (c *Client) KeepRegisteredAs(ctx context.Context, changes <-chan Registrati
 		if err := r.Validate(); err != nil {
 			return err
 		}
+		secret = c.token.now()
 		current, change := context.WithCancel(ctx)
-		received := make(chan struct{})
+		changed := make(chan struct{})
 		go func() {
-			defer close(received)
-			select {
-			case next = <-changes:
-				change()
-			case <-current.Done():
-			}
+			defer close(changed)
+			c.awaitChange(current, changes, &next, secret)
+			change()
 		}()
 		c.keepRegistered(current, r, tell)
 		change()
-		<-received
+		<-changed
 	}
 	return nil
+}
+
+// awaitChange returns when there is another registration, which it puts in the place of the last, when another token than
+// this one counts, or when ctx has ended.
+func (c *Client) awaitChange(ctx context.Context, changes <-chan Registration, next *Registration, secret string) {
+	looks, stop := c.token.looks()
+	defer stop()
+	for {
+		select {
+		case *next = <-changes:
+			return
+		case <-looks:
+			if c.token.now() != secret {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // keepRegistered keeps one registration until ctx ends. tell drops what it was told already.

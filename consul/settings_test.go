@@ -152,6 +152,37 @@ func TestATokenThatIsExchangedCountsWithoutARestart(t *testing.T) {
 	await(t, "an instance", seen, instances(consul.Passing))
 }
 
+// The agent tells Consul how an instance's checks do by the token that it was registered with.
+func TestChecksAreToldByAnExchangedToken(t *testing.T) {
+	t.Parallel()
+	agent := consultest.StartWithACL(t)
+	const rules = `service_prefix "zato-" { policy = "write" } node_prefix "" { policy = "read" } agent_prefix "" { policy = "read" }`
+	old, next := agent.Token("old", rules), agent.Token("next", rules)
+	path := file(t, old)
+	told := make(chan error, 100)
+	client, err := consul.Settings{ConsulHTTPAddr: agent.Address(), ConsulHTTPTokenFile: path}.Client(func(err error) { told <- err })
+	must(t, err)
+	observer, err := consul.Settings{ConsulHTTPAddr: agent.Address(), ConsulHTTPTokenFile: file(t, agent.Root())}.Client(nil)
+	must(t, err)
+	const check = "alive"
+	reports, _ := keepRegistered(t, client, consul.Registration{ID: instanceID, Name: serviceName, Port: 1, TTLs: []consul.TTLCheck{
+		{ID: check, Name: "alive", TTL: time.Hour},
+	}})
+	await(t, "registration", reports, isNil)
+	must(t, client.SetCheck(t.Context(), check, consul.Passing, "well"))
+	seen := watchService(t, observer)
+	await(t, "a passing instance", seen, instances(consul.Passing))
+
+	must(t, os.WriteFile(path, []byte(next), 0o600))
+	await(t, "word of the other token", told, isNil)
+	agent.DeleteToken(old)
+	if len(seen)+len(reports) != 0 {
+		t.Errorf("the exchange was seen: %d changes, %d reports", len(seen), len(reports))
+	}
+	must(t, client.SetCheck(t.Context(), check, consul.Critical, "ill"))
+	await(t, "a critical instance", seen, instances(consul.Critical))
+}
+
 // first is the error of the first thing that is observed.
 func first(t *testing.T, follow func(ctx context.Context, end func(error))) (err error) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

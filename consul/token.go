@@ -4,17 +4,107 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
 
 	"zatoha/deploy/program/secretfile"
 )
 
+// token is the one in a file, which may be exchanged there. The agent goes on with the one that an instance was
+// registered with, and tells Consul by that how its checks do: whoever keeps an instance registered does it again by
+// another token. Only then is that told, since only then may the old one be deleted. It is safe for concurrent use, and
+// nil is none.
+type token struct {
+	*secretfile.Kept
+	changed func(error)
+
+	mu   sync.Mutex
+	by   map[*Registration]string // with which each that is kept was made last; "" before the first time
+	news bool                     // another one counts, which was not told yet
+}
+
 // keepToken is the token in a file, nil if there is no file. changed, which may be nil, is told when the file has another
-// one, or none any more: see [secretfile.Keep].
-func keepToken(path string, changed func(error)) (*secretfile.Kept, error) {
+// one by which all is registered, or none any more: see [secretfile.Keep].
+func keepToken(path string, changed func(error)) (*token, error) {
 	if path == "" {
 		return nil, nil
 	}
-	return secretfile.Keep(path, tokenIn, changed)
+	t := &token{changed: changed, by: map[*Registration]string{}}
+	kept, err := secretfile.Keep(path, tokenIn, t.looked)
+	t.Kept = kept
+	return t, err
+}
+
+// looked hears of another token, or why there is none.
+func (t *token) looked(err error) {
+	if err != nil {
+		t.tell(err)
+		return
+	}
+	t.mu.Lock()
+	t.news = true
+	t.mu.Unlock()
+	t.settle()
+}
+
+// settle tells of another token if everything is registered with it.
+func (t *token) settle() {
+	now := t.Secret()
+	t.mu.Lock()
+	settled := t.news
+	for _, secret := range t.by {
+		settled = settled && secret == now
+	}
+	t.news = t.news && !settled
+	t.mu.Unlock()
+	if settled {
+		t.tell(nil)
+	}
+}
+
+func (t *token) tell(err error) {
+	if t.changed != nil {
+		t.changed(err)
+	}
+}
+
+// now is the token that counts.
+func (t *token) now() string {
+	if t == nil {
+		return ""
+	}
+	return t.Secret()
+}
+
+// registered says with which token, or a later one, a registration was made; "" is before it was.
+func (t *token) registered(r *Registration, secret string) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	t.by[r] = secret
+	t.mu.Unlock()
+	t.settle()
+}
+
+// left says that a registration is not kept any more.
+func (t *token) left(r *Registration) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	delete(t.by, r)
+	t.mu.Unlock()
+	t.settle()
+}
+
+// looks ticks when it is time to look whether another token counts, and never without a file.
+func (t *token) looks() (tick <-chan time.Time, stop func()) {
+	if t == nil {
+		return nil, func() {}
+	}
+	ticker := time.NewTicker(time.Second)
+	return ticker.C, ticker.Stop
 }
 
 // tokenIn is the token that a file's text holds.
@@ -29,7 +119,7 @@ func tokenIn(text string) (string, error) {
 // bearer is a transport that shows Consul the token in a file.
 type bearer struct {
 	http.RoundTripper
-	token *secretfile.Kept
+	token *token
 }
 
 // RoundTrip puts the token in the place of the one that the library has.
