@@ -46,15 +46,16 @@ func showProc(ctx context.Context, socket string) (Processes, error) {
 const reloadGap = 10 * time.Second
 
 // find looks for the HAProxy that runs on these paths and says whether it serves. One whose master is alive but has no
-// worker, or does not answer, is found and does not serve.
-func find(ctx context.Context, paths Paths) (found Processes, serves bool) {
+// worker, or does not answer, is found and does not serve. If ctx ends first, that is the error, and neither is certain.
+func find(ctx context.Context, paths Paths) (found Processes, serves bool, err error) {
+	asked := ctx
 	ctx, cancel := context.WithTimeout(ctx, reloadGap)
 	defer cancel()
 	seen := time.Now()
 	for nobody := 0; nobody < looksForNobody; {
 		answered, err := showProc(ctx, paths.Master())
 		if err == nil && answered.Worker != 0 {
-			return answered, true
+			return answered, true, nil
 		}
 		pid, certain := paths.alive("/proc")
 		found = Processes{Master: pid}
@@ -68,7 +69,7 @@ func find(ctx context.Context, paths Paths) (found Processes, serves bool) {
 			break
 		}
 	}
-	return found, false
+	return found, false, asked.Err()
 }
 
 const (

@@ -112,6 +112,9 @@ func (p *Process) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		running, err := p.adoptOrStart(ctx)
 		if err != nil {
+			if ctx.Err() != nil {
+				break
+			}
 			delay = min(max(2*delay, 100*time.Millisecond), 2*time.Second)
 			p.log.Error().Err(err).Dur("retry_in", delay).Msg("haproxy is not running")
 			pause(ctx, delay)
@@ -129,7 +132,10 @@ func (p *Process) Run(ctx context.Context) error {
 
 // adoptOrStart takes over the HAProxy that runs on our paths, or starts one.
 func (p *Process) adoptOrStart(ctx context.Context) (*master, error) {
-	found, adopted := find(ctx, p.paths)
+	found, adopted, err := find(ctx, p.paths)
+	if err != nil {
+		return nil, err
+	}
 	if !adopted {
 		if found.Master != 0 {
 			p.log.Warn().Int("master", found.Master).Msg("haproxy's master has no worker, replacing it")
@@ -137,7 +143,9 @@ func (p *Process) adoptOrStart(ctx context.Context) (*master, error) {
 				return nil, err
 			}
 		}
-		var err error
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if found, err = p.start(ctx); err != nil {
 			return nil, err
 		}
@@ -236,17 +244,19 @@ func (p *Process) Reload(ctx context.Context) error {
 
 // Running says whether an HAProxy with a worker answers on these paths.
 func Running(ctx context.Context, paths Paths) bool {
-	_, running := find(ctx, paths)
+	_, running, _ := find(ctx, paths)
 	return running
 }
 
 // Stop ends the HAProxy that belongs to these paths, at once and with all its workers, and removes its sockets and pid
 // file. It is no error if none is running.
 func Stop(ctx context.Context, paths Paths) error {
-	if found, _ := find(ctx, paths); found.Master != 0 {
-		if err := end(ctx, found); err != nil {
-			return err
-		}
+	found, _, err := find(ctx, paths)
+	if found.Master != 0 {
+		err = end(ctx, found)
+	}
+	if err != nil {
+		return err
 	}
 	for _, file := range []string{paths.Master(), paths.Stats(), paths.Events(), paths.Relay(), paths.PID()} {
 		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {

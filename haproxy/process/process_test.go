@@ -137,6 +137,30 @@ func TestHAProxyOutlivesItsSupervisorAndIsAdopted(t *testing.T) {
 	}
 }
 
+// A controller that is told to end before it knows whether HAProxy serves leaves it alone, and starts none.
+func TestAControllerThatEndsAtItsStartTouchesNothing(t *testing.T) {
+	f := newFixture(t)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	successor := New("haproxy", f.paths, zerolog.Nop(), func() {})
+	if _, err := successor.adoptOrStart(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("with no HAProxy: %v", err)
+	}
+	if _, err := os.Stat(f.paths.Log()); !errors.Is(err, os.ErrNotExist) {
+		t.Error("an HAProxy was started")
+	}
+	stop := f.run(t)
+	first := f.await(t, up)
+	stop()
+	if _, err := successor.adoptOrStart(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("with an HAProxy: %v", err)
+	}
+	f.serves(t)
+	if found, err := showProc(t.Context(), f.paths.Master()); err != nil || found.Master != first.Master || found.Worker != first.Worker {
+		t.Errorf("%+v, %v; was %+v", found, err, first)
+	}
+}
+
 func TestAKilledHAProxyIsBack(t *testing.T) {
 	for name, victim := range map[string]func(Status) int{
 		"master": func(s Status) int { return s.Master },
