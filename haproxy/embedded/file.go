@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,11 +17,26 @@ import (
 // write edits the file, if it is not as wanted. Another structure is checked by haproxy first, members alone cannot make
 // a valid file invalid; and the file that another design replaces is kept as the last good one.
 func (d *DataPlane) write(ctx context.Context, servers []haproxy.Server) (change, error) {
-	edited, err := d.edit(servers)
-	if err == nil {
-		err = d.put(ctx, edited)
+	return d.inPlace(ctx, func() (change, error) { return d.edit(servers) })
+}
+
+// attempts is how often an edit is made again after somebody else has written the file in between.
+const attempts = 5
+
+var errWritten = errors.New("somebody else has written the file")
+
+// inPlace puts an edit in place, made again of what the file then has if somebody else has written it meanwhile.
+func (d *DataPlane) inPlace(ctx context.Context, edit func() (change, error)) (change, error) {
+	for range attempts {
+		edited, err := edit()
+		if err == nil {
+			err = d.put(ctx, edited)
+		}
+		if !errors.Is(err, errWritten) {
+			return edited, err
+		}
 	}
-	return edited, err
+	return change{}, fmt.Errorf("somebody else writes %s all the time, gave up after %d attempts: see who else does", d.paths.Config, attempts)
 }
 
 // Preview is what Prepare would do to the file.
@@ -133,27 +149,46 @@ func (d *DataPlane) replace(ctx context.Context, edited change) error {
 			return err
 		}
 	}
-	if err := os.Rename(next, d.paths.Config); err != nil {
+	if now, err := d.content(); err != nil || now != edited.Old {
+		return errors.Join(cmp.Or(err, errWritten), undo())
+	}
+	if err := os.Rename(next, d.place()); err != nil {
 		return errors.Join(fmt.Errorf("putting haproxy's configuration in place: %w", err), undo())
 	}
 	return nil
 }
 
-// read reads the file, which may not be there yet, and our sections in it.
-func (d *DataPlane) read() (text string, ours []edit.Section, err error) {
+// place is where the file is that a symbolic link leads to, which stays one.
+func (d *DataPlane) place() string {
+	if path, err := filepath.EvalSymlinks(d.paths.Config); err == nil {
+		return path
+	}
+	return d.paths.Config
+}
+
+// content is what the file has, nothing if it is not there.
+func (d *DataPlane) content() (string, error) {
 	content, err := os.ReadFile(d.paths.Config)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", nil, fmt.Errorf("haproxy's configuration: %w", err)
+		return "", fmt.Errorf("haproxy's configuration: %w", err)
 	}
-	if ours, err = edit.Read(string(content)); err != nil {
+	return string(content), nil
+}
+
+// read reads the file, which may not be there yet, and our sections in it.
+func (d *DataPlane) read() (text string, ours []edit.Section, err error) {
+	if text, err = d.content(); err != nil {
+		return "", nil, err
+	}
+	if ours, err = edit.Read(text); err != nil {
 		return "", nil, d.inFile(err)
 	}
-	return string(content), ours, nil
+	return text, ours, nil
 }
 
 // stage writes the text beside the file, with the file's own permissions, and returns its path.
 func (d *DataPlane) stage(text string) (string, error) {
-	next := d.paths.Config + ".next"
+	next := d.place() + ".next"
 	mode := fs.FileMode(0o644)
 	if info, err := os.Stat(d.paths.Config); err == nil {
 		mode = info.Mode().Perm()
@@ -163,7 +198,10 @@ func (d *DataPlane) stage(text string) (string, error) {
 		return "", fmt.Errorf("haproxy's configuration cannot be written: %w: give this user write access to %s",
 			err, filepath.Dir(next))
 	}
-	_, err = file.WriteString(text)
+	err = file.Chmod(mode) // whatever the umask is, and that of a file that was left here
+	if err == nil {
+		_, err = file.WriteString(text)
+	}
 	err = errors.Join(err, file.Sync(), file.Close())
 	if err != nil {
 		return "", fmt.Errorf("writing haproxy's configuration: %w", err)

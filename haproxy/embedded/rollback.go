@@ -22,20 +22,20 @@ func (d *DataPlane) Rollback(ctx context.Context) (haproxy.Rewrite, error) {
 }
 
 func (d *DataPlane) rollBack(ctx context.Context) (change, error) {
-	old, have, err := d.read()
+	var left []edit.Section
+	edited, err := d.inPlace(ctx, func() (change, error) {
+		old, have, err := d.read()
+		if err != nil {
+			return change{}, err
+		}
+		left = d.known(have)
+		before, err := d.memory.Before(left)
+		if err != nil {
+			return change{}, err
+		}
+		return d.compare(old, have, before)
+	})
 	if err != nil {
-		return change{}, err
-	}
-	left := d.known(have)
-	before, err := d.memory.Before(left)
-	if err != nil {
-		return change{}, err
-	}
-	edited, err := d.compare(old, have, before)
-	if err != nil {
-		return change{}, err
-	}
-	if err := d.put(ctx, edited); err != nil {
 		return change{}, err
 	}
 	return edited, d.memory.Reject(left)
