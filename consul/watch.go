@@ -28,9 +28,18 @@ func (c *Client) Watch(ctx context.Context, service string, observe func(Observa
 	c.watch(ctx, calmly, service, observe)
 }
 
-// WatchClosely is Watch for who has to act at once: there may be a hundred states a second.
+// WatchClosely is Watch for who has to act at once: there may be a hundred states a second. It also observes an error
+// within seconds when Consul has no leader or its agent is frozen, where the agent may have no error for a watch, and the
+// last snapshot again when that is over. The calls may then come from another goroutine, one at a time.
 func (c *Client) WatchClosely(ctx context.Context, service string, observe func(Observation)) {
-	c.watch(ctx, closely, service, observe)
+	o := &overseer{observe: observe}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		o.run(ctx, c.Ping)
+	}()
+	c.watch(ctx, closely, service, o.saw)
+	<-done
 }
 
 func (c *Client) watch(ctx context.Context, pace pace, service string, observe func(Observation)) {

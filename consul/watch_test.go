@@ -10,12 +10,16 @@ import (
 
 // startWatch watches the service "web" until the test ends.
 func startWatch(t *testing.T, client *Client) <-chan Observation {
+	return startWatchBy(t, client.Watch)
+}
+
+func startWatchBy(t *testing.T, watch func(context.Context, string, func(Observation))) <-chan Observation {
 	observations := make(chan Observation, 1000)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		client.Watch(ctx, "web", func(o Observation) { observations <- o })
+		watch(ctx, "web", func(o Observation) { observations <- o })
 	}()
 	t.Cleanup(func() {
 		cancel()
