@@ -11,22 +11,53 @@ import (
 // structureVariable is the environment variable by which a running HAProxy tells on which structure it runs.
 const structureVariable = "ZATOHA_STRUCTURE"
 
-// Structure identifies all in our sections that takes a reload to change: every line, but of a server line only its
-// name, since the rest can be set in the running HAProxy. Notes do not count.
+// Structure identifies all in our sections that takes a reload to change: every line, but of a server line not what can
+// be set in the running HAProxy. Notes do not count.
 func Structure(sections []edit.Section) string {
 	hash := sha256.New()
 	for _, section := range sections {
 		hash.Write([]byte(section.Header + "\n"))
 		for _, line := range section.Lines {
-			switch words := strings.Fields(line.Text); {
-			case words[0] == "server":
-				hash.Write([]byte(words[0] + " " + words[1] + "\n"))
+			switch {
+			case isServer(line):
+				hash.Write([]byte(fixed(line) + "\n"))
 			case !namesStructure(line):
 				hash.Write([]byte(line.Text + "\n"))
 			}
 		}
 	}
 	return hex.EncodeToString(hash.Sum(nil)[:8])
+}
+
+// fixed is what of a server line takes a reload to change: its name, and all but its address, its weight, its limit of
+// connections and whether it is disabled. Of ours it is the name.
+func fixed(line edit.Line) string {
+	words := strings.Fields(line.Text)
+	if len(words) < 3 {
+		return line.Text
+	}
+	kept := words[:2:2]
+	for options := words[3:]; len(options) > 0; options = options[1:] {
+		switch option := options[0]; {
+		case (option == "weight" || option == "maxconn") && len(options) > 1:
+			options = options[1:]
+		case option != "disabled":
+			kept = append(kept, option)
+		}
+	}
+	return strings.Join(kept, " ")
+}
+
+// FixedServers are the servers of our backend as far as it takes a reload to change them, one for each line.
+func FixedServers(sections []edit.Section) (servers []string) {
+	for _, section := range sections {
+		for _, line := range section.Lines {
+			if isBackend(section) && isServer(line) {
+				servers = append(servers, fixed(line))
+			}
+		}
+	}
+	return servers
 }
 
 // Design identifies the structure but for the slots, which grow of themselves.
@@ -103,7 +134,10 @@ func WithServers(sections, others []edit.Section) []edit.Section {
 	return changed
 }
 
-func isServer(line edit.Line) bool { return strings.HasPrefix(line.Text, "server ") }
+func isServer(line edit.Line) bool {
+	words := strings.Fields(line.Text)
+	return len(words) > 0 && words[0] == "server"
+}
 
 func isBackend(section edit.Section) bool {
 	words := strings.Fields(section.Header)

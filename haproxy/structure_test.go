@@ -3,7 +3,32 @@ package haproxy
 import (
 	"testing"
 	"time"
+
+	"zatoha/haproxy/edit"
 )
+
+// Whatever somebody makes of a server line, what the running HAProxy cannot be told is another structure.
+func TestTheStructureHasWhatOfAServerTakesAReload(t *testing.T) {
+	structure := func(line string) string {
+		return Structure([]edit.Section{{Header: "backend " + Backend, Lines: []edit.Line{{Text: "balance roundrobin"}, {Text: line}}}})
+	}
+	ours := structure("server slot-001 127.0.0.1:1 disabled")
+	for _, line := range []string{
+		"server slot-001 10.0.0.1:80", "server slot-001 10.0.0.1:80 weight 7 maxconn 3 disabled", "server\tslot-001  [::1]:80 maxconn 3 weight 7",
+	} {
+		if structure(line) != ours {
+			t.Errorf("%q is taken for another structure", line)
+		}
+	}
+	for _, line := range []string{
+		"server slot-002 127.0.0.1:1 disabled", "server slot-001 127.0.0.1:1 disabled backup", "server slot-001 127.0.0.1:1 backup weight 1",
+		"server slot-001 127.0.0.1:1 weight 1 check inter 9s", "server slot-001 127.0.0.1:1 weight", "server", "\u00a0",
+	} {
+		if structure(line) == ours {
+			t.Errorf("%q is not seen", line)
+		}
+	}
+}
 
 func TestLoadBalancersOfOneClusterShareAllButWhatIsAMachinesOwn(t *testing.T) {
 	options := func(change func(*Options)) Options {

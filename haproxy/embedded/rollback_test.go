@@ -58,35 +58,61 @@ func TestARolledBackDesignStaysAwayAndMembersStay(t *testing.T) {
 }
 
 func TestAnHAProxyOnAnotherStructureIsReloaded(t *testing.T) {
+	for name, c := range map[string]struct{ old, new, told string }{
+		"a line": {
+			"balance roundrobin", "balance leastconn",
+			`"balance leastconn # zatoha" in place of "balance roundrobin # zatoha"`,
+		},
+		"a server's option": {
+			"slot-001 127.0.0.1:1 disabled", "slot-001 127.0.0.1:1 backup disabled",
+			`"server slot-001 127.0.0.1:1 backup disabled # zatoha" in place of "server slot-001 127.0.0.1:1 disabled # zatoha"`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, paths := start(t, 2)
+			servers := freeSlots(2)
+			reloads := d.process.Status().Reloads
+			if _, err := d.Save(t.Context(), servers); err != nil {
+				t.Fatal(err)
+			}
+			if d.process.Status().Reloads != reloads {
+				t.Error("reloaded for nothing")
+			}
+			before := read(t, paths.Config)
+			write(t, paths.Config, strings.Replace(before, c.old, c.new, 1))
+			if err := d.process.Reload(t.Context()); err != nil { // somebody edits our lines, and reloads
+				t.Fatal(err)
+			}
+			done, err := d.Save(t.Context(), servers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if done != (haproxy.Rewrite{Edited: "backend bck_http_plain: " + c.told, Reload: haproxy.ReloadToRepair}) {
+				t.Errorf("it is said to have done %+v", done)
+			}
+			if d.process.Status().Reloads != reloads+2 {
+				t.Error("haproxy runs on what somebody has made of our lines")
+			}
+			if text := read(t, paths.Config); text != before {
+				t.Errorf("the file is not as it was:\n%s", text)
+			}
+			if running, err := d.runtime.structure(t.Context()); err != nil || !strings.Contains(before, running) {
+				t.Errorf("haproxy runs on %q, %v", running, err)
+			}
+		})
+	}
+}
+
+func TestAServerLineOfOursWithoutANameIsPutRight(t *testing.T) {
 	d, paths := start(t, 2)
-	servers := freeSlots(2)
-	reloads := d.process.Status().Reloads
-	if _, err := d.Save(t.Context(), servers); err != nil {
-		t.Fatal(err)
-	}
-	if d.process.Status().Reloads != reloads {
-		t.Error("reloaded for nothing")
-	}
 	before := read(t, paths.Config)
-	write(t, paths.Config, strings.Replace(before, "balance roundrobin", "balance leastconn", 1))
-	if err := d.process.Reload(t.Context()); err != nil { // somebody edits our lines, and reloads
-		t.Fatal(err)
-	}
-	done, err := d.Save(t.Context(), servers)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := "backend bck_http_plain: \"balance leastconn # zatoha\" in place of \"balance roundrobin # zatoha\""; done != (haproxy.Rewrite{Edited: want, Reload: haproxy.ReloadToRepair}) {
-		t.Errorf("it is said to have done %+v", done)
-	}
-	if d.process.Status().Reloads != reloads+2 {
-		t.Error("haproxy runs on what somebody has made of our lines")
+	write(t, paths.Config, strings.Replace(before, "server slot-001 127.0.0.1:1 disabled", "server", 1))
+	done, err := d.Save(t.Context(), freeSlots(2))
+	if err != nil || !strings.Contains(done.Edited, `"server # zatoha" is new`) || done.Reload != haproxy.ReloadToRepair {
+		t.Errorf("%v, and it is said to have done %+v", err, done)
 	}
 	if text := read(t, paths.Config); text != before {
 		t.Errorf("the file is not as it was:\n%s", text)
-	}
-	if running, err := d.runtime.structure(t.Context()); err != nil || !strings.Contains(before, running) {
-		t.Errorf("haproxy runs on %q, %v", running, err)
 	}
 }
 
@@ -104,6 +130,7 @@ func TestWhatWasEditedWhileNoControllerRanIsTold(t *testing.T) {
 		"only other flags":  {"", "", 7 * time.Second, ""},
 		"their own line":    {"    balance", "    option allbackups\n    balance", 30 * time.Second, ""},
 		"a server, adopted": {"127.0.0.2:2001 weight 1", "127.0.0.2:2001 weight 9", 30 * time.Second, ""},
+		"a server's option": {"127.0.0.2:2001 weight 1", "127.0.0.2:2001 weight 1 backup", 30 * time.Second, "while no controller ran"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before, paths := newDataPlane(t)

@@ -109,8 +109,7 @@ func (d *DataPlane) replace(have document, want []edit.Section) (post, error) {
 		return post{}, d.api.about(err)
 	}
 	old, unreadable := haproxy.ReadServers(have.sections) // somebody wrote into our lines, they are put right
-	names := slices.EqualFunc(old, now, func(a, b haproxy.Server) bool { return a.Name == b.Name })
-	structural := !same || !names || unreadable != nil
+	structural := !same || unreadable != nil || !slices.Equal(haproxy.FixedServers(have.sections), haproxy.FixedServers(want))
 	p := post{
 		text: text, sections: want, structural: structural, redesigned: !same, byOthers: have.byOthers,
 		changed: structural || !slices.Equal(old, now),

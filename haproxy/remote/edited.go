@@ -41,7 +41,8 @@ func (d *DataPlane) byOthers(have []edit.Section) (string, error) {
 	}
 	then, _ := haproxy.ReadServers(d.ours) // which we have written
 	now, unreadable := haproxy.ReadServers(have)
-	if same && unreadable == nil && slices.Equal(then, now) {
+	fixed := slices.Equal(haproxy.FixedServers(have), haproxy.FixedServers(d.ours))
+	if same && fixed && unreadable == nil && slices.Equal(then, now) {
 		return "", nil
 	}
 	was, unspelt := d.spelt(d.ours)

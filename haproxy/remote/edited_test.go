@@ -59,4 +59,12 @@ func TestWhatMayHaveBeenWrittenIsNoEdit(t *testing.T) {
 	if err != nil || !strings.Contains(done.Edited, "127.0.0.1:x") || done.Reload != haproxy.ReloadToRepair {
 		t.Errorf("%v, and it is said to have done %+v", err, done)
 	}
+	text = strings.Replace(text, "127.0.0.1:1 disabled", "127.0.0.1:1 backup disabled", 1) // which we never write
+	does(haproxy.Rewrite{
+		Edited: `backend bck_http_plain: "server slot-001 127.0.0.1:1 backup disabled # zatoha" in place of "server slot-001 127.0.0.1:1 disabled # zatoha"`,
+		Reload: haproxy.ReloadToRepair,
+	}, save)
+	if strings.Contains(text, "backup") {
+		t.Errorf("the option is still there:\n%s", text)
+	}
 }
