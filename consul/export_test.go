@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 )
@@ -17,6 +18,9 @@ func NewWithToken(address, token string) (*Client, error) {
 	}
 	return client, err
 }
+
+// SetWait says how long Consul may hold a query when nothing changes.
+func (c *Client) SetWait(wait time.Duration) { c.wait = wait }
 
 // NewMortal makes a client whose calls, also those under way, get no answer any more once it was killed.
 func NewMortal(address string) (client *Client, kill func(), err error) {

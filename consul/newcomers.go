@@ -23,12 +23,16 @@ type serviceQuery struct {
 	client  *Client
 	service string
 	entries *entries
-	last    Snapshot // that ask has returned
-	told    bool     // of newcomers, while the rest is to be asked for
+	last    Snapshot  // that ask has returned
+	told    bool      // of newcomers, while the rest is to be asked for
+	doubted *Snapshot // the state before the last one, if who could take traffic in it is lacking now; nil else
 }
 
 // ask is a [query]. The index is of the last answer with all instances, also when it tells of newcomers.
 func (q *serviceQuery) ask(ctx context.Context, index uint64) (Snapshot, uint64, error) {
+	if q.doubted != nil {
+		return q.verify(ctx)
+	}
 	if filter := notPassing(q.last.Instances); filter != "" && index != 0 && !q.told {
 		newcomers, err := q.client.snapshot(ctx, q.service, index, filter, newEntries())
 		switch {
@@ -37,7 +41,7 @@ func (q *serviceQuery) ask(ctx context.Context, index uint64) (Snapshot, uint64,
 			return Snapshot{}, 0, err
 		case err != nil: // if Consul is away, the other question tells so
 		case newcomers.Index == index: // it was held until the wait was over
-			return q.last, index, nil
+			index = 0 // see verify
 		case newcomers.Index < index:
 			index = 0 // see watch
 		case len(newcomers.Instances) > 0:
@@ -49,8 +53,39 @@ func (q *serviceQuery) ask(ctx context.Context, index uint64) (Snapshot, uint64,
 		return Snapshot{}, 0, ctx.Err()
 	}
 	all, err := q.client.snapshot(ctx, q.service, index, "", q.entries)
+	if before := q.last; err == nil && index != 0 && before.loses(all) {
+		q.doubted = &before
+		if all.Index == index { // nothing was written down, so it is no removal
+			return q.verify(ctx)
+		}
+	}
 	q.told, q.last = false, all
 	return all, all.Index, err
+}
+
+// verify asks again when somebody is lacking who could take traffic. An answer to a question with an index does not tell
+// that it leaves out what the token may not read, when a policy has lost a right since; one to a question without does.
+// What was lacking was observed at once, since it mostly is a removal; if it is none, what was before is observed again,
+// and then the error.
+func (q *serviceQuery) verify(ctx context.Context) (Snapshot, uint64, error) {
+	all, err := q.client.snapshot(ctx, q.service, 0, "", q.entries)
+	switch {
+	case errors.Is(err, errHidden):
+		q.last, q.doubted = *q.doubted, nil
+		return q.last, 0, nil
+	case err == nil:
+		q.last, q.doubted = all, nil
+	}
+	q.told = false
+	return all, all.Index, err
+}
+
+// loses says whether an instance that can take traffic is not in a later state.
+func (s Snapshot) loses(later Snapshot) bool {
+	return slices.ContainsFunc(s.Instances, func(i Instance) bool {
+		_, there := slices.BinarySearchFunc(later.Instances, i, byNode)
+		return !there && (i.Status == Passing || i.Status == Warning)
+	})
 }
 
 // with is the state with those instances of another, later one.

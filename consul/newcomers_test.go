@@ -132,7 +132,7 @@ func TestNothingIsObservedWhileNothingChanges(t *testing.T) {
 	asked := make(chan struct{}, 100)
 	over := says(http.StatusOK, "[]", index(50))
 	client := twoQuestions(t,
-		inTurn(says(http.StatusOK, answerOf(20), index(50)), breaks),
+		says(http.StatusOK, answerOf(20), index(50)),
 		inTurn(over, over, func(_ http.ResponseWriter, r *http.Request) {
 			asked <- struct{}{}
 			<-r.Context().Done()

@@ -183,6 +183,37 @@ func TestChecksAreToldByAnExchangedToken(t *testing.T) {
 	await(t, "a critical instance", seen, instances(consul.Critical))
 }
 
+// A policy loses a right while a watch runs: its instances are not gone.
+func TestARightThatIsTakenAwayRemovesNobody(t *testing.T) {
+	t.Parallel()
+	agent := consultest.StartWithACL(t)
+	token := agent.Token("watcher", `service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }`)
+	agent.Call("PUT", "/v1/agent/service/register", map[string]any{"Name": serviceName, "Port": 1}, nil)
+	client, err := consul.Settings{ConsulHTTPAddr: agent.Address(), ConsulHTTPTokenFile: file(t, token)}.Client(nil)
+	must(t, err)
+	client.SetWait(2 * time.Second) // until when the agent answers nothing, as the state has no higher index
+	seen := watchService(t, client)
+	await(t, "an instance", seen, instances(consul.Passing))
+
+	var policies []struct{ ID, Name string }
+	agent.Call("GET", "/v1/acl/policies", nil, &policies)
+	for _, policy := range policies {
+		if strings.HasPrefix(policy.Name, "watcher-") {
+			agent.Call("PUT", "/v1/acl/policy/"+policy.ID, map[string]any{"Name": policy.Name, "Rules": `key "a" { policy = "read" }`}, nil)
+		}
+	}
+	last := 1
+	o := await(t, "what is lacking", seen, func(o consul.Observation) bool {
+		if o.Err == nil {
+			last = len(o.Snapshot.Instances)
+		}
+		return o.Err != nil
+	})
+	if last != 1 || !strings.Contains(o.Err.Error(), "give the token's policy this right") {
+		t.Errorf("%v, with %d instances left", o.Err, last)
+	}
+}
+
 // first is the error of the first thing that is observed.
 func first(t *testing.T, follow func(ctx context.Context, end func(error))) (err error) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
