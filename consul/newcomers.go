@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -23,8 +24,9 @@ type serviceQuery struct {
 	client  *Client
 	service string
 	entries *entries
-	last    Snapshot  // that ask has returned
-	told    bool      // of newcomers, while the rest is to be asked for
+	last    Snapshot // that ask has returned
+	told    bool     // of newcomers, while the rest is to be asked for
+	filters filters
 	doubted *Snapshot // the state before the last one, if who could take traffic in it is lacking now; nil else
 }
 
@@ -33,8 +35,9 @@ func (q *serviceQuery) ask(ctx context.Context, index uint64) (Snapshot, uint64,
 	if q.doubted != nil {
 		return q.verify(ctx)
 	}
-	if filter := notPassing(q.last.Instances); filter != "" && index != 0 && !q.told {
+	if filter := notPassing(q.last.Instances); filter != "" && index != 0 && !q.told && q.filters.may(filter, time.Now()) {
 		newcomers, err := q.client.snapshot(ctx, q.service, index, filter, newEntries())
+		q.filters[filter] = time.Now()
 		switch {
 		case errors.Is(err, context.DeadlineExceeded): // the other question would only wait as long again
 			q.last = Snapshot{}
@@ -142,4 +145,27 @@ func anyOf(texts []string) string {
 		quoted = append(quoted, strings.ReplaceAll(regexp.QuoteMeta(text), "`", `\x60`))
 	}
 	return "`^(?:" + strings.Join(quoted, "|") + ")$`"
+}
+
+// filters are those of the last questions for newcomers, by when they were answered last. For each of them, so for each
+// set of instances that pass, the agent follows the service anew, and goes on so for a while after the last answer.
+// It takes memory of some forty times the filter's length.
+type filters map[string]time.Time
+
+const (
+	followed    = 21 * time.Minute // Consul's own 20, and some
+	maxFollowed = 4 << 20          // bytes of filters; a thousand instances that restart one by one would have more
+)
+
+// may says whether a question by a filter leaves the agent with no more to follow than it should have.
+func (f filters) may(filter string, now time.Time) bool {
+	maps.DeleteFunc(f, func(_ string, last time.Time) bool { return now.Sub(last) > followed })
+	if _, known := f[filter]; known {
+		return true
+	}
+	size := len(filter)
+	for other := range f {
+		size += len(other)
+	}
+	return size <= maxFollowed
 }

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 )
@@ -142,6 +144,39 @@ func TestNothingIsObservedWhileNothingChanges(t *testing.T) {
 	next(t, asked)
 	if len(observations) > 0 {
 		t.Errorf("observed %+v", <-observations)
+	}
+}
+
+// Each filter leaves the agent with more to follow.
+func TestNotTooManyFiltersAreAskedBy(t *testing.T) {
+	now := time.Now()
+	large := func(i int) string { return strings.Repeat("x", maxFollowed/4-1) + strconv.Itoa(i) }
+	f := filters{}
+	for i := range 4 {
+		if !f.may(large(i), now) {
+			t.Fatalf("the filter %d is one too many", i)
+		}
+		f[large(i)] = now.Add(time.Duration(i) * time.Minute)
+	}
+	if f.may("y", now) {
+		t.Error("there is none too many")
+	}
+	if !f.may(large(2), now) {
+		t.Error("one that the agent follows in any case is too many")
+	}
+	if later := now.Add(followed + time.Minute); f.may(large(1)+"y", later) || !f.may(large(4), later) {
+		t.Error("one that is forgotten makes room for more or less than one")
+	}
+
+	client := twoQuestions(t, inTurn(says(http.StatusOK, answerOf(20), index(50)), says(http.StatusOK, answerOf(21), index(51))), func(http.ResponseWriter, *http.Request) {
+		t.Error("newcomers were asked for")
+	})
+	f[large(4)] = now
+	q := serviceQuery{client: client, service: "web", entries: newEntries(), filters: f}
+	for i, want := range []int{20, 21} {
+		if state, _, err := q.ask(t.Context(), uint64(50*i)); err != nil || len(state.Instances) != want {
+			t.Errorf("%d instances, %v; want %d", len(state.Instances), err, want)
+		}
 	}
 }
 
