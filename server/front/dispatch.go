@@ -33,7 +33,7 @@ func (f *Front) handle(ctx *fasthttp.RequestCtx) {
 func (f *Front) dispatch(ctx *fasthttp.RequestCtx, cid string) (class string, route *Route) {
 	class = unknownPath
 	defer f.rescue(ctx, cid, &class)
-	if ambiguous(&ctx.Request.Header) {
+	if ambiguous(&ctx.Request.Header) || misread(&ctx.Request.Header) {
 		ctx.SetConnectionClose()
 		fail(ctx, fasthttp.StatusBadRequest, cid, "this is no valid HTTP request")
 		return class, nil
@@ -150,4 +150,19 @@ func ambiguous(header *fasthttp.RequestHeader) bool {
 		}
 	}
 	return false
+}
+
+// misread says whether fasthttp takes another part of the target for the path than the load balancer and an application
+// do. Of one that begins with "//" it takes the first segment for a host, if "://" is anywhere in it or the client names
+// no host; of one that is neither a path nor a URL, whatever it finds.
+func misread(header *fasthttp.RequestHeader) bool {
+	target := header.RequestURI()
+	switch slash := bytes.IndexByte(target, '/'); {
+	case bytes.HasPrefix(target, []byte("//")):
+		return len(header.Host()) == 0 || bytes.Contains(target, []byte("://"))
+	case slash == 0, string(target) == "*":
+		return false
+	default:
+		return slash < 1 || target[slash-1] != ':' || !bytes.HasPrefix(target[slash:], []byte("//"))
+	}
 }

@@ -29,7 +29,8 @@ func (f *Front) pass(ctx *fasthttp.RequestCtx, cid string) {
 // forwards says whether a request is the application's.
 func (f *Front) forwards(ctx *fasthttp.RequestCtx) bool {
 	path := ctx.Path()
-	if f.proxy == nil || string(path) == metricsPath || string(path) == readyPath || f.isPrivate(ctx) || f.invoke.at(path, false) {
+	if f.proxy == nil || f.isPrivate(ctx) || misread(&ctx.Request.Header) || string(path) == metricsPath || string(path) == readyPath ||
+		f.invoke.at(path, false) {
 		return false
 	}
 	match := f.router.Route(methodName(ctx.Method()), unsafe.String(unsafe.SliceData(path), len(path)))

@@ -82,6 +82,9 @@ func TestServicesAndTheApplicationShareAServer(t *testing.T) {
 		{"service, slow body", "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nh\r\n", 408, refusal("the request did not arrive in time")},
 		{"service, large body announced", "POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1001\r\n\r\n", 413, refusal(bodyTooLarge)},
 		{"other method of a service", "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n", 405, refusal("this path takes POST")},
+		{"application, a segment that passes for a host", "GET //x/shop?:// HTTP/1.1\r\nHost: x\r\n\r\n", 400, refusal("this is no valid HTTP request")},
+		{"application, the same announced", "PUT //x/shop?:// HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1001\r\n\r\n", 413, refusal(bodyTooLarge)},
+		{"application, dots", "GET /a/x/../../shop HTTP/1.1\r\nHost: x\r\n\r\n", 400, refusal("this request cannot be passed on")},
 		{"application", "GET /shop?x=1 HTTP/1.1\r\nHost: x\r\n\r\n", 200, "GET /shop?x=1 0"},
 		{"application, large body", fmt.Sprintf("PUT /shop HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", large) + strings.Repeat("x", large), 200, "PUT /shop 300000"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"strconv"
+	"strings"
 )
 
 // How long a request's body is, where it is not a number of bytes.
@@ -19,6 +20,7 @@ var (
 	errFold    = errors.New("a header is folded over several lines")
 	errTwoSize = errors.New("there are several Content-Length or Transfer-Encoding headers")
 	errTarget  = errors.New("the target is neither a path nor a URL")
+	errDots    = errors.New("the path has a segment of dots")
 )
 
 // head is what of a request goes to the upstream before its body. It is made anew, not copied: whatever concerns the
@@ -79,12 +81,32 @@ func (h *head) appendRequestLine(dst []byte) ([]byte, error) {
 	if bytes.IndexByte(target, '#') >= 0 {
 		return dst, errTarget
 	}
+	if dotted(target) {
+		return dst, errDots
+	}
 	dst = append(append(dst, h.method...), ' ')
 	if target[0] == '/' {
 		dst = append(dst, h.prefix...)
 	}
 	dst = append(append(dst, target...), " HTTP/1.1\r\nHost: "...)
 	return append(append(dst, host...), "\r\n"...), nil
+}
+
+var decodeDots = strings.NewReplacer("%2e", ".", "%2E", ".", "%2f", "/", "%2F", "/")
+
+// dotted says whether a segment of the target's path is "." or "..", encoded or not. The server has resolved it before it
+// asked for credentials; who does not resolve it, or only in part, would answer for another path.
+func dotted(target []byte) bool {
+	path, _, _ := bytes.Cut(target, []byte("?"))
+	if !bytes.Contains(path, []byte("/.")) && bytes.IndexByte(path, '%') < 0 {
+		return false
+	}
+	for segment := range strings.SplitSeq(decodeDots.Replace(string(path)), "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 // splitURL takes http://authority/path apart.

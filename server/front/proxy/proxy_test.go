@@ -25,8 +25,8 @@ func TestTheRequestArrivesAsItWasSent(t *testing.T) {
 	const cid = "X-Zato-CID: " + testCID + "\r\n"
 	for _, c := range []struct{ name, request, want string }{
 		{
-			"plain", "GET /a/../b%20c?q=1&q=2 HTTP/1.1\r\nHost: shop.example\r\nx-odd-CASE: 1\r\nCookie: a=b; ;c\r\nCookie: d\r\n\r\n",
-			"GET /a/../b%20c?q=1&q=2 HTTP/1.1\r\nHost: shop.example\r\nx-odd-CASE: 1\r\nCookie: a=b; ;c\r\nCookie: d\r\n" + cid,
+			"plain", "GET /a/..b//%20c?q=../1&q=2 HTTP/1.1\r\nHost: shop.example\r\nx-odd-CASE: 1\r\nCookie: a=b; ;c\r\nCookie: d\r\n\r\n",
+			"GET /a/..b//%20c?q=../1&q=2 HTTP/1.1\r\nHost: shop.example\r\nx-odd-CASE: 1\r\nCookie: a=b; ;c\r\nCookie: d\r\n" + cid,
 		},
 		{
 			"forwarded headers and trace", "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\ntraceparent: 00-1-2-01\r\n\r\n",
@@ -81,6 +81,12 @@ func TestWhatCannotBePassedOnIsRefused(t *testing.T) {
 		{"fragment", "GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n", 400},
 		{"user in a URL", "GET http://a@b/ HTTP/1.1\r\nHost: x\r\n\r\n", 400},
 		{"CONNECT", "CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 400},
+		{"dots", "GET /a/x/../../b HTTP/1.1\r\nHost: x\r\n\r\n", 400},
+		{"dots at the end", "GET /a/.. HTTP/1.1\r\nHost: x\r\n\r\n", 400},
+		{"one dot", "GET /./a?b HTTP/1.1\r\nHost: x\r\n\r\n", 400},
+		{"dots in a URL", "GET http://x/../a HTTP/1.1\r\nHost: x\r\n\r\n", 400},
+		{"encoded dots", "GET /a/%2e%2E/b HTTP/1.1\r\nHost: x\r\n\r\n", 400},
+		{"dots between encoded slashes", "GET /a%2f.%2e%2Fb HTTP/1.1\r\nHost: x\r\n\r\n", 400},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := s.exchange(t, c.request)
