@@ -59,7 +59,7 @@ func (f *Front) dispatch(ctx *fasthttp.RequestCtx, cid string) (class string, ro
 		f.serve(ctx, match, cid)
 	case match.Allow != "" && !f.isPrivate(ctx):
 		answerOther(ctx, cid, match.Allow)
-	case f.proxy != nil && !f.isPrivate(ctx):
+	case f.proxy != nil && !f.isPrivate(ctx) && !ownPath(path):
 		class = proxied
 		f.pass(ctx, cid)
 	default:

@@ -1,7 +1,9 @@
 package front
 
 import (
+	"bytes"
 	"net"
+	"strings"
 	"unsafe"
 
 	"github.com/valyala/fasthttp"
@@ -13,7 +15,7 @@ import (
 const proxied = "proxied"
 
 // WithApplication hands every request that no route takes to the application behind the proxy, bodies of any size
-// included. The proxy is closed when the front shuts down.
+// included, but for those whose path is the server's own. The proxy is closed when the front shuts down.
 func WithApplication(p *proxy.Proxy) Option { return func(f *Front) { f.proxy = p } }
 
 // pass hands a request on to the application.
@@ -29,12 +31,17 @@ func (f *Front) pass(ctx *fasthttp.RequestCtx, cid string) {
 // forwards says whether a request is the application's.
 func (f *Front) forwards(ctx *fasthttp.RequestCtx) bool {
 	path := ctx.Path()
-	if f.proxy == nil || f.isPrivate(ctx) || misread(&ctx.Request.Header) || string(path) == metricsPath || string(path) == readyPath ||
-		f.invoke.at(path, false) {
+	if f.proxy == nil || f.isPrivate(ctx) || misread(&ctx.Request.Header) || string(path) == metricsPath || ownPath(path) {
 		return false
 	}
 	match := f.router.Route(methodName(ctx.Method()), unsafe.String(unsafe.SliceData(path), len(path)))
 	return match.Route == nil && match.Allow == "" || match.Route != nil && match.Route.Handler != nil
+}
+
+// ownPath says whether a path is never the application's, even where nothing is at it: a connector would take the
+// application's answer for that of a service, and its message would be lost.
+func ownPath(path []byte) bool {
+	return string(path) == strings.TrimSuffix(ownPrefix, "/") || bytes.HasPrefix(path, []byte(ownPrefix))
 }
 
 // collect reads the body of a request for a service, which is not streamed. It answers what cannot be read.

@@ -65,7 +65,7 @@ func (i *Invocations) attach(f *Front, registry *prometheus.Registry) {
 	)
 }
 
-// at says whether a path is an invocation's, on a listener where there are any. Elsewhere it is a path like any other.
+// at says whether a path is an invocation's, on a listener where there are any. Elsewhere nothing is at it.
 func (i *Invocations) at(path []byte, private bool) bool {
 	return i != nil && bytes.HasPrefix(path, []byte(invokePrefix)) && (private || !i.Private && i.Accepts != nil)
 }
