@@ -5,45 +5,75 @@ import (
 	"encoding"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
 )
 
-// mostFaults are told of one payload: it is the sender's, and could have any number.
-const mostFaults = 20
+const (
+	// mostFaults are told of one payload: it is the sender's, and could have any number.
+	mostFaults = 20
+	// mostCompared values are compared of a payload that does not fit: to find its faults must not cost many times as much
+	// as to find that it has one.
+	mostCompared = 50_000
+	longestPath  = 200
+)
 
 // joined is faults as one line.
 func joined(faults []string) string {
 	if len(faults) > mostFaults {
-		faults = append(slices.Clone(faults[:mostFaults]), fmt.Sprintf("and %d more", len(faults)-mostFaults))
+		faults = append(slices.Clone(faults[:mostFaults]), "and more")
 	}
 	return strings.ReplaceAll(strings.Join(faults, "; "), "\n", "; ")
 }
 
-// jsonFaults is everything in a payload that does not fit a type, each fault beginning with its field: "lines[2].price:
-// must be a number, not a string". There are none where encoding/json would take it and no required field is missing.
-func jsonFaults[In any](payload []byte) []string {
+// jsonFaults is what in a payload does not fit a type, each fault beginning with its field: "lines[2].price: must be a
+// number, not a string". Of a payload that encoding/json takes, only what is required and missing is a fault. There may
+// be none though encoding/json does not take it: then what it says has to do.
+func jsonFaults[In any](payload []byte, taken bool) []string {
 	if !json.Valid(payload) {
 		var anything any
 		return []string{"the payload is not JSON: " + fmt.Sprint(json.Unmarshal(payload, &anything))}
 	}
-	payload = bytes.TrimSpace(payload)
-	if string(payload) == "null" {
+	if string(bytes.TrimSpace(payload)) == "null" {
 		payload = []byte("{}")
 	}
-	var w walk
-	w.value("", payload, reflect.TypeFor[In]())
+	w := walk{in: json.NewDecoder(bytes.NewReader(payload)), taken: taken, fields: map[reflect.Type][]field{}}
+	w.in.UseNumber()
+	w.value(reflect.TypeFor[In](), false)
 	return w.faults
 }
 
-// walk compares a JSON value with a type.
-type walk struct{ faults []string }
+// walk compares a JSON value with a type, in one pass.
+type walk struct {
+	in       *json.Decoder
+	taken    bool // encoding/json takes the payload
+	path     []byte
+	raw      json.RawMessage
+	fields   map[reflect.Type][]field
+	compared int
+	faults   []string
+}
 
-func (w *walk) fault(path, what string) {
-	if path == "" {
+// over says whether there is nothing more to find, or to tell.
+func (w *walk) over() bool {
+	return len(w.faults) > mostFaults || !w.taken && w.compared > mostCompared
+}
+
+// fault tells of what encoding/json cannot take.
+func (w *walk) fault(what string) {
+	if !w.taken {
+		w.tell(what)
+	}
+}
+
+func (w *walk) tell(what string) {
+	path := string(w.path)
+	switch {
+	case path == "":
 		path = "the payload"
+	case len(path) > longestPath:
+		path = "…" + strings.ToValidUTF8(path[len(path)-longestPath:], "")
 	}
 	w.faults = append(w.faults, path+": "+what)
 }
@@ -53,103 +83,191 @@ var (
 	decodesText   = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-func (w *walk) value(path string, raw json.RawMessage, t reflect.Type) {
-	if string(raw) == "null" { // as if it were not there, by encoding/json's rule
-		return
-	}
+// value compares the next value with a type, and says whether it is there: null is not, by encoding/json's rule. Quoted
+// is a value whose JSON stands in a string.
+func (w *walk) value(t reflect.Type, quoted bool) (there bool) {
+	w.compared++
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	own := reflect.PointerTo(t).Implements(decodesItself) || reflect.PointerTo(t).Implements(decodesText)
-	switch {
-	case own:
-		w.leaf(path, raw, t)
-	case t.Kind() == reflect.Struct:
-		w.object(path, raw, t)
-	case t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8, t.Kind() == reflect.Array:
-		var items []json.RawMessage
-		if json.Unmarshal(raw, &items) != nil {
-			w.fault(path, "must be a list, not "+kindOf(raw))
-		}
-		for i, item := range items {
-			w.value(fmt.Sprintf("%s[%d]", path, i), item, t.Elem())
-		}
-	case t.Kind() == reflect.Map && t.Key().Kind() == reflect.String:
-		var items map[string]json.RawMessage
-		if json.Unmarshal(raw, &items) != nil {
-			w.fault(path, "must be an object, not "+kindOf(raw))
-		}
-		for _, name := range slices.Sorted(maps.Keys(items)) {
-			w.value(within(path, name), items[name], t.Elem())
-		}
-	default:
-		w.leaf(path, raw, t)
-	}
-}
-
-func (w *walk) leaf(path string, raw json.RawMessage, t reflect.Type) {
-	err := json.Unmarshal(raw, reflect.New(t).Interface())
-	if err == nil {
-		return
-	}
-	wanted := ""
+	wanted, name := json.Delim('{'), "an object"
 	switch kind := t.Kind(); {
-	case kind >= reflect.Int && kind <= reflect.Int64:
-		wanted = "a whole number"
-	case kind >= reflect.Uint && kind <= reflect.Uintptr:
-		wanted = "a whole number that is not negative"
-	case kind == reflect.Float32 || kind == reflect.Float64:
-		wanted = "a number"
-	case kind == reflect.String:
-		wanted = "a string"
-	case kind == reflect.Bool:
-		wanted = "true or false"
+	case reflect.PointerTo(t).Implements(decodesItself), reflect.PointerTo(t).Implements(decodesText):
+		return w.leaf(t, quoted)
+	case kind == reflect.Struct, kind == reflect.Map && t.Key().Kind() == reflect.String:
+	case kind == reflect.Slice && t.Elem().Kind() != reflect.Uint8, kind == reflect.Array:
+		wanted, name = '[', "a list"
 	default:
-		w.fault(path, err.Error())
-		return
+		return w.leaf(t, quoted)
 	}
-	if got := kindOf(raw); got == "a number" && strings.Contains(wanted, "number") {
-		w.fault(path, fmt.Sprintf("must be %s within its limits, not %.40s", wanted, raw))
-	} else {
-		w.fault(path, "must be "+wanted+", not "+got)
+	switch token := w.token(); {
+	case token == nil:
+		return false
+	case token != wanted:
+		w.fault("must be " + name + ", not " + kindOfToken(token))
+		w.skip(token)
+	case wanted == '[':
+		w.list(t.Elem())
+	case t.Kind() == reflect.Struct:
+		w.object(t)
+	default:
+		w.members(func(string) { w.value(t.Elem(), false) })
+	}
+	return true
+}
+
+// token is the next token. There is one: the payload is JSON.
+func (w *walk) token() json.Token {
+	token, err := w.in.Token()
+	if err != nil {
+		panic(fmt.Errorf("walk through valid JSON: %w", err))
+	}
+	return token
+}
+
+// skip skips what a token begins.
+func (w *walk) skip(token json.Token) {
+	for depth := 0; !w.over(); token = w.token() {
+		w.compared++
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+		if depth == 0 {
+			return
+		}
 	}
 }
 
-func (w *walk) object(path string, raw json.RawMessage, t reflect.Type) {
-	var members map[string]json.RawMessage
-	if json.Unmarshal(raw, &members) != nil {
-		w.fault(path, "must be an object, not "+kindOf(raw))
-		return
+func (w *walk) list(element reflect.Type) {
+	outer := len(w.path)
+	for i := 0; w.in.More(); i++ {
+		w.path = fmt.Appendf(w.path, "[%d]", i)
+		w.value(element, false)
+		if w.over() {
+			return
+		}
+		w.path = w.path[:outer]
 	}
-	fields := fieldsOf(t)
-	for _, name := range slices.Sorted(maps.Keys(members)) {
+	w.token()
+}
+
+// members calls member with the name of each member of an object, to compare or skip its value.
+func (w *walk) members(member func(name string)) {
+	outer := len(w.path)
+	for w.in.More() {
+		name, _ := w.token().(string)
+		w.enter(name)
+		member(name)
+		if w.over() {
+			return
+		}
+		w.path = w.path[:outer]
+	}
+	w.token()
+}
+
+// enter makes the path that of a member, its name shortened: it may be the sender's invention.
+func (w *walk) enter(name string) {
+	if len(name) > 60 {
+		name = strings.ToValidUTF8(name[:60], "") + "…"
+	}
+	if len(w.path) > 0 {
+		w.path = append(w.path, '.')
+	}
+	w.path = append(w.path, name...)
+}
+
+func (w *walk) object(t reflect.Type) {
+	fields, known := w.fields[t]
+	if !known {
+		fields = fieldsOf(t)
+		w.fields[t] = fields
+	}
+	seen := make([]bool, len(fields))
+	w.members(func(name string) {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
 		if i < 0 {
 			i = slices.IndexFunc(fields, func(f field) bool { return strings.EqualFold(f.name, name) })
 		}
 		if i < 0 {
-			w.fault(within(path, name), "is no field here")
-			continue
+			w.fault("is no field here")
+			w.skip(w.token())
+			return
 		}
-		fields[i].seen = fields[i].seen || string(members[name]) != "null"
-		w.value(within(path, name), members[name], fields[i].kind)
-	}
-	for _, f := range fields {
-		if f.required && !f.seen {
-			w.fault(within(path, f.name), "is missing")
+		seen[i] = w.value(fields[i].kind, fields[i].quoted) || seen[i]
+	})
+	outer := len(w.path)
+	for i, f := range fields {
+		if f.required && !seen[i] && !w.over() {
+			w.enter(f.name)
+			w.tell("is missing")
+			w.path = w.path[:outer]
 		}
 	}
 }
 
-// within is the path of a member, its name shortened: it may be the sender's invention.
-func within(path, name string) string {
-	if len(name) > 60 {
-		name = strings.ToValidUTF8(name[:60], "") + "…"
+// leaf is value for a type that encoding/json decodes at one stroke.
+func (w *walk) leaf(t reflect.Type, quoted bool) (there bool) {
+	w.raw = w.raw[:0]
+	if err := w.in.Decode(&w.raw); err != nil {
+		panic(fmt.Errorf("walk through valid JSON: %w", err))
 	}
-	if path == "" {
-		return name
+	if string(w.raw) == "null" {
+		return false
 	}
-	return path + "." + name
+	if w.taken {
+		return true
+	}
+	raw := w.raw
+	if quoted {
+		var text string
+		if json.Unmarshal(raw, &text) != nil {
+			w.fault("must be a string, not " + kindOf(raw))
+			return true
+		}
+		raw = []byte(text)
+	}
+	err := json.Unmarshal(raw, reflect.New(t).Interface())
+	wanted := scalar(t.Kind())
+	switch {
+	case err == nil:
+	case wanted == "":
+		w.fault(err.Error())
+	case quoted:
+		w.fault("must be a string that holds " + wanted)
+	case kindOf(raw) == "a number" && strings.Contains(wanted, "number"):
+		w.fault(fmt.Sprintf("must be %s within its limits, not %.40s", wanted, raw))
+	default:
+		w.fault("must be " + wanted + ", not " + kindOf(raw))
+	}
+	return true
+}
+
+// scalar is what a kind of scalar is called, empty for another kind.
+func scalar(kind reflect.Kind) string {
+	switch {
+	case kind >= reflect.Int && kind <= reflect.Int64:
+		return "a whole number"
+	case kind >= reflect.Uint && kind <= reflect.Uintptr:
+		return "a whole number that is not negative"
+	case kind == reflect.Float32 || kind == reflect.Float64:
+		return "a number"
+	case kind == reflect.String:
+		return "a string"
+	case kind == reflect.Bool:
+		return "true or false"
+	}
+	return ""
+}
+
+func kindOfToken(token json.Token) string {
+	if _, text := token.(string); text {
+		return "a string"
+	}
+	return kindOf(fmt.Append(nil, token))
 }
 
 func kindOf(raw json.RawMessage) string {
@@ -165,79 +283,4 @@ func kindOf(raw json.RawMessage) string {
 	default:
 		return "a number"
 	}
-}
-
-// field is a member of an object, as encoding/json knows it.
-type field struct {
-	name     string
-	kind     reflect.Type
-	required bool
-	seen     bool
-}
-
-func fieldsOf(t reflect.Type) (fields []field) {
-	for _, f := range reflect.VisibleFields(t) {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		switch {
-		case f.Anonymous && name == "" && structure(f.Type) != nil, !f.IsExported(), f.Tag.Get("json") == "-":
-			continue
-		case name == "":
-			name = f.Name
-		}
-		fields = append(fields, field{name: name, kind: f.Type, required: f.Tag.Get("required") == "true"})
-	}
-	return fields
-}
-
-// structure is the struct type that t is or points to, nil if it is another.
-func structure(t reflect.Type) reflect.Type {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t.Kind() != reflect.Struct {
-		return nil
-	}
-	return t
-}
-
-// requirement is what a type requires to be present.
-type requirement struct {
-	fields [][]int // required fields of the structure itself, as reflect indexes them
-	within bool    // there are more, inside of lists, maps and pointers
-}
-
-func requirementOf(t reflect.Type) (r requirement) {
-	if t.Kind() != reflect.Struct {
-		r.within = hasRequired(t, nil)
-		return r
-	}
-	for _, f := range reflect.VisibleFields(t) {
-		switch kind := f.Type.Kind(); {
-		case f.Tag.Get("required") == "true":
-			r.fields = append(r.fields, f.Index)
-		case !f.Anonymous && (kind == reflect.Struct || kind == reflect.Pointer || kind == reflect.Slice || kind == reflect.Array || kind == reflect.Map):
-			r.within = r.within || hasRequired(f.Type, nil)
-		}
-	}
-	return r
-}
-
-// mayLack says whether something required may be missing in a value. Only what is zero needs a closer look.
-func (r requirement) mayLack(value reflect.Value) bool {
-	return r.within || slices.ContainsFunc(r.fields, func(index []int) bool {
-		field, err := value.FieldByIndexErr(index)
-		return err != nil || field.IsZero()
-	})
-}
-
-// hasRequired says whether a type, or one within it, has a required field.
-func hasRequired(t reflect.Type, visited []reflect.Type) bool {
-	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array || t.Kind() == reflect.Map {
-		t = t.Elem()
-	}
-	if t.Kind() != reflect.Struct || slices.Contains(visited, t) {
-		return false
-	}
-	visited = append(visited, t)
-	return slices.ContainsFunc(fieldsOf(t), func(f field) bool { return f.required || hasRequired(f.kind, visited) })
 }

@@ -13,9 +13,9 @@ import (
 type Validator interface{ Validate() error }
 
 // JSON makes a service of a function whose input and output are JSON: of structs, as encoding/json has them. An input
-// is refused, with every fault of it named by its field, if it has a field that In does not have, a value of another
-// type, or lacks a field with the tag `required:"true"`; or if In is a [Validator] and refuses it. A request without a
-// payload is one of no fields.
+// is refused, with its faults named by their fields, the first twenty of them, if it has a field that In does not have, a
+// value of another type, or lacks a field with the tag `required:"true"`; or if In is a [Validator] and refuses it. A
+// request without a payload is one of no fields.
 func JSON[In, Out any](do func(ctx *Context, in In) (Out, error)) Service {
 	required := requirementOf(reflect.TypeFor[In]())
 	return func(ctx *Context, request Request) (Response, error) {
@@ -79,7 +79,7 @@ func decode[In any](payload []byte, in *In, required requirement) error {
 	err := strict(payload, in)
 	if err != nil || required.mayLack(reflect.ValueOf(in).Elem()) {
 		// What encoding/json says is about one field, and not always which.
-		if faults := jsonFaults[In](payload); len(faults) > 0 {
+		if faults := jsonFaults[In](payload, err == nil); len(faults) > 0 {
 			return NewError(BadRequest, joined(faults), err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -56,12 +57,18 @@ func TestJSONNamesEveryFaultByItsField(t *testing.T) {
 		{` null`, "reference: is missing; count: is missing"},
 		{`{}`, "reference: is missing; count: is missing"},
 		{`{"count": null, "reference": "a"}`, "count: is missing"},
-		{`{"reference": 7, "count": "1"}`, "count: must be a whole number, not a string; reference: must be a string, not a number"},
+		{`{"reference": 7, "count": "1"}`, "reference: must be a string, not a number; count: must be a whole number, not a string"},
 		{`{"reference": "a", "count": 300}`, "count: must be a whole number within its limits, not 300"},
 		{`{"reference": "a", "count": 1.5}`, "count: must be a whole number within its limits, not 1.5"},
 		{`{"reference": "a", "count": -1}`, "count: must not be negative"},
-		{`{"reference": "a", "count": 1, "cuont": 1, "Hidden": ""}`, "Hidden: is no field here; cuont: is no field here"},
+		{`{"reference": "a", "count": 1, "cuont": 1, "Hidden": ""}`, "cuont: is no field here; Hidden: is no field here"},
 		{`{"reference": "a", "count": 1, "lines": [{"product": "x"}, {"price": "1"}]}`, "lines[1].price: must be a number, not a string; lines[1].product: is missing"},
+		{`{"reference": "a", "count": 1, "lines": {"a": [{}]}, "b": 1}`, "lines: must be a list, not an object; b: is no field here"},
+		{
+			`{"reference": "a", "count": "1", "count": 1, "other": [{"a": 1}, 2], "gift": 1}`,
+			"count: must be a whole number, not a string; other: is no field here; gift: must be true or false, not a number",
+		},
+		{`{"reference": "a", "count": 1, "count": null}`, ""},
 		{`{"reference": "a", "count": 1, "lines": {}}`, "lines: must be a list, not an object"},
 		{`{"reference": "a", "count": 1, "gift": "yes"}`, "gift: must be true or false, not a string"},
 		{`{"reference": "a", "count": 1, "extra": {"a": []}}`, "extra.a: must be a whole number, not a list"},
@@ -104,7 +111,7 @@ func TestJSONFaultsAgreeWithEncodingJSON(t *testing.T) {
 		decoder.DisallowUnknownFields()
 		var in purchase
 		takes := decoder.Decode(&in) == nil
-		faults := jsonFaults[purchase](payload)
+		faults := jsonFaults[purchase](payload, takes)
 		for _, fault := range faults {
 			if takes && !strings.HasSuffix(fault, ": is missing") {
 				t.Fatalf("%s: encoding/json takes it, but %s", payload, fault)
@@ -135,8 +142,70 @@ func TestManyFaultsAreCutShort(t *testing.T) {
 		members = append(members, `"`+strings.Repeat("x", 100+i)+`":1`)
 	}
 	_, err := JSON(func(*Context, struct{}) (int, error) { return 0, nil })(NewContext(t.Context(), Call{}), Request{Payload: []byte("{" + strings.Join(members, ",") + "}")})
-	if _, details := Classify(err); len(details) > 3000 || !strings.HasSuffix(details, "and 80 more") {
+	if _, details := Classify(err); len(details) > 3000 || !strings.HasSuffix(details, "; and more") {
 		t.Errorf("%d characters: %s", len(details), details)
+	}
+}
+
+type sealed struct {
+	Seal  string `json:"seal" required:"true"`
+	Shade string `json:"shade" required:"true"`
+}
+
+type crate struct {
+	sealed `json:"sealed"`
+	line
+	Shade  *int    `json:"shade"`
+	Amount int     `json:"amount,string" required:"true"`
+	Weight float64 `json:"weight,string"`
+	Parts  []line  `json:"parts" required:"true"`
+	Inner  *crate  `json:"inner"`
+}
+
+// The options of encoding/json and its rules of embedding hold for what is required and for faults, too.
+func TestJSONTakesWhatEncodingJSONTakes(t *testing.T) {
+	send := JSON(func(_ *Context, in crate) (int, error) { return in.Amount, nil })
+	const rest = `"product": "p", "parts": [{"product": "q"}]`
+	for _, c := range []struct{ payload, want string }{
+		{`{"sealed": {"seal": "s", "shade": "x"}, "amount": "7", "weight": "1.5", ` + rest + `}`, ""},
+		{`{"sealed": {"seal": "s", "shade": "x"}, "amount": "0", "shade": 1, ` + rest + `}`, ""},
+		{`{"sealed": {"shade": "x"}, "amount": "7", ` + rest + `}`, "sealed.seal: is missing"},
+		{`{"seal": "s", "amount": "7", ` + rest + `}`, "seal: is no field here"},
+		{`{"sealed": {"seal": "s", "shade": "x"}, "amount": "7", "product": "p", "parts": [{}]}`, "parts[0].product: is missing"},
+		{`{"amount": 7, "weight": "much"}`, "amount: must be a string, not a number; weight: must be a string that holds a number; "},
+		{`{"inner": {"amount": ""}}`, "inner.amount: must be a string that holds a whole number; inner."},
+	} {
+		response, err := send(NewContext(t.Context(), Call{}), Request{Payload: []byte(c.payload)})
+		kind, details := Classify(err)
+		if err == nil != (c.want == "") || err != nil && (kind != BadRequest || !strings.HasPrefix(details, c.want)) {
+			t.Errorf("%s: %s, %v %q, want %q", c.payload, response.Payload, kind, details, c.want)
+		}
+	}
+}
+
+// To find the faults of a payload must not cost many times as much as to find that it has one.
+func TestAHugePayloadWithFaultsIsCheap(t *testing.T) {
+	const size = 2 << 20
+	deep := `{"inner":` + strings.Repeat(`{"inner":`, 5000)
+	for name, payload := range map[string]string{
+		"many faults":       `{"parts": [` + strings.Repeat(`{"x":1},`, size/8) + `{}]}`,
+		"many good values":  `{"parts": [` + strings.Repeat(`{},`, size/3) + `{}], "x": 1}`,
+		"many values more":  `{"x": [` + strings.Repeat(`1,`, size/2) + `1]}`,
+		"deep and long":     deep + `{"product": "` + strings.Repeat("x", size) + `", "x": 1}` + strings.Repeat("}", 5001),
+		"deep and all good": deep + `{"product": "` + strings.Repeat("x", size) + `"}` + strings.Repeat("}", 5001),
+	} {
+		var err error
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		start := time.Now()
+		_, err = JSON(func(*Context, crate) (int, error) { return 0, nil })(NewContext(t.Context(), Call{}), Request{Payload: []byte(payload)})
+		took := time.Since(start)
+		runtime.ReadMemStats(&after)
+		allocated := (after.TotalAlloc - before.TotalAlloc) >> 20
+		t.Logf("%s: %v, %d MB", name, took, allocated)
+		if _, details := Classify(err); err == nil || len(details) > 20_000 || allocated > 400 {
+			t.Errorf("%s: %d MB for %.300s", name, allocated, details)
+		}
 	}
 }
 
@@ -161,8 +230,9 @@ func FuzzStrictAgreesWithAFreshDecoder(f *testing.F) {
 			if (err == nil) != (fresh == nil) || err == nil && !reflect.DeepEqual(got, want) {
 				t.Fatalf("%q: %v and %+v, a fresh decoder %v and %+v", payload, err, got, fresh, want)
 			}
-			if err == nil && len(jsonFaults[purchase](payload)) > 0 && !requirementOf(reflect.TypeFor[purchase]()).mayLack(reflect.ValueOf(got)) {
-				t.Fatalf("%q is taken and has the faults %q", payload, jsonFaults[purchase](payload))
+			faults := jsonFaults[purchase](payload, err == nil)
+			if err == nil && len(faults) > 0 && !requirementOf(reflect.TypeFor[purchase]()).mayLack(reflect.ValueOf(got)) {
+				t.Fatalf("%q is taken and has the faults %q", payload, faults)
 			}
 		}
 	})
