@@ -84,6 +84,7 @@ type Front struct {
 	giveUp   context.CancelFunc
 	workers  *workers
 	resting  resting
+	listened listeners
 	inHand   atomic.Int64  // requests that count towards the limit of concurrency
 	logged   atomic.Uint64 // requests, for the sample that the log gets
 
@@ -159,8 +160,8 @@ func New(router Router, limits Limits, registry *prometheus.Registry, log zerolo
 	return f
 }
 
-// Serve answers requests until Shutdown, then returns nil; otherwise it returns why it cannot go on. It closes the
-// listener. Call it once.
+// Serve answers requests until Shutdown, which may have been before, and then returns nil; otherwise it returns why it
+// cannot go on. It closes the listener. Call it once.
 func (f *Front) Serve(listener net.Listener) error { return f.serveOn(listener, false) }
 
 // ServeInvocations is Serve for a second listener, which only connectors shall reach: /zato/invoke/ is there and, as soon
@@ -170,6 +171,10 @@ func (f *Front) ServeInvocations(listener net.Listener) error { return f.serveOn
 func (f *Front) serveOn(listener net.Listener, private bool) error {
 	limited := newListener(listener, f.limits.Connections, f.overload)
 	limited.private, limited.resting = private, &f.resting
+	if !f.listened.add(limited) {
+		_ = limited.Close() // nobody can have come by it
+		return nil
+	}
 	if err := f.server.Serve(limited); err != nil {
 		return fmt.Errorf("accept connections on %s: %w", listener.Addr(), err)
 	}
@@ -197,6 +202,7 @@ func (f *Front) Shutdown(finish time.Duration) error {
 	defer cancel()
 	f.resting.stop()
 	err := f.server.ShutdownWithContext(ctx)
+	f.listened.close()
 	f.workers.close()
 	if err != nil {
 		return fmt.Errorf("finish %d open connections within %v: %w", f.server.GetOpenConnectionsCount(), finish, err)

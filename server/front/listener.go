@@ -64,6 +64,31 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
+// listeners are those that a front has begun to serve, until it shuts down. fasthttp knows of a listener only some time
+// after it was told to serve it, and would serve for ever one that it comes to know after its shutdown.
+type listeners struct {
+	mu     sync.Mutex
+	all    []net.Listener
+	closed bool
+}
+
+// add says whether the listener is to be served.
+func (l *listeners) add(one net.Listener) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, one)
+	return !l.closed
+}
+
+func (l *listeners) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, one := range l.all {
+		_ = one.Close() // most are closed
+	}
+}
+
 // conn is an accepted connection that counts towards the limit until it is closed.
 type conn struct {
 	net.Conn

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
 	"zatoha/server/service"
 )
 
@@ -107,6 +110,60 @@ func TestShutdownTellsLateServicesToGiveUp(t *testing.T) {
 	receive(t, bufio.NewReader(c)).check(t, 503, refusal("the server is stopping"))
 	if err := <-stopped; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestShutdownEndsWhatBeginsToServeAfterIt(t *testing.T) {
+	f := New(&Table{}, DefaultLimits(), prometheus.NewRegistry(), zerolog.Nop())
+	if err := f.Shutdown(time.Second); err != nil {
+		t.Fatal(err)
+	}
+	for _, serve := range []func(net.Listener) error{f.Serve, f.ServeInvocations} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() { served <- serve(listener) }()
+		select {
+		case err := <-served:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Error("still serving")
+		}
+		if err := listener.Close(); err == nil {
+			t.Error("the listener was left open")
+		}
+	}
+}
+
+// The moment of a shutdown may be any one of a start.
+func TestShutdownDuringTheStartEndsIt(t *testing.T) {
+	for range 50 {
+		f := New(&Table{}, DefaultLimits(), prometheus.NewRegistry(), zerolog.Nop())
+		served := make(chan error, 2)
+		for _, serve := range []func(net.Listener) error{f.Serve, f.ServeInvocations} {
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() { served <- serve(listener) }()
+		}
+		if err := f.Shutdown(time.Second); err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			select {
+			case err := <-served:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(5 * time.Second):
+				t.Fatal("still serving")
+			}
+		}
 	}
 }
 
