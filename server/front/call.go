@@ -1,6 +1,7 @@
 package front
 
 import (
+	"context"
 	"errors"
 	"mime"
 	"runtime/debug"
@@ -166,7 +167,20 @@ func (f *Front) protected(ctx *service.Context, route *Route, request service.Re
 	}()
 	o.response, o.err = route.Service(ctx, request)
 	returned = true
+	if f.services.Err() != nil && errors.Is(o.err, context.Canceled) {
+		o.err = stopping(o.err)
+	}
 	return o
+}
+
+// stopping is the error of a service that gave up because the server did. What a service has cancelled itself is a fault
+// of its own, and no reason to try it elsewhere.
+func stopping(cause error) error {
+	var chosen *service.Error
+	if errors.As(cause, &chosen) {
+		return cause
+	}
+	return service.NewError(service.Unavailable, "the server is stopping", cause)
 }
 
 // answer turns an outcome into a response.

@@ -2,6 +2,7 @@ package front
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -132,6 +133,9 @@ func TestWhatAServiceReturnsIsAnswered(t *testing.T) {
 		"error": func(*service.Context, service.Request) (service.Response, error) {
 			return service.Response{}, errors.New("password is swordfish")
 		},
+		"cancelled": func(*service.Context, service.Request) (service.Response, error) {
+			return service.Response{}, fmt.Errorf("ask the database: %w", context.Canceled)
+		},
 		"400": failing(service.BadRequest), "401": failing(service.Unauthorized), "403": failing(service.Forbidden),
 		"404": failing(service.NotFound), "409": failing(service.Conflict), "413": failing(service.TooLarge),
 		"503": failing(service.Unavailable), "503-late": failing(service.Timeout), "500": failing(service.Internal),
@@ -147,6 +151,7 @@ func TestWhatAServiceReturnsIsAnswered(t *testing.T) {
 		{"empty", 200, "", ""},
 		{"panic", 500, refusal(hidden), "front_test.go"},
 		{"error", 500, refusal(hidden), "password is swordfish"},
+		{"cancelled", 500, refusal(hidden), "ask the database: context canceled"},
 		{"400", 400, refusal(`say \"please\"`), ""},
 		{"401", 401, refusal(`say \"please\"`), ""},
 		{"403", 403, refusal(`say \"please\"`), ""},

@@ -209,7 +209,7 @@ func (i *Invocations) awaited(message *invoke.Message[service.Response]) outcome
 	case <-timer.C:
 		return outcome{err: service.NewError(service.Timeout, "the message is still being worked on", nil)}
 	case <-i.front.services.Done():
-		return outcome{err: i.front.services.Err()}
+		return outcome{err: stopping(i.front.services.Err())}
 	}
 }
 

@@ -65,8 +65,6 @@ func Classify(err error) (kind Kind, details string) {
 	case failure != nil:
 	case errors.Is(err, context.DeadlineExceeded):
 		return Timeout, "the service took too long"
-	case errors.Is(err, context.Canceled):
-		return Unavailable, "the server is stopping"
 	}
 	return Internal, "internal error, the log has more under this cid"
 }

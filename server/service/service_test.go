@@ -130,7 +130,7 @@ func TestClassifyShowsOnlyWhatIsMeantToBeShown(t *testing.T) {
 		{NewError(Internal, "query", context.Canceled), Internal, hidden, "internal: query: context canceled"},
 		{errors.New("db1 password wrong"), Internal, hidden, "db1 password wrong"},
 		{fmt.Errorf("query: %w", context.DeadlineExceeded), Timeout, "the service took too long", "query: context deadline exceeded"},
-		{fmt.Errorf("query: %w", context.Canceled), Unavailable, "the server is stopping", "query: context canceled"},
+		{fmt.Errorf("query: %w", context.Canceled), Internal, hidden, "query: context canceled"},
 	} {
 		kind, details := Classify(c.err)
 		if kind != c.kind || details != c.details || c.err.Error() != c.text {
