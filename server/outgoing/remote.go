@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,6 +59,11 @@ type attempt struct {
 
 // post sends a message through the active connector host, again and again until it is decided or ctx ends.
 func (s *Set) post(ctx context.Context, kind, name string, message service.Message) error {
+	for _, part := range []struct{ name, value string }{{"ID", message.ID}, {contentType, message.Headers[contentType]}} {
+		if strings.ContainsFunc(part.value, isControl) {
+			return failed(service.BadRequest, kind, name, fmt.Sprintf("%s %q: must have no control characters", part.name, part.value), nil)
+		}
+	}
 	var last string
 	doubtful := false // some host may have sent it
 	delay, previous := retryMin, (<-chan struct{})(nil)
@@ -85,6 +91,9 @@ func (s *Set) post(ctx context.Context, kind, name string, message service.Messa
 		}
 	}
 }
+
+// isControl says whether a header of HTTP cannot carry a character.
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 // undecided is the error when there is no time for another try.
 func undecided(kind, name, last string, doubtful bool, cause error) error {

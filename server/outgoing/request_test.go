@@ -68,3 +68,28 @@ func TestWhatIsSentToAHost(t *testing.T) {
 		t.Errorf("%v", second.Header)
 	}
 }
+
+// What HTTP cannot carry is said at once, host or no host: another try would change nothing.
+func TestControlCharactersAreRefusedAtOnce(t *testing.T) {
+	h := newHost(t, says(200, ""))
+	s := newSet(t, Config{})
+	for _, hosts := range [][]string{nil, {h.address()}} {
+		s.hosts.set(hosts)
+		for want, message := range map[string]service.Message{
+			`outgoing amqp connection "orders": ID "a\nb": must have no control characters`:            {ID: "a\nb"},
+			`outgoing amqp connection "orders": ID "\x7f": must have no control characters`:            {ID: "\x7f"},
+			`outgoing amqp connection "orders": content_type "a\x00": must have no control characters`: {Headers: map[string]string{"content_type": "a\x00"}},
+		} {
+			err := s.Outgoing("amqp", "orders").Send(t.Context(), message)
+			if kind, details := service.Classify(err); kind != service.BadRequest || details != want {
+				t.Errorf("%v, want %s", err, want)
+			}
+		}
+	}
+	if err := s.Outgoing("amqp", "orders").Send(t.Context(), service.Message{ID: "Grüße\t1", Headers: map[string]string{"routing_key": "a\nb"}}); err != nil {
+		t.Error(err)
+	}
+	if got := len(h.ids()); got != 1 {
+		t.Errorf("the host got %d messages", got)
+	}
+}
