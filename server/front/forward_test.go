@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 )
 
 // startForwarding serves ping and POST /echo, and has an application behind it that answers everything else.
-func startForwarding(t *testing.T, limits Limits, handler http.HandlerFunc) running {
+func startForwarding(t *testing.T, limits Limits, handler http.HandlerFunc, more ...Option) running {
 	t.Helper()
 	application := httptest.NewServer(handler)
 	t.Cleanup(application.Close)
@@ -42,7 +43,7 @@ func startForwarding(t *testing.T, limits Limits, handler http.HandlerFunc) runn
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := New(&table, limits, prometheus.NewRegistry(), zerolog.New(log), WithApplication(p))
+	f := New(&table, limits, prometheus.NewRegistry(), zerolog.New(log), append(more, WithApplication(p))...)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -128,5 +129,31 @@ func TestShutdownEndsWhatTheApplicationDoesNotFinish(t *testing.T) {
 	receive(t, bufio.NewReader(c)).check(t, 503, refusal("the server is stopping"))
 	if err := <-stopped; err != nil {
 		t.Error(err)
+	}
+}
+
+// A body that comes in slowly must not take a host whose time is over past the fence.
+func TestAHostWhoseTimeEndsWhileItSendsIsRefused(t *testing.T) {
+	var runs atomic.Int64
+	i := invocations(t, map[string]service.Service{
+		"count": func(*service.Context, service.Request) (service.Response, error) {
+			runs.Add(1)
+			return service.Response{}, nil
+		},
+	})
+	r := startForwarding(t, DefaultLimits(), http.NotFound, WithInvocations(i))
+	c := r.dial(t)
+	text := message("count", "amqp-1", "7", "m1", strings.Repeat("x", 100_000)) // so much that fasthttp does not read it first
+	if _, err := io.WriteString(c, text[:len(text)-3]); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is admitted", func() bool { return i.Fence.Highest() == 7 })
+	i.Fence.Learn(8)
+	if _, err := io.WriteString(c, text[len(text)-3:]); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, bufio.NewReader(c)).check(t, 409, refusal("epoch 7 is over, there is 8: another connector host has taken over"))
+	if runs.Load() != 0 {
+		t.Error("the service ran")
 	}
 }

@@ -85,6 +85,10 @@ func (i *Invocations) answer(ctx *fasthttp.RequestCtx, cid string) (class string
 	if !i.front.collect(ctx) {
 		return class, route
 	}
+	if !i.Fence.Admit(message.epoch) { // a body takes its time, and meanwhile another host may have taken over
+		i.fenceOff(ctx, message, cid)
+		return class, route
+	}
 	o, duplicate := i.once(ctx, route, message, cid)
 	if duplicate {
 		i.front.metrics.invocations.WithLabelValues("duplicate").Inc()
