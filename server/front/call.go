@@ -37,7 +37,7 @@ func (f *Front) serve(ctx *fasthttp.RequestCtx, match Match, cid string) {
 		f.forward(ctx, route, cid)
 		return
 	}
-	if !f.collect(ctx) {
+	if !f.collect(ctx, cid) {
 		if route.Channel != "" {
 			f.leave()
 		}

@@ -45,12 +45,12 @@ func ownPath(path []byte) bool {
 }
 
 // collect reads the body of a request for a service, which is not streamed. It answers what cannot be read.
-func (f *Front) collect(ctx *fasthttp.RequestCtx) bool {
+func (f *Front) collect(ctx *fasthttp.RequestCtx, cid string) bool {
 	if f.proxy == nil { // then nothing is streamed
 		return true
 	}
 	if err := proxy.Collect(ctx, f.limits.BodyBytes); err != nil {
-		f.refuse(ctx, err)
+		f.answerUnread(ctx, cid, err)
 		ctx.SetConnectionClose()
 		return false
 	}

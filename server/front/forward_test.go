@@ -108,8 +108,23 @@ func TestServicesAndTheApplicationShareAServer(t *testing.T) {
 		}
 		receive(t, in).check(t, 200, "PUT /shop 300000")
 	})
-	if got := r.exchange(t, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"); !strings.Contains(got.body, `zato_server_requests_total{route="proxied",status="200"} 3`) {
-		t.Errorf("%s", got.body)
+	metrics := r.exchange(t, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").body
+	for _, line := range []string{
+		`zato_server_requests_total{route="proxied",status="200"} 3`,
+		`zato_server_requests_total{route="/echo",status="413"} 3`,
+		`zato_server_requests_total{route="/echo",status="408"} 1`,
+		`zato_server_requests_total{route="unreadable",status="413"} 3`, // announced
+	} {
+		if !strings.Contains(metrics, line+"\n") {
+			t.Errorf("no %s in\n%s", line, metrics)
+		}
+	}
+	if strings.Contains(metrics, `route="unreadable",status="408"`) {
+		t.Error("a body that did not arrive in time counts as two requests")
+	}
+	large413 := r.exchange(t, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"+strings.Repeat("x", 100_000))
+	if want := `"cid":"` + large413.Header.Get("X-Zato-CID") + `","status":413,"message":"refused a request"`; !strings.Contains(r.log.String(), want) {
+		t.Errorf("no %s in\n%s", want, r.log.String())
 	}
 }
 

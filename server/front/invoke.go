@@ -82,7 +82,8 @@ func (i *Invocations) answer(ctx *fasthttp.RequestCtx, cid string) (class string
 		i.refuse(ctx, fasthttp.StatusNotFound, cid, fmt.Sprintf("there is no service %q here", shortened(name)))
 		return class, nil
 	}
-	if !i.front.collect(ctx) {
+	if !i.front.collect(ctx, cid) {
+		i.count("refused")
 		return class, route
 	}
 	if !i.Fence.Admit(message.epoch) { // a body takes its time, and meanwhile another host may have taken over
@@ -90,13 +91,16 @@ func (i *Invocations) answer(ctx *fasthttp.RequestCtx, cid string) (class string
 		return class, route
 	}
 	o, duplicate := i.once(ctx, route, message, cid)
-	if duplicate {
-		i.front.metrics.invocations.WithLabelValues("duplicate").Inc()
+	switch {
+	case duplicate:
+		i.count("duplicate")
 		if o.err == nil {
 			ctx.Response.Header.Set(duplicateHeader, "true")
 		}
-	} else {
-		i.front.metrics.invocations.WithLabelValues("run").Inc()
+	case errors.Is(o.err, errBusy):
+		i.count("deferred")
+	default:
+		i.count("run")
 	}
 	i.front.answer(ctx, route, cid, o)
 	if kind, _ := service.Classify(o.err); o.err != nil && kind == service.Timeout {
@@ -124,8 +128,8 @@ func (i *Invocations) admit(ctx *fasthttp.RequestCtx, cid string) (message invoc
 		return message, false
 	}
 	if !i.informed() {
-		i.refuse(ctx, fasthttp.StatusServiceUnavailable, cid,
-			"this server has just started, and does not know yet which connector host may act")
+		i.count("deferred")
+		fail(ctx, fasthttp.StatusServiceUnavailable, cid, "this server has just started, and does not know yet which connector host may act")
 		return message, false
 	}
 	if !i.Fence.Admit(message.epoch) {
@@ -135,15 +139,18 @@ func (i *Invocations) admit(ctx *fasthttp.RequestCtx, cid string) (message invoc
 	return message, true
 }
 
+// count counts what became of a message: see newMetrics.
+func (i *Invocations) count(what string) { i.front.metrics.invocations.WithLabelValues(what).Inc() }
+
 func (i *Invocations) refuse(ctx *fasthttp.RequestCtx, status int, cid, why string) {
-	i.front.metrics.invocations.WithLabelValues("refused").Inc()
+	i.count("refused")
 	fail(ctx, status, cid, why)
 }
 
 // fenceOff answers a connector host whose time is over.
 func (i *Invocations) fenceOff(ctx *fasthttp.RequestCtx, message invocation, cid string) {
 	highest := i.Fence.Highest()
-	i.front.metrics.invocations.WithLabelValues("stale").Inc()
+	i.count("stale")
 	i.front.log.Warn().Str("cid", cid).Str("connector", message.connector).Uint64("epoch", message.epoch).
 		Uint64("highest", highest).Msg("refused a connector host whose time is over")
 	ctx.Response.Header.Set(epochHeader, fmt.Sprint(highest))

@@ -122,6 +122,36 @@ func TestInvocationsRunOnceAndOnlyForTheLatest(t *testing.T) {
 	}
 }
 
+// A message that no service has run does not count as run.
+func TestAMessageThatIsOneTooManyIsDeferred(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	i := invocations(t, map[string]service.Service{
+		"slow": func(*service.Context, service.Request) (service.Response, error) {
+			close(entered)
+			<-release
+			return service.Response{}, nil
+		},
+	})
+	i.Timeout = 10 * time.Second
+	limits := DefaultLimits()
+	limits.Concurrency = 1
+	r, _ := live(t, limits, nil, WithInvocations(i))
+	c := r.dial(t)
+	if _, err := io.WriteString(c, message("slow", "c", "1", "m1", "")); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	r.exchange(t, message("slow", "c", "1", "m2", "")).check(t, 503, refusal("the server has too many requests in hand"))
+	close(release)
+	receive(t, bufio.NewReader(c)).check(t, 200, "")
+	metrics := r.exchange(t, get("/metrics")).body
+	for _, line := range []string{`zato_server_invocations_total{what="run"} 1`, `zato_server_invocations_total{what="deferred"} 1`} {
+		if !strings.Contains(metrics, line+"\n") {
+			t.Errorf("no %s in\n%s", line, metrics)
+		}
+	}
+}
+
 // A server that has just started must not be the one by which a host acts whose time is over.
 func TestNobodyMayActUntilTheEpochIsKnown(t *testing.T) {
 	i := invocations(t, nil)

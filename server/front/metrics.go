@@ -69,7 +69,7 @@ func newMetrics(registry *prometheus.Registry, f *Front) *metrics {
 		}),
 		invocations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "zato_server_invocations_total",
-			Help: "Messages that connectors sent, by what became of them (run, duplicate, stale, refused).",
+			Help: "Messages that connectors sent, by what became of them (run, duplicate, stale: of a host whose time is over, deferred: answered with 503, refused).",
 		}, []string{"what"}),
 	}
 	registry.MustRegister(m.requests, m.latency, m.inFlight, m.calls, m.callLatency, m.callInFlight, m.overdue, m.busy, m.invocations,

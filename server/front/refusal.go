@@ -89,6 +89,12 @@ const bodyTooLarge = "the request body is too large"
 
 // refuse answers what could not be read as a request. fasthttp closes the connection after it.
 func (f *Front) refuse(ctx *fasthttp.RequestCtx, err error) {
+	ctx.Response.Reset()
+	f.metrics.refused(f.answerUnread(ctx, service.NewCID(), err))
+}
+
+// answerUnread answers what could not be read, of a request or of its body, and returns the status.
+func (f *Front) answerUnread(ctx *fasthttp.RequestCtx, cid string, err error) (status int) {
 	status, details := fasthttp.StatusBadRequest, "this is no valid HTTP request"
 	var tooSmall *fasthttp.ErrSmallBuffer
 	var network net.Error
@@ -100,12 +106,10 @@ func (f *Front) refuse(ctx *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &network) && network.Timeout():
 		status, details = fasthttp.StatusRequestTimeout, "the request did not arrive in time"
 	}
-	cid := service.NewCID()
 	f.log.Debug().Err(err).Str("cid", cid).Int("status", status).Msg("refused a request")
-	ctx.Response.Reset()
 	fail(ctx, status, cid, details)
 	lingerOnClose(ctx.Conn())
-	f.metrics.refused(status)
+	return status
 }
 
 // expect decides on `Expect: 100-continue`: a body announced as too large is refused before it is sent.
