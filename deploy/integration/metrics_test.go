@@ -225,7 +225,6 @@ func charted(ctx context.Context, s *scraped, title, expr, legend string) error 
 // rarely are metrics that are there only when there is something to count, or for what this cluster has not.
 var rarely = map[string]string{
 	"zato_server_upstream_up":        "a server without an application has none",
-	"zato_server_invocations_total":  "which of them there are depends on what happened; the dashboard has it",
 	"zatoha_lb_peer_diverges":        "there is one load balancer",
 	"zatoha_lb_peer_settings_differ": "there is one load balancer",
 	"zatoha_lb_certificate_due":      "its front has no TLS",

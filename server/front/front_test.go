@@ -201,6 +201,11 @@ func TestMetrics(t *testing.T) {
 		`zato_server_requests_total{route="unreadable",status="400"} 1`,
 		`zato_server_request_duration_seconds_count{route="/zato/ping"} 1`,
 		`zato_server_requests_in_flight 1`,
+		`zato_server_invocations_total{what="run"} 0`,
+		`zato_server_invocations_total{what="duplicate"} 0`,
+		`zato_server_invocations_total{what="stale"} 0`,
+		`zato_server_invocations_total{what="deferred"} 0`,
+		`zato_server_invocations_total{what="refused"} 0`,
 	} {
 		if !strings.Contains(got.body, line+"\n") {
 			t.Errorf("no %s in\n%s", line, got.body)

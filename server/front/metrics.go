@@ -72,6 +72,9 @@ func newMetrics(registry *prometheus.Registry, f *Front) *metrics {
 			Help: "Messages that connectors sent, by what became of them (run, duplicate, stale: of a host whose time is over, deferred: answered with 503, refused).",
 		}, []string{"what"}),
 	}
+	for _, what := range []string{"run", "duplicate", "stale", "deferred", "refused"} {
+		m.invocations.WithLabelValues(what) // from 0: to an alarm, what begins with 1 has never risen
+	}
 	registry.MustRegister(m.requests, m.latency, m.inFlight, m.calls, m.callLatency, m.callInFlight, m.overdue, m.busy, m.invocations,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "zato_server_requests_in_hand",
