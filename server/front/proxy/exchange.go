@@ -86,7 +86,8 @@ func (e *exchange) makeHead() ([]byte, error) {
 	if err != nil {
 		return nil, badRequest(err)
 	}
-	if len(text) > bufferSize-inlineBody {
+	// An upload sends what is in the buffer: the text must not have grown out of it, not even for a moment.
+	if len(text) > bufferSize-inlineBody || cap(text) > bufferSize {
 		return nil, &failure{fasthttp.StatusRequestHeaderFieldsTooLarge, "bad_request", "the request headers are too large", nil}
 	}
 	return text, nil

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -36,6 +37,31 @@ func TestEveryHeadThatIsSentIsSound(t *testing.T) {
 		}
 		sound(t, h)
 	})
+}
+
+// What Connection names is dropped in a second pass: the first may be too large for the buffer that an upload sends.
+func TestAHeadThatOutgrowsItsBufferIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		dropped, kept int
+		fits          bool
+	}{{40_000, 10_000, true}, {70_000, 10_000, false}, {10_000, 70_000, false}, {10, 60_000, false}} {
+		raw := "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\nConnection: dropped\r\nDropped: " + strings.Repeat("d", c.dropped) +
+			"\r\nKept: " + strings.Repeat("k", c.kept) + "\r\n\r\n"
+		ctx := &fasthttp.RequestCtx{}
+		if err := ctx.Request.Header.Read(bufio.NewReaderSize(strings.NewReader(raw), len(raw))); err != nil {
+			t.Fatal(err)
+		}
+		e := &exchange{p: &Proxy{}, ctx: ctx, cid: testCID}
+		text, err := e.makeHead()
+		var refused *failure
+		if c.fits != (err == nil) || !c.fits && (!errors.As(err, &refused) || refused.status != fasthttp.StatusRequestHeaderFieldsTooLarge) {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if err == nil && !bytes.Equal(text, (*e.buffer)[:len(text)]) {
+			t.Errorf("%+v: the buffer has another head", c)
+		}
+		e.release()
+	}
 }
 
 func FuzzHead(f *testing.F) {

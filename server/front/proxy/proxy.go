@@ -21,7 +21,8 @@
 // What is not passed on as it is: fasthttp writes its own Date, sends headers in its own order, and answers
 // `Expect: 100-continue` itself, so that the application is asked for a body that is coming in any case. A client that
 // has closed its sending side counts as gone, as with other proxies. A path with a segment of dots, encoded or not, is
-// refused: it is another path to who resolves it than to who does not.
+// refused: it is another path to who resolves it than to who does not. So is a head of more than 56 KB, whatever the
+// server lets through.
 package proxy
 
 import (
