@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -172,10 +174,13 @@ func (i *Invocations) informed() bool {
 	}
 }
 
+var bodySeed = maphash.MakeSeed()
+
 // once runs the service, unless the message comes again and is being worked on or was: then it returns what comes, or
 // came, of that.
 func (i *Invocations) once(ctx *fasthttp.RequestCtx, route *Route, message invocation, cid string) (o outcome, duplicate bool) {
-	key := message.connector + "\n" + route.Name + "\n" + message.id
+	body := strconv.FormatUint(maphash.Bytes(bodySeed, ctx.PostBody()), 36) // publishers give one ID to several messages
+	key := message.connector + "\n" + route.Name + "\n" + message.id + "\n" + body
 	seen, first := i.Window.Begin(key, message.again, time.Now())
 	if !first {
 		return i.awaited(seen), true

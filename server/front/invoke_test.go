@@ -79,12 +79,13 @@ func TestInvocationsRunOnceAndOnlyForTheLatest(t *testing.T) {
 		{"one that fails", message("count", "amqp-1", "8", "m3", "fail"), 500, refusal(hidden), false},
 		{"one that failed", again("count", "amqp-1", "8", "m3", "ok"), 200, "run 4 of ok by amqp-1 for amqp-1", false},
 		{"another message of the same ID", message("count", "amqp-1", "8", "m1", "c"), 200, "run 5 of c by amqp-1 for amqp-1", false},
+		{"yet another, which may have been here before", again("count", "amqp-1", "8", "m1", "d"), 200, "run 6 of d by amqp-1 for amqp-1", false},
 		{"that again", again("count", "amqp-1", "8", "m1", "c"), 200, "run 5 of c by amqp-1 for amqp-1", true},
-		{"token in the other header", strings.Replace(again("count", "amqp-1", "8", "m1", "a"), "Authorization: Bearer", "X-Zato-Invoke-Token:", 1), 200, "run 5 of c by amqp-1 for amqp-1", true},
+		{"token in the other header", strings.Replace(again("count", "amqp-1", "8", "m1", "a"), "Authorization: Bearer", "X-Zato-Invoke-Token:", 1), 200, "run 1 of a by amqp-1 for amqp-1", true},
 
 		{"no token", strings.Replace(message("count", "amqp-1", "8", "m1", "a"), "Authorization", "X", 1), 401, refusal("invocations need the cluster's token, as Authorization: Bearer or X-Zato-Invoke-Token"), false},
 		{"a wrong token", strings.Replace(message("count", "amqp-1", "99", "m1", "a"), testToken, testToken+"x", 1), 401, refusal("invocations need the cluster's token, as Authorization: Bearer or X-Zato-Invoke-Token"), false},
-		{"after a forged epoch", again("count", "amqp-1", "8", "m1", "a"), 200, "run 5 of c by amqp-1 for amqp-1", true},
+		{"after a forged epoch", again("count", "amqp-1", "8", "m1", "a"), 200, "run 1 of a by amqp-1 for amqp-1", true},
 		{"no headers", ask("POST", "/zato/invoke/count", "", "Authorization: Bearer "+testToken), 400, refusal("X-Zato-Connector: is missing; X-Zato-Message-ID: is missing; X-Zato-Connector-Epoch: is missing"), false},
 		{"a bad epoch", message("count", "amqp-1", "-1", "m1", "a"), 400, refusal(`X-Zato-Connector-Epoch: \"-1\" is no whole number above 0`), false},
 		{"a long ID", message("count", "amqp-1", "8", strings.Repeat("m", 513), "a"), 400, refusal(`X-Zato-Message-ID: has more than 512 bytes`), false},
@@ -111,10 +112,10 @@ func TestInvocationsRunOnceAndOnlyForTheLatest(t *testing.T) {
 	}
 	metrics := r.exchange(t, get("/metrics")).body
 	for _, line := range []string{
-		`zato_server_connector_epoch 8`, `zato_server_messages_remembered 4`,
-		`zato_server_invocations_total{what="run"} 5`, `zato_server_invocations_total{what="duplicate"} 5`,
+		`zato_server_connector_epoch 8`, `zato_server_messages_remembered 5`,
+		`zato_server_invocations_total{what="run"} 6`, `zato_server_invocations_total{what="duplicate"} 5`,
 		`zato_server_invocations_total{what="stale"} 2`, `zato_server_invocations_total{what="refused"} 7`,
-		`zato_server_service_calls_total{channel="zato.invoke",outcome="ok",service="count"} 4`,
+		`zato_server_service_calls_total{channel="zato.invoke",outcome="ok",service="count"} 5`,
 	} {
 		if !strings.Contains(metrics, line+"\n") {
 			t.Errorf("no %s in\n%s", line, metrics)
