@@ -304,11 +304,3 @@ func (c *Cluster) StopHAProxy(ctx context.Context) error {
 	}
 	return j.finish(ctx)
 }
-
-// Clean removes what an earlier cluster has left in the folder: its HAProxy, if that still runs, its state and logs.
-func (c *Cluster) Clean(ctx context.Context) error {
-	if err := c.StopHAProxy(ctx); err != nil {
-		return err
-	}
-	return errors.Join(os.RemoveAll(c.lbDir()), os.RemoveAll(c.LogDir()), os.RemoveAll(c.tokenFile()))
-}

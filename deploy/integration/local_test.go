@@ -214,6 +214,27 @@ func TestAKilledMakeRunLeavesNothing(t *testing.T) {
 	l.nothingLeft(t)
 }
 
+func TestASecondMakeRunLeavesTheFirstAlone(t *testing.T) {
+	config := freeRange(t, 2)
+	first := startLocal(t, config, 2)
+	first.ready(t)
+	second := startLocal(t, config, 2)
+	status := second.wait(t)
+	if said := strings.TrimSpace(second.output.String()); status != 2 || !strings.Contains(said, "another cluster runs in "+config.Dir) || strings.Contains(said, "\n") {
+		t.Errorf("exit status %d, %q", status, said)
+	}
+	answers(t, "http://"+config.Front+"/zato/ping", http.StatusOK)
+	for _, name := range []string{"token", "lb/haproxy.cfg", "log/lb.log"} {
+		if _, err := os.Stat(filepath.Join(config.Dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if status := first.stop(t, syscall.SIGINT); status != 0 {
+		t.Errorf("exit status %d:\n%s", status, first.output)
+	}
+	first.nothingLeft(t)
+}
+
 func TestMakeRunRefusesABusyPort(t *testing.T) {
 	config := freeRange(t, 2)
 	for what, address := range map[string]string{

@@ -1,10 +1,10 @@
 // Program local is `make run`: a whole cluster on this machine, in the foreground, from the real programs.
 //
-// From start to end: it looks whether every port that it needs is free, starts Consul, the servers, the load
-// balancer and the connector hosts, defines a sample channel, prints one table of what is where and how to try it, and
-// says which program died when one does, and how to start it again; it does not do that itself, so that one can watch the
-// cluster live without it. Ctrl-C stops everything. If it is killed, its programs are killed with it, and the next start
-// ends the HAProxy that was left.
+// From start to end: it takes its folder, so that no other one cleans that under it, looks whether every port that it
+// needs is free, starts Consul, the servers, the load balancer and the connector hosts, defines a sample channel, prints
+// one table of what is where and how to try it, and says which program died when one does, and how to start it again; it
+// does not do that itself, so that one can watch the cluster live without it. Ctrl-C stops everything. If it is killed,
+// its programs are killed with it, and the next start ends the HAProxy that was left.
 package main
 
 import (
@@ -74,7 +74,13 @@ func (s *settings) Run(ctx context.Context, _ zerolog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if err := (&cluster.Cluster{Config: config}).Clean(ctx); err != nil {
+	last := &cluster.Cluster{Config: config}
+	letGo, err := last.Claim()
+	if err != nil {
+		return program.BadConfig("--dir", err.Error(), "stop it, or choose another folder with bin/local --dir")
+	}
+	defer letGo()
+	if err := last.Clean(ctx); err != nil {
 		return err
 	}
 	if err := s.vacant(config); err != nil {
