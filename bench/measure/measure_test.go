@@ -1,10 +1,15 @@
 package measure
 
 import (
+	"errors"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"zatoha/deploy/tools/find"
 )
 
 func TestSamples(t *testing.T) {
@@ -60,6 +65,32 @@ backend b # zatoha
 	}
 	if got := Bare("127.0.0.1:80", []string{"127.0.0.1:1", "127.0.0.1:2"}); strings.Count(got, " check\n") != 2 {
 		t.Error(got)
+	}
+}
+
+// A second bind would share the port, and the connections, with a front that has none of the rules.
+func TestTheStaticConfigurationHasOneFrontAndNoRelay(t *testing.T) {
+	ours, err := os.ReadFile("../../haproxy/testdata/default.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := static(string(ours))
+	if strings.Count(got, " bind ") != 1 || strings.Contains(got, "relay") || strings.Contains(got, ".sock") || !strings.Contains(got, "http-request deny") {
+		t.Errorf("got:\n%s", got)
+	}
+	binary, err := find.FindHAProxy()
+	if errors.Is(err, find.ErrMissing) && os.Getenv("ZATOHA_REQUIRE_TOOLS") == "" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "haproxy.cfg")
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(got, frontMark, "127.0.0.1:11223")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if output, err := exec.CommandContext(t.Context(), binary, "-c", "-f", path).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, output)
 	}
 }
 
