@@ -261,7 +261,8 @@ func (c *Cluster) ended() error {
 	return nil
 }
 
-// Stop ends everything, whatever of it runs, in bounded time: what has not ended when ctx ends is killed.
+// Stop ends everything, whatever of it runs, in bounded time: what has not ended when ctx ends is killed. HAProxy is
+// ended even then.
 func (c *Cluster) Stop(ctx context.Context) error {
 	errs := []error{stopAll(ctx, c.Hosts), stopAll(ctx, c.Servers)}
 	for _, p := range []*Process{c.LB, c.Consul} {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // janitor is a process that outlives us to end HAProxy, which outlives everybody else: it waits on a pipe until we let
@@ -34,8 +35,14 @@ func hireJanitor(lb, stateDir string) (*janitor, error) {
 	return j, nil
 }
 
-// finish ends HAProxy now, waits until it has ended, and kills the janitor if ctx ends first.
+// finishTimeout bounds the janitor's work: HAProxy, asked to end, does so at once.
+const finishTimeout = 5 * time.Second
+
+// finish ends HAProxy now and waits until it has ended, even if ctx has ended already: nobody else would end it. It kills
+// the janitor if that takes too long.
 func (j *janitor) finish(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = j.cmd.Process.Kill() })()
 	err := errors.Join(j.let.Close(), j.cmd.Wait())
 	if err != nil {
