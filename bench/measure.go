@@ -133,11 +133,17 @@ func (g *grammar) take(ctx context.Context, name string, trials int, figures fig
 	return g.takeWith(ctx, found, name, trials, figures)
 }
 
-// takeWith takes the figures with these programs, writes the report and prints the verdict.
-func (g *grammar) takeWith(ctx context.Context, found programs, name string, trials int, figures figures) error {
+// takeWith takes the figures with these programs, writes the report and prints the verdict. Without a report there is
+// nothing that could pass, not even if somebody has interrupted it.
+func (g *grammar) takeWith(ctx context.Context, found programs, name string, trials int, figures figures) (err error) {
 	if trials < 1 {
 		return fmt.Errorf("--trials: %d: must be at least 1", trials)
 	}
+	defer func() {
+		if err != nil {
+			g.fellShort = true
+		}
+	}()
 	outcome, err := figures(ctx, measure.Options{
 		Bin: g.Bin, Consul: found.consul, HAProxy: found.haproxy, Fabio: found.fabio, Trials: trials, Progress: os.Stdout,
 		Circumstances: circumstances(ctx, found),

@@ -101,13 +101,29 @@ func (s surroundings) main(name, description string, grammar Grammar) int {
 	err = command.Run(log)
 	var bad *ConfigError
 	switch {
-	case err == nil, ctx.Err() != nil && errors.Is(err, context.Canceled):
+	case err == nil:
+		return exitStopped
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		if !onlyCanceled(err) {
+			log.Warn().Err(err).Msg("stopped, but not all of it went well")
+		}
 		return exitStopped
 	case errors.As(err, &bad):
 		return s.refuse(name, err)
 	}
 	log.Error().Err(err).Msg("ended by a failure")
 	return exitFailed
+}
+
+// onlyCanceled says whether an error tells of nothing but the end of a context.
+func onlyCanceled(err error) bool {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return !slices.ContainsFunc(joined.Unwrap(), func(err error) bool { return !onlyCanceled(err) })
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		return onlyCanceled(inner)
+	}
+	return errors.Is(err, context.Canceled)
 }
 
 // parse fills the grammar. A nil context without an error means that help or version has been printed.

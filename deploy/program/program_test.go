@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -131,6 +132,20 @@ func TestFirstSignalCancelsRun(t *testing.T) {
 	}, signals)
 	if end.status != exitStopped || !strings.Contains(end.stderr, `"signal":"terminated"`) {
 		t.Errorf("status %d: %s", end.status, end.stderr)
+	}
+}
+
+func TestWhatWentWrongWhileStoppingIsLogged(t *testing.T) {
+	for want, with := range map[string]error{"": fmt.Errorf("waiting: %w", context.Canceled), `"error":"context canceled\nit was killed"`: errors.New("it was killed")} {
+		signals := make(chan os.Signal, 1)
+		end := start(t, func(ctx context.Context, _ *serve) error {
+			signals <- syscall.SIGTERM
+			<-ctx.Done()
+			return errors.Join(ctx.Err(), with)
+		}, signals)
+		if end.status != exitStopped || !strings.Contains(end.stderr, want) || want == "" && strings.Contains(end.stderr, `"error"`) {
+			t.Errorf("%v: status %d: %s", with, end.status, end.stderr)
+		}
 	}
 }
 
