@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"zatoha/bench/history"
 	"zatoha/bench/load"
 	"zatoha/bench/pause"
 )
@@ -70,6 +71,14 @@ func (p *playing) staying(ctx context.Context) (loads map[string]*load.Running, 
 	}, err
 }
 
+// stopping is how long it may take until no connector runs any more: the lease's time, and what a busy machine adds.
+const stopping = 1500 * time.Millisecond
+
+// outage is how long Consul has no quorum: long enough to see the connectors stop.
+func (o options) outage() time.Duration {
+	return max(o.Outage, 2*stopping*time.Duration(max(o.Slack, 1)))
+}
+
 func quorumLost(ctx context.Context, p *playing) error {
 	loads, stayed, err := p.staying(ctx)
 	if err != nil {
@@ -80,10 +89,13 @@ func quorumLost(ctx context.Context, p *playing) error {
 	for _, n := range killed {
 		n.Agent.Kill()
 	}
-	if err := pause.For(ctx, p.options.Outage); err != nil {
+	if err := pause.For(ctx, p.options.outage()); err != nil {
 		return err
 	}
 	stayed(ctx)
+	if err := p.allStopped(began); err != nil {
+		return err
+	}
 	back := time.Now()
 	for _, n := range killed {
 		if err := n.StartAgent(); err != nil {
@@ -98,4 +110,34 @@ func quorumLost(ctx context.Context, p *playing) error {
 	}
 	p.Measure("until all is as before", time.Since(back), 0)
 	return errors.Join(p.undisturbed(ctx, loads), p.judge(ctx, began))
+}
+
+// allStopped measures when the last connector stopped; none may run now.
+func (p *playing) allStopped(began time.Time) error {
+	runs, err := p.runs()
+	if err != nil {
+		return err
+	}
+	last, goOn := lastStop(runs)
+	switch {
+	case len(goOn) > 0:
+		p.Fail("without a quorum connectors run on: %v", goOn)
+	case last.Before(began):
+		p.Fail("no connector ran when the quorum was lost")
+	default:
+		p.Measure("until all connectors have stopped", last.Sub(began), stopping)
+	}
+	return nil
+}
+
+// lastStop is when the last of those runs ended that have, and which have not.
+func lastStop(runs []history.Run) (last time.Time, goOn []history.Run) {
+	for _, r := range runs {
+		if r.Stop.IsZero() {
+			goOn = append(goOn, r)
+		} else if r.Stop.After(last) {
+			last = r.Stop
+		}
+	}
+	return last, goOn
 }

@@ -8,6 +8,7 @@ import (
 	"zatoha/bench/experiment"
 	"zatoha/bench/history"
 	"zatoha/bench/load"
+	"zatoha/deploy/fleet"
 )
 
 func TestTheNamesOfScenariosTellThemApart(t *testing.T) {
@@ -85,6 +86,43 @@ not JSON
 	got := readRuns("a", log)
 	if len(got) != len(want) || got[0] != want[0] || got[1] != want[1] {
 		t.Errorf("%v\nwant %v", got, want)
+	}
+}
+
+func TestWhatRunsOnWithoutAQuorumIsSeen(t *testing.T) {
+	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	stopped := func(after time.Duration) history.Run {
+		return history.Run{Connector: "c-1", Start: began.Add(-time.Minute), Stop: began.Add(after)}
+	}
+	runs := []history.Run{stopped(-time.Second), stopped(900 * time.Millisecond), stopped(800 * time.Millisecond)}
+	if last, goOn := lastStop(runs); !last.Equal(began.Add(900*time.Millisecond)) || len(goOn) > 0 {
+		t.Error(last, goOn)
+	}
+	on := history.Run{Connector: "c-2", Start: began}
+	if _, goOn := lastStop(append(runs, on)); len(goOn) != 1 || goOn[0] != on {
+		t.Error(goOn)
+	}
+	for slack, want := range map[int]time.Duration{0: 3 * time.Second, 1: 3 * time.Second, 3: 9 * time.Second} {
+		if got := (options{Outage: time.Second, Options: experiment.Options{Slack: slack}}).outage(); got != want {
+			t.Errorf("with a slack of %d the outage is %v, want %v", slack, got, want)
+		}
+	}
+}
+
+func TestConnectorsMayMoveOnlyWhenTheirHostAsksConsulByTheOneCutOff(t *testing.T) {
+	var nodes []*fleet.Node
+	for _, role := range fleet.Equal(4) { // the last has no Consul server
+		nodes = append(nodes, &fleet.Node{Role: role})
+	}
+	for _, test := range []struct {
+		active, victim, leader int
+		want                   bool
+	}{
+		{0, 1, 1, true}, {0, 1, 0, false}, {0, 1, 2, false}, {0, 3, 1, false}, {3, 1, 0, true}, {3, 1, 1, true},
+	} {
+		if got := mayMove(nodes[test.active], nodes[test.victim], nodes[test.leader]); got != test.want {
+			t.Errorf("%+v: %v", test, got)
+		}
 	}
 }
 
