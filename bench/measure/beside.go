@@ -65,13 +65,17 @@ func beside(page *report.Page, sizes []propagationTimes) (verdict string) {
 		"the newcomer, and a last response may be before the change. Whether ours is ahead decides nothing: the targets above do.",
 		inTurn, 100*1000/propagationLoad))
 	page.Table([]string{"figure", "n", "ours", peer.FabioName, "bare query", "ours is"}, rows)
-	for _, size := range sizes {
-		page.Paragraph(fmt.Sprintf("The load under the changes, %d servers: ours: %s; %s: %s. Times of a balancer that did not carry %d a second "+
-			"are those of a machine that had too much to do.",
-			size.servers, carried(size.ours.load), peer.FabioName, carried(size.peer.load), propagationLoad))
-	}
 	page.Paragraph(peer.FabioSettings() + ".")
 	return verdict
+}
+
+// underChanges tells of the load that there was under the changes.
+func (p propagationTimes) underChanges() string {
+	text := fmt.Sprintf("The load under the changes, %d servers: ours, of which no request may fail: %s", p.servers, carried(p.ours.load))
+	if len(p.peer.up) > 0 {
+		text += fmt.Sprintf("; %s: %s", peer.FabioName, carried(p.peer.load))
+	}
+	return fmt.Sprintf("%s. Times of a balancer that did not carry %d a second are those of a machine that had too much to do.", text, propagationLoad)
 }
 
 // carried tells how much of the load a balancer has carried, and how.

@@ -12,7 +12,6 @@ import (
 
 func TestOursIsSetBesideThePeer(t *testing.T) {
 	ours, theirs := changes{up: Sample{2, 3}, down: Sample{2, 9}}, changes{up: Sample{7, 33}, down: Sample{3, 9}}
-	ours.load = load.Report{Requests: 9000, Elapsed: 2 * time.Second, Statuses: map[int]int{200: 8999, 503: 1}}
 	sizes := []propagationTimes{
 		{servers: 3, ours: ours, peer: theirs, bareUp: Sample{1, 2}, bareDown: Sample{1, 2}},
 		{servers: 100, ours: theirs, peer: ours, bareUp: Sample{1, 2}, bareDown: Sample{1, 2}},
@@ -24,6 +23,50 @@ func TestOursIsSetBesideThePeer(t *testing.T) {
 	if verdict := beside(page, sizes); verdict != "ours is ahead of fabio at 3 of 8 figures, "+behind {
 		t.Error(verdict)
 	}
+	text := written(t, page)
+	for _, want := range []string{
+		"ours is ahead of fabio at 3 of 8 figures",
+		"| registration → first response, 3 servers, p99 | 2 | 3.00 ms | 33.00 ms | 2.00 ms | ahead |",
+		"| deregistration → last response, 3 servers, p99 | 2 | 9.00 ms | 9.00 ms | 2.00 ms | not ahead |",
+		"proxy.strategy=rr",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the report does not say %q:\n%s", want, text)
+		}
+	}
+}
+
+func TestNoRequestOfOursMayFailUnderTheChanges(t *testing.T) {
+	carries := func(fails int) load.Report {
+		return load.Report{Requests: 9000, Elapsed: 2 * time.Second, Statuses: map[int]int{200: 9000 - fails, 503: fails}}
+	}
+	for _, test := range []struct {
+		ours, theirs int
+		passed       bool
+		summary      string
+		says         string
+	}{
+		{0, 0, true, "2 of 2 targets met, 0 requests failed under the changes", "may fail: 4500 requests a second, 0 of 9000 failed"},
+		{1, 0, false, "2 of 2 targets met, 1 requests failed under the changes", "may fail: 4500 requests a second, 1 of 9000 failed"},
+		{0, 2, true, "2 of 2 targets met, 0 requests failed under the changes", "; fabio: 4500 requests a second, 2 of 9000 failed"},
+	} {
+		times := propagationTimes{servers: 3, ours: changes{up: Sample{2}, down: Sample{2}, load: carries(test.ours)}}
+		if test.theirs > 0 {
+			times.peer = changes{up: Sample{2}, down: Sample{2}, load: carries(test.theirs)}
+		}
+		page := report.New("Propagation", "here")
+		if passed, summary := judge(page, []propagationTimes{times}); passed != test.passed || summary != test.summary {
+			t.Errorf("%v, %s; want %+v", passed, summary, test)
+		}
+		if text := written(t, page); !strings.Contains(text, test.says) {
+			t.Errorf("the report does not say %q:\n%s", test.says, text)
+		}
+	}
+}
+
+// written is the text of a page.
+func written(t *testing.T, page *report.Page) string {
+	t.Helper()
 	path, err := page.Write(t.TempDir(), "propagation")
 	if err != nil {
 		t.Fatal(err)
@@ -32,16 +75,7 @@ func TestOursIsSetBesideThePeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{
-		"ours is ahead of fabio at 3 of 8 figures",
-		"| registration → first response, 3 servers, p99 | 2 | 3.00 ms | 33.00 ms | 2.00 ms | ahead |",
-		"| deregistration → last response, 3 servers, p99 | 2 | 9.00 ms | 9.00 ms | 2.00 ms | not ahead |",
-		"3 servers: ours: 4500 requests a second, 1 of 9000 failed", "fabio: 0 requests a second, 0 of 0 failed", "proxy.strategy=rr",
-	} {
-		if !strings.Contains(string(text), want) {
-			t.Errorf("the report does not say %q:\n%s", want, text)
-		}
-	}
+	return string(text)
 }
 
 func TestWhatIsShownOfAPeerThatIsThere(t *testing.T) {

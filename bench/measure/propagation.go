@@ -31,17 +31,16 @@ func Propagation(ctx context.Context, o Options) (Outcome, error) {
 		"load, has told a client of the change that does nothing but ask, beside the controller, which asks too: it shows what "+
 		"of a time is Consul's and the machine's. \"Shown by HAProxy\" is when its runtime socket tells of the change, without "+
 		"load. The servers are stand-ins that cost next to nothing.", propagationLoad))
-	var all []target
 	var sizes []propagationTimes
 	for _, servers := range []int{3, 100} {
 		times, err := o.propagation(ctx, servers)
 		if err != nil {
 			return Outcome{}, fmt.Errorf("%d servers: %w", servers, err)
 		}
-		sizes, all = append(sizes, times), append(all, times.targets()...)
+		sizes = append(sizes, times)
 		times.tell(o.Progress)
 	}
-	passed, summary := targets(page, all)
+	passed, summary := judge(page, sizes)
 	if o.Fabio != "" {
 		verdict := beside(page, sizes)
 		fmt.Fprintln(o.Progress, verdict)
@@ -54,6 +53,21 @@ func Propagation(ctx context.Context, o Options) (Outcome, error) {
 		"consul-template with reload 164/181 ms, Traefik with watch 141-171/384-1339 ms, HAProxy's DNS server-template 1486/1986 ms, " +
 		"the Data Plane API's own discovery 1077/1995 ms.")
 	return Outcome{page, passed, summary}, nil
+}
+
+// judge shows the times beside their targets, and the load under the changes, of which no request of ours may fail.
+func judge(page *report.Page, sizes []propagationTimes) (passed bool, summary string) {
+	var all []target
+	failed := 0
+	for _, size := range sizes {
+		all = append(all, size.targets()...)
+		failed += size.ours.load.Errors()
+	}
+	passed, summary = targets(page, all)
+	for _, size := range sizes {
+		page.Paragraph(size.underChanges())
+	}
+	return passed && failed == 0, fmt.Sprintf("%s, %d requests failed under the changes", summary, failed)
 }
 
 func cumulative(name string, s Sample) report.Series {
