@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -86,8 +87,25 @@ func (p *Process) live(enter func() error, started chan<- error) {
 // PID is the process's id, also after its end.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Command is the line that starts it again.
-func (p *Process) Command() string { return strings.Join(p.cmd.Args, " ") }
+// Command is the line that starts it again, for a shell.
+func (p *Process) Command() string {
+	words := make([]string, len(p.cmd.Args))
+	for i, arg := range p.cmd.Args {
+		words[i] = quoted(arg)
+	}
+	return strings.Join(words, " ")
+}
+
+// plainWord is what a shell takes as it is.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// quoted is an argument as a word for a shell.
+func quoted(arg string) string {
+	if plainWord.MatchString(arg) {
+		return arg
+	}
+	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+}
 
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }

@@ -195,16 +195,36 @@ func TestMakeRunTellsWhatDied(t *testing.T) {
 	config := freeRange(t, 2)
 	l := startLocal(t, config, 2)
 	l.ready(t)
-	_, row, _ := strings.Cut(l.output.String(), "server-2 (pid ")
+	l.kill(t, "server-2", "server-2")
+	answers(t, "http://"+config.Front+"/zato/ping", http.StatusOK)
+	again := exec.Command("sh", "-c", l.kill(t, "Consul", "consul"))
+	again.Dir, again.SysProcAttr = "/", &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := again.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = syscall.Kill(-again.Process.Pid, syscall.SIGKILL)
+		_ = again.Wait() // it was killed
+		l.nothingLeft(t)
+	}()
+	answers(t, "http://"+config.ConsulAddr+"/v1/status/leader", http.StatusOK)
+	l.stop(t, syscall.SIGTERM)
+}
+
+// kill kills a program by its pid in the table, and returns the line that is said to start it again.
+func (l *local) kill(t *testing.T, row, name string) (again string) {
+	t.Helper()
+	_, rest, _ := strings.Cut(l.output.String(), row+" (pid ")
 	var pid int
-	if _, err := fmt.Sscanf(row, "%d", &pid); err != nil {
+	if _, err := fmt.Sscanf(rest, "%d", &pid); err != nil {
 		t.Fatal(err)
 	}
 	kill(t, pid)
-	answers(t, "http://"+config.Front+"/zato/ping", http.StatusOK)
-	l.says(t, fmt.Sprintf("server-2 (pid %d) ended: signal: killed. To start it again", pid))
-	l.stop(t, syscall.SIGTERM)
-	l.nothingLeft(t)
+	said := fmt.Sprintf("%s (pid %d) ended: signal: killed. To start it again, in another terminal:\n    ", name, pid)
+	l.says(t, said)
+	_, again, _ = strings.Cut(l.output.String(), said)
+	again, _, _ = strings.Cut(again, "\n")
+	return again
 }
 
 func TestAKilledMakeRunLeavesNothing(t *testing.T) {

@@ -112,12 +112,13 @@ func (s *settings) config() (cluster.Config, error) {
 	if err != nil {
 		return cluster.Config{}, program.BadConfig("haproxy", err.Error(), "")
 	}
+	bin, binErr := filepath.Abs(s.Bin) // whoever starts a program again may be elsewhere
 	dir, err := filepath.Abs(s.Dir)
-	if err != nil {
+	if err := errors.Join(binErr, err); err != nil {
 		return cluster.Config{}, program.BadConfig("--dir", err.Error(), "")
 	}
 	config := cluster.Config{
-		Bin: s.Bin, ConsulBin: consul, HAProxyBin: haproxy, Dir: dir,
+		Bin: bin, ConsulBin: consul, HAProxyBin: haproxy, Dir: dir,
 		ConsulAddr: string(s.Consul), Front: string(s.Listen), Admin: string(s.AdminListen),
 	}
 	for i := range s.Servers {
