@@ -89,7 +89,8 @@ func (p *play) attacked(ctx context.Context, by attack, address string, d time.D
 		return load.Report{}, slow.Counts{}, err
 	}
 	report, err := p.watch(ctx, d)
-	return report, stop(), err
+	counts, stopErr := stop()
+	return report, counts, errors.Join(err, stopErr)
 }
 
 // unharmed wants HAProxy to be the one it was, and nobody to have told of a panic.
