@@ -91,7 +91,7 @@ func restartHosts(ctx context.Context, c *cluster.Cluster) error {
 		}
 	}
 	for _, i := range order {
-		if err := c.Hosts[i].Stop(ctx); err != nil {
+		if err := c.Hosts[i].StopClean(ctx); err != nil {
 			return err
 		}
 		if err := c.StartHost(i); err != nil {
@@ -106,7 +106,7 @@ func restartHosts(ctx context.Context, c *cluster.Cluster) error {
 
 func restartServers(ctx context.Context, c *cluster.Cluster) error {
 	for i, server := range c.Servers {
-		if err := server.Stop(ctx); err != nil {
+		if err := server.StopClean(ctx); err != nil {
 			return err
 		}
 		if err := c.StartServer(i); err != nil {
@@ -121,7 +121,7 @@ func restartServers(ctx context.Context, c *cluster.Cluster) error {
 
 // restartController leaves HAProxy running, which the next one adopts.
 func restartController(ctx context.Context, c *cluster.Cluster) error {
-	if err := c.LB.Stop(ctx); err != nil {
+	if err := c.LB.StopClean(ctx); err != nil {
 		return err
 	}
 	return c.StartLB()
@@ -203,7 +203,7 @@ func (p *play) upgradeOuter(ctx context.Context, outer *cluster.Edge) error {
 	if err := outer.Configure(ctx); err != nil {
 		return err
 	}
-	if err := outer.Watch.Stop(ctx); err != nil {
+	if err := outer.Watch.StopClean(ctx); err != nil {
 		return err
 	}
 	if err := outer.StartWatch(); err != nil {

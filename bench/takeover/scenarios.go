@@ -242,7 +242,7 @@ func moveRole(ctx context.Context, p *play) error {
 func stopHost(ctx context.Context, p *play) error {
 	stopping, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	if err := p.holder.process.Stop(stopping); err != nil {
+	if err := p.holder.process.StopClean(stopping); err != nil {
 		return err
 	}
 	if err := p.another(ctx); err != nil {

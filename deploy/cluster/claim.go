@@ -30,6 +30,18 @@ func (c *Cluster) Claim() (letGo func(), err error) {
 	return letGo, nil
 }
 
+// StopHAProxy ends the HAProxy that a load balancer of this cluster has left running, if there is one.
+func (c *Cluster) StopHAProxy(ctx context.Context) error {
+	if _, err := os.Stat(c.lbDir()); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	j, err := hireJanitor(filepath.Join(c.Bin, "lb"), c.lbDir())
+	if err != nil {
+		return err
+	}
+	return j.finish(ctx)
+}
+
 // Clean removes what an earlier cluster has left in the folder: its HAProxy, if that still runs, its state and logs. It
 // is for who has claimed the folder.
 func (c *Cluster) Clean(ctx context.Context) error {

@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -262,15 +261,16 @@ func (c *Cluster) ended() error {
 }
 
 // Stop ends everything, whatever of it runs, in bounded time: what has not ended when ctx ends is killed. HAProxy is
-// ended even then.
+// ended even then. It is an error if a program of ours that ran does not end in good order.
 func (c *Cluster) Stop(ctx context.Context) error {
-	errs := []error{stopAll(ctx, c.Hosts), stopAll(ctx, c.Servers)}
-	for _, p := range []*Process{c.LB, c.Consul} {
-		if p != nil {
-			errs = append(errs, p.Stop(ctx))
-		}
+	var errs []error
+	for _, ours := range [][]*Process{c.Hosts, c.Servers, {c.LB}} {
+		running := slices.DeleteFunc(slices.Clone(ours), func(p *Process) bool { return p == nil || p.HasEnded() })
+		errs = append(errs, stopAll(ctx, running, (*Process).StopClean))
 	}
-	errs = append(errs, stopAll(ctx, c.datacenter()))
+	for _, consul := range [][]*Process{{c.Consul}, c.datacenter()} {
+		errs = append(errs, stopAll(ctx, consul, (*Process).Stop))
+	}
 	if c.janitor != nil {
 		errs = append(errs, c.janitor.finish(ctx))
 	}
@@ -278,13 +278,13 @@ func (c *Cluster) Stop(ctx context.Context) error {
 }
 
 // stopAll ends processes at the same time.
-func stopAll(ctx context.Context, all []*Process) error {
+func stopAll(ctx context.Context, all []*Process, stop func(*Process, context.Context) error) error {
 	ended := make(chan error, len(all))
 	waiting := 0
 	for _, p := range all {
 		if p != nil {
 			waiting++
-			go func() { ended <- p.Stop(ctx) }()
+			go func() { ended <- stop(p, ctx) }()
 		}
 	}
 	var errs []error
@@ -292,16 +292,4 @@ func stopAll(ctx context.Context, all []*Process) error {
 		errs = append(errs, <-ended)
 	}
 	return errors.Join(errs...)
-}
-
-// StopHAProxy ends the HAProxy that a load balancer of this cluster has left running, if there is one.
-func (c *Cluster) StopHAProxy(ctx context.Context) error {
-	if _, err := os.Stat(c.lbDir()); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	j, err := hireJanitor(filepath.Join(c.Bin, "lb"), c.lbDir())
-	if err != nil {
-		return err
-	}
-	return j.finish(ctx)
 }

@@ -152,6 +152,17 @@ func (p *Process) Stop(ctx context.Context) error {
 	}
 }
 
+// StopClean is Stop for a program of ours: that it ends otherwise than with status 0 is an error too.
+func (p *Process) StopClean(ctx context.Context) error {
+	if err := p.Stop(ctx); err != nil {
+		return err
+	}
+	if p.err != nil {
+		return fmt.Errorf("%s (pid %d) did not end in good order (%s): %s", p.Name, p.PID(), p.Ended(), p.LogTail())
+	}
+	return nil
+}
+
 // LogTail is the end of its output.
 func (p *Process) LogTail() string {
 	text, err := os.ReadFile(p.log)

@@ -152,6 +152,11 @@ func TestMessagesOutliveTheirConnectorAndItsHost(t *testing.T) {
 	if third, _ := activeHost(t, c, after.Epoch, 1); third == second {
 		t.Error("the host that was stopped is active")
 	}
+	select {
+	case <-c.Hosts[second].Done():
+	case <-time.After(bound):
+		t.Error("the host that was asked to stop has not")
+	}
 	if n := noted(t, c, "one"); n != 1 { // of the others, some may have been sent again, for want of a confirmation
 		t.Errorf("it came %d times", n)
 	}

@@ -62,5 +62,6 @@ func TestProgramsTellAServiceManagerHowTheyDo(t *testing.T) {
 		hears(program, "WATCHDOG=1")
 		process.Signal(syscall.SIGTERM)
 		hears(program, "STOPPING=1")
+		process.Kill() // a second SIGTERM would be an end in disorder
 	}
 }
