@@ -201,7 +201,7 @@ func (c *Cluster) begin(name, program, binary string, args ...string) (*Process,
 }
 
 func (c *Cluster) env(program string) []string {
-	env := append(os.Environ(), "CONSUL_HTTP_ADDR="+c.ConsulAddr)
+	env := append(PlainEnviron(), "CONSUL_HTTP_ADDR="+c.ConsulAddr)
 	if c.Environ != nil {
 		env = append(env, c.Environ(program)...)
 	}

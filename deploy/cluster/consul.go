@@ -38,7 +38,7 @@ func startConsul(ctx context.Context, asUnit bool, binary, address, log string, 
 	for i, flag := range []string{"-server-port", "-serf-lan-port", "-serf-wan-port"} {
 		args = append(args, fmt.Sprintf("%s=%d", flag, internal[i]))
 	}
-	p, err := startAs(asUnit, "consul", log, withoutConsul(os.Environ()), binary, append(args, more...)...)
+	p, err := startAs(asUnit, "consul", log, PlainEnviron(), binary, append(args, more...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -49,9 +49,12 @@ func startConsul(ctx context.Context, asUnit bool, binary, address, log string, 
 	return p, nil
 }
 
-// withoutConsul drops the CONSUL_* variables, which would configure the agent and are meant for its clients.
-func withoutConsul(environ []string) []string {
-	return slices.DeleteFunc(environ, func(variable string) bool { return strings.HasPrefix(variable, "CONSUL_") })
+// PlainEnviron is our environment without what would configure an agent, its clients or a program of ours: a cluster is
+// configured by whoever starts it, and not by what their shell has for another one.
+func PlainEnviron() []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		return strings.HasPrefix(variable, "CONSUL_") || strings.HasPrefix(variable, "ZATOHA_")
+	})
 }
 
 func hasLeader(ctx context.Context, address string) error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -174,7 +173,7 @@ func (c *ConsulServers) run(s *ConsulServer, role ...string) (err error) {
 		api + port(s.HTTP), "-serf-lan-port=" + port(s.Serf), "-server-port=" + port(s.RPC),
 		"-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1",
 	})
-	s.process, err = startAs(c.config.AsUnits, s.Name, s.log, withoutConsul(os.Environ()), c.config.Binary, args...)
+	s.process, err = startAs(c.config.AsUnits, s.Name, s.log, PlainEnviron(), c.config.Binary, args...)
 	return err
 }
 

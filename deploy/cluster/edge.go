@@ -43,7 +43,7 @@ func StartEdge(ctx context.Context, config EdgeConfig) (_ *Edge, err error) {
 		return nil, err
 	}
 	// The master stays in the foreground; a reload makes it HAProxy's program anew, as that is then.
-	e.HAProxy, err = startProcess("edge-haproxy", e.log("haproxy"), os.Environ(), e.HAProxyBin, "-W", "-f", e.file())
+	e.HAProxy, err = startProcess("edge-haproxy", e.log("haproxy"), PlainEnviron(), e.HAProxyBin, "-W", "-f", e.file())
 	if err != nil {
 		return nil, err
 	}
@@ -77,14 +77,14 @@ func (e *Edge) Configure(ctx context.Context) error {
 
 // StartWatch starts the watch.
 func (e *Edge) StartWatch() (err error) {
-	e.Watch, err = startProcess("edge-watch", e.log("watch"), os.Environ(), e.program(), "watch", "--sockets", e.Socket(), "--state-file", e.stateFile())
+	e.Watch, err = startProcess("edge-watch", e.log("watch"), PlainEnviron(), e.program(), "watch", "--sockets", e.Socket(), "--state-file", e.stateFile())
 	return err
 }
 
 // Run runs edge with these arguments to its end, and returns what it said.
 func (e *Edge) Run(ctx context.Context, args ...string) (said string, err error) {
 	command := exec.CommandContext(ctx, e.program(), args...)
-	command.WaitDelay = time.Second
+	command.Env, command.WaitDelay = PlainEnviron(), time.Second
 	output, err := command.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("edge %s: %w: %s", args[0], err, strings.TrimSpace(string(output)))

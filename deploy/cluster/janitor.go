@@ -23,6 +23,7 @@ type janitor struct {
 func hireJanitor(lb, stateDir string) (*janitor, error) {
 	j := &janitor{cmd: exec.Command("sh", "-c", `read -r _; exec "$0" stop-haproxy --state-dir "$1"`, lb, stateDir)}
 	j.cmd.Stdout, j.cmd.Stderr = &j.output, &j.output
+	j.cmd.Env = PlainEnviron()
 	j.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	pipe, err := j.cmd.StdinPipe()
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"zatoha/deploy/cluster"
@@ -70,7 +69,7 @@ func (f *Fleet) grantRights(ctx context.Context) error {
 // StartAgent starts a node's Consul agent.
 func (n *Node) StartAgent() (err error) {
 	n.Agent, err = n.begin(
-		"consul", plainEnviron(), n.fleet.Consul,
+		"consul", cluster.PlainEnviron(), n.fleet.Consul,
 		"agent", "-config-dir="+n.fleet.secrets.AgentDir(n.Role.Name), "-data-dir="+n.dir("consul-data"),
 	)
 	return err
@@ -97,20 +96,13 @@ func (n *Node) askAgent(ctx context.Context, method, path string, body []byte, i
 // environ is that of one of our programs on the node, whose package calls it lb, server or connectorhost.
 func (n *Node) environ(program string) ([]string, error) {
 	if n.Outer {
-		return plainEnviron(), nil
+		return cluster.PlainEnviron(), nil
 	}
 	if program == "track" {
 		program = "lb" // they share a token
 	}
 	own, err := n.fleet.secrets.Environ(n.Role.Name, program)
-	return append(plainEnviron(), own...), err
-}
-
-// plainEnviron is ours without what would configure an agent or its clients.
-func plainEnviron() []string {
-	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
-		return strings.HasPrefix(variable, "CONSUL_") || strings.HasPrefix(variable, "ZATOHA_")
-	})
+	return append(cluster.PlainEnviron(), own...), err
 }
 
 // leader is the address of Consul's leader by the word of a node's agent.

@@ -192,7 +192,7 @@ func (n *Node) StartKeepalived() error {
 		}
 	}
 	n.Keepalived, err = n.Start(
-		"keepalived", n.log("keepalived"), plainEnviron(), f.Keepalived, "--dont-fork", "--log-console", "--log-detail", "--vrrp",
+		"keepalived", n.log("keepalived"), cluster.PlainEnviron(), f.Keepalived, "--dont-fork", "--log-console", "--log-detail", "--vrrp",
 		"--use-file="+file, "--pid="+n.dir("keepalived.pid"), "--vrrp_pid="+n.dir("vrrp.pid"),
 	)
 	return err

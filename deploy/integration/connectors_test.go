@@ -164,8 +164,9 @@ func TestMessagesOutliveTheirConnectorAndItsHost(t *testing.T) {
 
 // TestAMessageThatIsTooMuchForItsServiceIsPutAside sends one that makes its service run into the server's own time-out.
 func TestAMessageThatIsTooMuchForItsServiceIsPutAside(t *testing.T) {
-	t.Setenv("ZATOHA_SERVER_SERVICE_TIMEOUT", "300ms")
-	c := started(t, withHosts(t, newConfig(t, 2), 1))
+	config := withHosts(t, newConfig(t, 2), 1)
+	config.Environ = func(string) []string { return []string{"ZATOHA_SERVER_SERVICE_TIMEOUT=300ms"} }
+	c := started(t, config)
 	ports, err := cluster.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)
