@@ -31,7 +31,7 @@ func decode(t *testing.T, body []byte) (Snapshot, error) {
 		t.Fatal(err)
 	}
 	c := Client{address: "consul.test", api: client, timeout: defaultTimeout, wait: defaultWait}
-	return c.snapshot(t.Context(), "web", 0, "", newEntries())
+	return c.snapshot(t.Context(), "web", question{}, newEntries())
 }
 
 // FuzzSnapshot reads any body of /v1/health/service as a watch does. The corpus holds an answer of a real agent, and much

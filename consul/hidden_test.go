@@ -3,12 +3,16 @@ package consul
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 )
 
-// An answer to a question with an index does not tell that it leaves something out.
+// An agent's answer to a question with an index does not tell that it leaves something out. So many do not pass that
+// nobody asks for newcomers.
 func TestWhatATokenMayNotReadAnyMoreIsNotTakenForRemoved(t *testing.T) {
+	const many = 2 + maxUnsettled + 1
+	all := answerOf(2, slices.Repeat([]Instance{{Node: "n-03", ID: "w-03", Status: Critical}}, maxUnsettled+1)...)
 	hidden := says(http.StatusOK, "[]", index(52), "X-Consul-LastContact: 0", "X-Consul-Results-Filtered-By-ACLs: true")
 	away := says(http.StatusInternalServerError, "No cluster leader")
 	for name, test := range map[string]struct {
@@ -22,11 +26,11 @@ func TestWhatATokenMayNotReadAnyMoreIsNotTakenForRemoved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			answers := []http.HandlerFunc{says(http.StatusOK, answerOf(2), index(50)), says(http.StatusOK, "[]", index(test.index))}
+			answers := []http.HandlerFunc{says(http.StatusOK, all, index(50)), says(http.StatusOK, "[]", index(test.index))}
 			if test.between != nil {
 				answers = append(answers, test.between)
 			}
-			answers = append(answers, hidden, hidden, says(http.StatusOK, answerOf(2), index(53)), hangs)
+			answers = append(answers, hidden, hidden, says(http.StatusOK, all, index(53)), hangs)
 			client := stub{"GET /v1/health/service/web": inTurn(answers...)}.client(t)
 			client.wait = time.Minute
 			observations := startWatch(t, client)
@@ -36,7 +40,7 @@ func TestWhatATokenMayNotReadAnyMoreIsNotTakenForRemoved(t *testing.T) {
 					t.Errorf("observed %+v, want index %d, %d instances", o, index, instances)
 				}
 			}
-			is(50, 2)
+			is(50, many)
 			if test.index > 50 {
 				is(51, 0)
 			}
@@ -46,13 +50,27 @@ func TestWhatATokenMayNotReadAnyMoreIsNotTakenForRemoved(t *testing.T) {
 				}
 			}
 			if test.index > 50 || test.between != nil {
-				is(50, 2)
+				is(50, many)
 			}
 			if o := next(t, observations); !errors.Is(o.Err, errHidden) {
 				t.Errorf("observed %+v", o)
 			}
-			is(53, 2)
+			is(53, many)
 		})
+	}
+}
+
+// Consul's servers tell it with each answer.
+func TestWhatATokenMayNotReadAnyMoreIsToldAtOnceWhereThereAreFew(t *testing.T) {
+	hidden := says(http.StatusOK, "[]", index(51), "X-Consul-LastContact: 0", "X-Consul-Results-Filtered-By-ACLs: true")
+	client := stub{"GET /v1/health/service/web": inTurn(says(http.StatusOK, answerOf(2), index(50)), hidden, hangs)}.client(t)
+	client.wait = time.Minute
+	observations := startWatch(t, client)
+	if o := next(t, observations); o.Err != nil || len(o.Snapshot.Instances) != 2 {
+		t.Errorf("observed %+v", o)
+	}
+	if o := next(t, observations); !errors.Is(o.Err, errHidden) {
+		t.Errorf("observed %+v", o)
 	}
 }
 

@@ -17,6 +17,9 @@ import (
 // could not before. So it is first asked for those that are not known as passing, which is answered by any change, with
 // hardly anything in it; then for all.
 //
+// An agent answers from what the servers stream to it, which reaches it some time after they know. So where the answer is
+// short anyway they are asked themselves.
+//
 // One case. A hundred instances are known, at index 50, and another registers at index 51. The answer to the question for
 // newcomers is that one; ask returns the hundred and it, as the state of index 51. The next ask gets all of them, which
 // tells the same, or what else has changed.
@@ -36,7 +39,7 @@ func (q *serviceQuery) ask(ctx context.Context, index uint64) (Snapshot, uint64,
 		return q.verify(ctx)
 	}
 	if filter := notPassing(q.last.Instances); filter != "" && index != 0 && !q.told && q.filters.may(filter, time.Now()) {
-		newcomers, err := q.client.snapshot(ctx, q.service, index, filter, newEntries())
+		newcomers, err := q.client.snapshot(ctx, q.service, question{index: index, filter: filter}, newEntries())
 		q.filters[filter] = time.Now()
 		switch {
 		case errors.Is(err, context.DeadlineExceeded): // the other question would only wait as long again
@@ -55,8 +58,9 @@ func (q *serviceQuery) ask(ctx context.Context, index uint64) (Snapshot, uint64,
 	if q.told && !sleep(ctx, breather) {
 		return Snapshot{}, 0, ctx.Err()
 	}
-	all, err := q.client.snapshot(ctx, q.service, index, "", q.entries)
-	if before := q.last; err == nil && index != 0 && before.loses(all) {
+	direct := len(q.last.Instances) < minInstances
+	all, err := q.client.snapshot(ctx, q.service, question{index: index, direct: direct}, q.entries)
+	if before := q.last; err == nil && index != 0 && !direct && before.loses(all) {
 		q.doubted = &before
 		if all.Index == index { // nothing was written down, so it is no removal
 			return q.verify(ctx)
@@ -66,12 +70,12 @@ func (q *serviceQuery) ask(ctx context.Context, index uint64) (Snapshot, uint64,
 	return all, all.Index, err
 }
 
-// verify asks again when somebody is lacking who could take traffic. An answer to a question with an index does not tell
-// that it leaves out what the token may not read, when a policy has lost a right since; one to a question without does.
-// What was lacking was observed at once, since it mostly is a removal; if it is none, what was before is observed again,
-// and then the error.
+// verify asks again when somebody is lacking who could take traffic. An agent's answer to a question with an index does
+// not tell that it leaves out what the token may not read, when a policy has lost a right since; one to a question
+// without does. What was lacking was observed at once, since it mostly is a removal; if it is none, what was before is
+// observed again, and then the error.
 func (q *serviceQuery) verify(ctx context.Context) (Snapshot, uint64, error) {
-	all, err := q.client.snapshot(ctx, q.service, 0, "", q.entries)
+	all, err := q.client.snapshot(ctx, q.service, question{}, q.entries)
 	switch {
 	case errors.Is(err, errHidden):
 		q.last, q.doubted = *q.doubted, nil
@@ -109,7 +113,7 @@ func (s Snapshot) with(later Snapshot) Snapshot {
 const breather = 4 * time.Millisecond
 
 const (
-	minInstances = 16        // with fewer, the answer with all is as quick
+	minInstances = 16        // with fewer, the answer with all is as quick, and quickest from Consul's servers
 	maxUnsettled = 16        // with more that do not pass, both answers are long
 	maxFilter    = 256 << 10 // bytes; Consul takes a megabyte of headers, a long URL among them
 )

@@ -48,13 +48,22 @@ func (c *Client) watch(ctx context.Context, pace pace, service string, observe f
 	watch(ctx, pace, q.ask, equal, func(s Snapshot, err error) { observe(Observation{Snapshot: s, Err: err}) })
 }
 
-// snapshot asks once, for all instances or for those that pass a filter. An answer that may be partial is an error:
-// handed on, it would look like a removal.
-func (c *Client) snapshot(ctx context.Context, service string, index uint64, filter string, entries *entries) (_ Snapshot, err error) {
+// question is what is asked about a service.
+type question struct {
+	index  uint64 // of the state that is known: the answer waits for another; 0 to have one at once
+	filter string // for instances; all if it is empty
+	direct bool   // of Consul's servers, not of the agent
+}
+
+// snapshot asks once. An answer that may be partial is an error: handed on, it would look like a removal.
+func (c *Client) snapshot(ctx context.Context, service string, q question, entries *entries) (_ Snapshot, err error) {
 	defer func() { err = c.explain(fmt.Sprintf("watch service %q", service), err) }()
-	options, cancel := c.queryOptions(ctx, index, "")
+	options, cancel := c.queryOptions(ctx, q.index, "")
 	defer cancel()
-	options.Filter = filter
+	options.Filter = q.filter
+	if q.direct {
+		options.Near = "_agent" // agents cannot tell who is near, so they pass the question on
+	}
 	var instances []Instance
 	ctx = readingBody(options.Context(), func(body io.Reader) (err error) {
 		instances, err = entries.decode(body)
