@@ -74,6 +74,9 @@ func (e *Events) Run(ctx context.Context) error {
 			return nil
 		case err := <-read:
 			read <- err
+			if ctx.Err() != nil {
+				return nil
+			}
 			return fmt.Errorf("listening to haproxy: %w", err)
 		case message := <-messages:
 			if event, ok := haproxy.ParseEvent(message); ok {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -149,5 +150,33 @@ func TestAnEventSocketThatCannotBeIsAnError(t *testing.T) {
 	}
 	if !reflect.DeepEqual(e.down, map[string]time.Time(nil)) {
 		t.Error("it looked all the same")
+	}
+}
+
+// What comes at that very moment is nobody's business any more.
+func TestTheEndOfListeningIsNoFailureWhateverComesThen(t *testing.T) {
+	folder := t.TempDir()
+	for range 50 {
+		e := &Events{path: filepath.Join(folder, "events"), runtime: newSocket(filepath.Join(folder, "nobody")), told: func(haproxy.Event) {}}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- e.Run(ctx) }()
+		for sent := 0; sent < 20; {
+			if conn, err := net.Dial("unixgram", e.path); err == nil {
+				_, _ = conn.Write([]byte("a message"))
+				conn.Close()
+				sent++
+			}
+			if sent == 10 {
+				cancel()
+			}
+			if len(ended) > 0 {
+				break
+			}
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
 	}
 }
