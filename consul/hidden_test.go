@@ -60,12 +60,18 @@ func TestWhatATokenMayNotReadAnyMoreIsNotTakenForRemoved(t *testing.T) {
 	}
 }
 
-// Consul's servers tell it with each answer.
-func TestWhatATokenMayNotReadAnyMoreIsToldAtOnceWhereThereAreFew(t *testing.T) {
+// Where it is urgent and there are few, Consul's servers are asked, who tell it with each answer.
+func TestWhatATokenMayNotReadAnyMoreIsToldAtOnceByConsulsServers(t *testing.T) {
 	hidden := says(http.StatusOK, "[]", index(51), "X-Consul-LastContact: 0", "X-Consul-Results-Filtered-By-ACLs: true")
-	client := stub{"GET /v1/health/service/web": inTurn(says(http.StatusOK, answerOf(2), index(50)), hidden, hangs)}.client(t)
+	answers := inTurn(says(http.StatusOK, answerOf(2), index(50)), hidden, hangs)
+	client := stub{"GET /v1/health/service/web": func(w http.ResponseWriter, r *http.Request) {
+		if near := r.URL.Query().Get("near"); near != "_agent" {
+			t.Errorf("the agent itself is asked: near is %q", near)
+		}
+		answers(w, r)
+	}}.client(t)
 	client.wait = time.Minute
-	observations := startWatch(t, client)
+	observations := startWatchBy(t, client.WatchClosely)
 	if o := next(t, observations); o.Err != nil || len(o.Snapshot.Instances) != 2 {
 		t.Errorf("observed %+v", o)
 	}

@@ -17,8 +17,8 @@ import (
 // could not before. So it is first asked for those that are not known as passing, which is answered by any change, with
 // hardly anything in it; then for all.
 //
-// An agent answers from what the servers stream to it, which reaches it some time after they know. So where the answer is
-// short anyway they are asked themselves.
+// An agent answers from what the servers stream to it, which reaches it some time after they know. So where that is urgent
+// and the answer short they are asked themselves, though it is more to do for them.
 //
 // One case. A hundred instances are known, at index 50, and another registers at index 51. The answer to the question for
 // newcomers is that one; ask returns the hundred and it, as the state of index 51. The next ask gets all of them, which
@@ -27,6 +27,7 @@ type serviceQuery struct {
 	client  *Client
 	service string
 	entries *entries
+	urgent  bool
 	last    Snapshot // that ask has returned
 	told    bool     // of newcomers, while the rest is to be asked for
 	filters filters
@@ -58,7 +59,7 @@ func (q *serviceQuery) ask(ctx context.Context, index uint64) (Snapshot, uint64,
 	if q.told && !sleep(ctx, breather) {
 		return Snapshot{}, 0, ctx.Err()
 	}
-	direct := len(q.last.Instances) < minInstances
+	direct := q.urgent && len(q.last.Instances) < minInstances
 	all, err := q.client.snapshot(ctx, q.service, question{index: index, direct: direct}, q.entries)
 	if before := q.last; err == nil && index != 0 && !direct && before.loses(all) {
 		q.doubted = &before

@@ -67,7 +67,7 @@ func TestWatchQueriesAndConverts(t *testing.T) {
 		i.Status != Passing || len(i.Checks) != 1 || i.Checks[0].Output != "fine" {
 		t.Errorf("instance %+v", i)
 	}
-	for _, want := range []string{"near=_agent&wait=60000ms", "index=5&near=_agent&wait=60000ms", "index=8&near=_agent&wait=60000ms"} {
+	for _, want := range []string{"wait=60000ms", "index=5&wait=60000ms", "index=8&wait=60000ms"} {
 		if got := next(t, queries); got != want {
 			t.Errorf("asked %q, want %q", got, want)
 		}
