@@ -17,8 +17,8 @@ import (
 // could not before. So it is first asked for those that are not known as passing, which is answered by any change, with
 // hardly anything in it; then for all.
 //
-// An agent answers from what the servers stream to it, which reaches it some time after they know. So where that is urgent
-// and the answer short they are asked themselves, though it is more to do for them.
+// An agent answers from what the servers stream to it, which reaches it some time after they know. So where that is
+// urgent and the answer short they are asked themselves, though it is more to do for them.
 //
 // One case. A hundred instances are known, at index 50, and another registers at index 51. The answer to the question for
 // newcomers is that one; ask returns the hundred and it, as the state of index 51. The next ask gets all of them, which

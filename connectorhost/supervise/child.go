@@ -232,15 +232,15 @@ func (j *Job) fence(ctx context.Context, end ending, next time.Duration) {
 }
 
 // last lets the process last as long as the lease does, by what the parent has said up to now, and returns when to look
-// whether it has said more: early enough that nobody is killed who has to wait for a processor a little.
+// whether it has said more: so early that nobody is killed who has to wait for a processor, as where many start at once.
 func (j *Job) last(end ending) (next time.Duration) {
 	until := j.term.until(j.Epoch)
 	rest := time.Duration(until - bootClock())
 	if rest <= 0 || end.by(until) != nil {
 		end.now()
 	}
-	if half := rest / 2; half > 10*time.Millisecond {
-		return half
+	if early := rest / 4; early > 10*time.Millisecond {
+		return early
 	}
 	return rest
 }
