@@ -110,13 +110,12 @@ func claimDir(dir string) (unlock func(), err error) {
 
 // lock takes the directory for as long as this process lives, or until unlocked.
 func lock(dir string) (unlock func(), err error) {
-	file, err := os.OpenFile(filepath.Join(dir, "lb.lock"), os.O_CREATE|os.O_RDWR, 0o640)
-	if err != nil {
+	unlock, err = program.Lock(filepath.Join(dir, "lb.lock"), os.O_CREATE)
+	switch {
+	case errors.Is(err, program.ErrLocked):
+		return nil, program.BadConfig("--state-dir", "another load balancer runs in "+dir, "stop it, or choose another directory")
+	case err != nil:
 		return nil, badDir(err)
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		file.Close()
-		return nil, program.BadConfig("--state-dir", "another load balancer runs in "+dir, "stop it, or choose another directory")
-	}
-	return func() { file.Close() }, nil
+	return unlock, nil
 }

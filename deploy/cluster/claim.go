@@ -7,7 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"zatoha/deploy/program"
 )
 
 // Claim takes the folder for this process, until it is let go. It refuses, and touches nothing, while another process has
@@ -16,10 +17,10 @@ func (c *Cluster) Claim() (letGo func(), err error) {
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	if letGo, err = lock(filepath.Join(c.Dir, "cluster.lock"), os.O_CREATE); err != nil {
+	if letGo, err = program.Lock(filepath.Join(c.Dir, "cluster.lock"), os.O_CREATE); err != nil {
 		return nil, fmt.Errorf("another cluster runs in %s: %w", c.Dir, err)
 	}
-	free, err := lock(filepath.Join(c.lbDir(), "lb.lock"), 0)
+	free, err := program.Lock(filepath.Join(c.lbDir(), "lb.lock"), 0)
 	switch {
 	case err == nil:
 		free()
@@ -49,17 +50,4 @@ func (c *Cluster) Clean(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(os.RemoveAll(c.lbDir()), os.RemoveAll(c.LogDir()), os.RemoveAll(c.tokenFile()))
-}
-
-// lock takes a file for as long as this process lives, or until it is let go.
-func lock(path string, flags int) (letGo func(), err error) {
-	file, err := os.OpenFile(path, os.O_RDWR|flags, 0o640)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("%s is locked: %w", path, err)
-	}
-	return func() { file.Close() }, nil
 }

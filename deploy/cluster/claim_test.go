@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"zatoha/deploy/program"
 )
 
 func TestAFolderIsClaimedByOne(t *testing.T) {
@@ -30,7 +32,7 @@ func TestAFolderIsClaimedByOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	claim()() // a load balancer that has never run there
-	ends, err := lock(filepath.Join(c.lbDir(), "lb.lock"), os.O_CREATE)
+	ends, err := program.Lock(filepath.Join(c.lbDir(), "lb.lock"), os.O_CREATE)
 	if err != nil {
 		t.Fatal(err)
 	}
