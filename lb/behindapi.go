@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -60,7 +59,7 @@ const answerInterval = time.Second
 
 // run tells the log, which the supervisor of a local HAProxy does, when HAProxy comes and goes.
 func (b *behindAPI) run(ctx context.Context, _ func(haproxy.Event)) error {
-	if b.api.Scheme == "http" && !loopback(b.api.Hostname()) {
+	if b.api.Scheme == "http" && !program.OnLoopback(b.api.Hostname()) {
 		b.log.Warn().Str("data_plane", b.place()).Msg("the password travels unencrypted; give the Data Plane API a certificate, and an https URL here")
 	}
 	ticker := time.NewTicker(answerInterval)
@@ -138,16 +137,11 @@ func (b *behindAPI) about() about { return b.at }
 // aboutAPI takes an API that is asked on this machine for one of this machine, as each may have one at the same URL.
 func aboutAPI(api url.URL) (about, error) {
 	host := api.Hostname()
-	if !loopback(host) {
+	if !program.OnLoopback(host) {
 		return about{place: api.String(), machine: host, host: host, address: host}, nil
 	}
 	machine, err := hostname()
 	return about{place: api.String(), machine: machine, host: host}, err
-}
-
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // refusal leaves an API that does not answer, or cannot, a failure: it may answer when the program is started again.

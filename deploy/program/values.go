@@ -67,6 +67,12 @@ func Unspecified(host string) bool {
 	return host == "" || err == nil && address.IsUnspecified()
 }
 
+// OnLoopback says whether only this machine can reach a host.
+func OnLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
 // Loopback is a [HostPort] that only this machine can reach.
 type Loopback HostPort
 
@@ -76,8 +82,7 @@ func (a *Loopback) UnmarshalText(text []byte) error {
 	if err := address.UnmarshalText(text); err != nil {
 		return err
 	}
-	ip, err := netip.ParseAddr(address.Host())
-	if address.Host() != "localhost" && (err != nil || !ip.IsLoopback()) {
+	if !OnLoopback(address.Host()) {
 		return errors.New(strconv.Quote(string(text)) + ": must be a loopback address, like 127.0.0.1:6060")
 	}
 	*a = Loopback(address)
