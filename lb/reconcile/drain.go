@@ -43,6 +43,16 @@ func (d drains) waiting(now time.Time) bool {
 	return false
 }
 
+// busy says whether HAProxy may have something under way with any of them.
+func (d drains) busy() bool {
+	for _, one := range d {
+		if !one.idle {
+			return true
+		}
+	}
+	return false
+}
+
 // update starts the clock for members that are new in drain, and forgets those that are no longer.
 func (d drains) update(pool state.Pool, now time.Time) {
 	draining := map[string]bool{}
@@ -90,13 +100,15 @@ func (l *Loop) acknowledge(ctx context.Context) {
 		return
 	}
 	pool, _ := l.read()
-	stats, err := l.plane.Stats(ctx)
-	if err != nil {
-		l.noteAcks(ctx, fmt.Errorf("asking whether drained servers are idle: %w", err))
-		return
-	}
-	for _, slot := range pool.Slots {
-		l.drains.look(slot.Member, stats.Servers[slot.Name].Traffic, time.Now())
+	if l.drains.busy() {
+		stats, err := l.plane.Stats(ctx)
+		if err != nil {
+			l.noteAcks(ctx, fmt.Errorf("asking whether drained servers are idle: %w", err))
+			return
+		}
+		for _, slot := range pool.Slots {
+			l.drains.look(slot.Member, stats.Servers[slot.Name].Traffic, time.Now())
+		}
 	}
 	l.publishDrained()
 	var failed []error
