@@ -106,13 +106,13 @@ func (s *source) checkSingleActive(ctx context.Context) error {
 		return err
 	})
 	switch {
-	case err == nil, errors.Is(err, connector.ErrRefused) && !strings.Contains(err.Error(), argument):
-		return nil
-	case errors.Is(err, connector.ErrRefused):
+	case !errors.Is(err, connector.ErrRefused):
+		return err
+	case strings.Contains(err.Error(), argument):
 		return fmt.Errorf("%w: queue %q was declared without %s, so single_active does nothing: declare it anew with that", connector.ErrRefused,
 			s.settings.Queue, argument)
 	}
-	return err
+	return nil
 }
 
 // provide makes the queue for parked messages if it is missing.
