@@ -47,7 +47,8 @@ func (c *Client) Delete(ctx context.Context, key string) error {
 	return c.explain(fmt.Sprintf("delete key %q", key), err)
 }
 
-// WatchKey follows one key by the rules of [Client.WatchClosely]. A key that does not exist is a state, not an error.
+// WatchKey follows one key by the rules of [Client.Watch], but there may be a hundred states a second, as of
+// [Client.WatchClosely]. A key that does not exist is a state, not an error.
 func (c *Client) WatchKey(ctx context.Context, key string, observe func(KeyObservation)) {
 	ask := func(ctx context.Context, index uint64) (Pair, uint64, error) {
 		pair, newIndex, err := c.pair(ctx, key, index)

@@ -3,12 +3,12 @@ package measure
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"regexp"
 	"strconv"
 	"time"
+
+	"zatoha/deploy/cluster"
 )
 
 // propagation is the controller's own histogram of how long changes took from Consul's answer to HAProxy.
@@ -27,38 +27,12 @@ func (l *lab) applied(ctx context.Context, before propagation, sample *Sample) e
 	})
 }
 
-var propagationMetric = regexp.MustCompile(`(?m)^zatoha_lb_propagation_seconds_(sum|count) (\S+)$`)
-
 func (l *lab) propagation(ctx context.Context) (propagation, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.Admin+"/metrics", nil)
-	if err != nil {
-		return propagation{}, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return propagation{}, err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return propagation{}, err
-	}
-	return readPropagation(string(text))
-}
-
-func readPropagation(metrics string) (p propagation, err error) {
-	for _, found := range propagationMetric.FindAllStringSubmatch(metrics, -1) {
-		value, err := strconv.ParseFloat(found[2], 64)
-		if err != nil {
-			return p, fmt.Errorf("the metric %s: %w", found[0], err)
-		}
-		if found[1] == "sum" {
-			p.sum = value
-		} else {
-			p.count = value
-		}
-	}
-	return p, nil
+	metrics, err := cluster.ReadMetrics(ctx, l.Admin)
+	return propagation{
+		sum:   metrics["zatoha_lb_propagation_seconds_sum"],
+		count: metrics["zatoha_lb_propagation_seconds_count"],
+	}, err
 }
 
 // mostResident is the most memory, in MB, that a process has had.

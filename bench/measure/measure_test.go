@@ -94,17 +94,6 @@ func TestTheStaticConfigurationHasOneFrontAndNoRelay(t *testing.T) {
 	}
 }
 
-func TestWhatTheControllerSaysOfItsTimes(t *testing.T) {
-	const metrics = `# TYPE zatoha_lb_propagation_seconds histogram
-zatoha_lb_propagation_seconds_bucket{le="0.01"} 3
-zatoha_lb_propagation_seconds_sum 0.0125
-zatoha_lb_propagation_seconds_count 4
-`
-	if got, err := readPropagation(metrics); err != nil || got != (propagation{0.0125, 4}) {
-		t.Error(got, err)
-	}
-}
-
 func TestTheMostMemoryOfAProcess(t *testing.T) {
 	const status = "Name:\tlb\nVmPeak:\t  900000 kB\nVmHWM:\t  146484 kB\nVmRSS:\t   70000 kB\n"
 	if mb, ok := highWater(status); !ok || int(mb) != 149 {

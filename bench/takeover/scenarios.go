@@ -105,7 +105,7 @@ func table(o Options) []scenario {
 	all = append(all, datacenterScenarios(outage, some)...)
 	all = append(all, sizeScenarios(o.RabbitMQ, n, few)...)
 	if o.RabbitMQ != "" {
-		all = append(all, messageScenarios(o.RabbitMQ, messages, few)...)
+		all = append(all, messageScenarios(o.RabbitMQ, messages, some)...)
 	}
 	for i := range all {
 		if all[i].stage == (stage{}) {
@@ -150,11 +150,11 @@ func sizeScenarios(rabbitMQ string, n, few int) []scenario {
 }
 
 // messageScenarios are about what becomes of messages by AMQP.
-func messageScenarios(rabbitMQ string, messages, few int) []scenario {
+func messageScenarios(rabbitMQ string, messages, some int) []scenario {
 	ordered := messages / 20 // they come one at a time
 	return []scenario{
 		{
-			name: "connector-poison", trials: few, takes: 35 * time.Second, fault: poison(rabbitMQ, messages/10), stage: quiet, ratioIs: goodIs, least: leastGood,
+			name: "connector-poison", trials: some, takes: 20 * time.Second, fault: poison(rabbitMQ, messages/10), stage: quiet, ratioIs: goodIs, least: leastGood,
 			does: fmt.Sprintf("%d messages by AMQP with 1 %% poison, and as many without, twice", messages/10),
 			more: "each of the poison is tried three times and parked with the reason; median of good throughput ≥ 0.9 of that without",
 		},

@@ -75,12 +75,12 @@ func (p *play) reserved(ctx context.Context) error {
 			if h == p.holder {
 				continue
 			}
-			n, err := metric(ctx, h.address, "zatoha_connectorhost_spare_processes")
-			if err == nil && n < len(p.names) {
-				err = fmt.Errorf("%s has %d processes ready for %d connectors", h.id, n, len(p.names))
-			}
+			metrics, err := cluster.ReadMetrics(ctx, h.address)
 			if err != nil {
 				return err
+			}
+			if n := int(metrics["zatoha_connectorhost_spare_processes"]); n < len(p.names) {
+				return fmt.Errorf("%s has %d processes ready for %d connectors", h.id, n, len(p.names))
 			}
 		}
 		return nil

@@ -10,6 +10,7 @@ import (
 	"zatoha/bench/broker"
 	"zatoha/bench/history"
 	"zatoha/bench/pause"
+	"zatoha/deploy/cluster"
 )
 
 const (
@@ -198,8 +199,8 @@ func (p *play) count(name string) int {
 // not killed since.
 func (p *play) dropped(ctx context.Context) (n int) {
 	for _, place := range p.places {
-		known, _ := metric(ctx, place, `zato_server_invocations_total{what="duplicate"}`)
-		n += known
+		metrics, _ := cluster.ReadMetrics(ctx, place)
+		n += int(metrics[`zato_server_invocations_total{what="duplicate"}`])
 	}
 	return n
 }

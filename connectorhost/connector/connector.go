@@ -19,7 +19,7 @@
 // every kind runs against its broker. To add a kind takes one folder, with one line in it that calls [Register], and
 // one line in the program that imports it.
 //
-// The package imports nothing but the standard library.
+// The package imports nothing but the standard library, and how a secret is read.
 package connector
 
 import (

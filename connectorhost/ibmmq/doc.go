@@ -7,7 +7,7 @@
 // IBM's client is not free software that could be shipped. A program has the kind if it is built with cgo, with the build
 // tag ibmmq, where IBM's client with its SDK is installed in /opt/mqm:
 //
-//	CGO_ENABLED=1 go build -tags ibmmq ./connectorhost
+//	CGO_ENABLED=1 go build -tags ibmmq -o bin/ ./connectorhost
 //
 // Any other program knows the definitions, and checks them, but every connector of the kind fails at once, and says this.
 //

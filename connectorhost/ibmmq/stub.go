@@ -14,7 +14,7 @@ const Available = false
 
 // errNotBuilt is what every connector of the kind ends with in a program that was built without IBM's client.
 var errNotBuilt = fmt.Errorf("%w: this program was built without IBM MQ: install IBM's MQ client with its SDK in /opt/mqm, and gcc, "+
-	"and build with: CGO_ENABLED=1 go build -tags ibmmq ./connectorhost", connector.ErrDefinition)
+	"and build with: CGO_ENABLED=1 go build -tags ibmmq -o bin/ ./connectorhost", connector.ErrDefinition)
 
 // absent is a source and a sink that only say so.
 type absent struct{}

@@ -82,8 +82,8 @@ type Process struct {
 	status    Status
 }
 
-// New prepares the supervision of one HAProxy. changed is called, from [Process.Run]'s goroutine, whenever HAProxy has
-// been started or adopted, or has died.
+// New prepares the supervision of one HAProxy. changed is called whenever HAProxy has been started, adopted or
+// reloaded, or has died, from the goroutine of [Process.Run] or [Process.Reload].
 func New(binary string, paths Paths, log zerolog.Logger, changed func()) *Process {
 	return &Process{binary: binary, paths: paths, log: log, changed: changed}
 }
@@ -105,8 +105,8 @@ func (p *Process) update(change func(*Status)) {
 // startTimeout bounds the wait for a started HAProxy to answer.
 const startTimeout = 15 * time.Second
 
-// Run keeps HAProxy running until ctx ends and leaves it running then. A start that fails is tried again, at first at
-// once and then ever more slowly, up to 2 s apart; each failure is logged with HAProxy's own words.
+// Run keeps HAProxy running until ctx ends and leaves it running then. A start that fails is tried again, after a
+// tenth of a second and then ever more slowly, up to 2 s apart; each failure is logged with HAProxy's own words.
 func (p *Process) Run(ctx context.Context) error {
 	delay := time.Duration(0)
 	for ctx.Err() == nil {

@@ -30,9 +30,10 @@ type DataPlane interface {
 	Servers(ctx context.Context) ([]haproxy.Server, error)
 	// Stats say what each server is doing.
 	Stats(ctx context.Context) (haproxy.Stats, error)
-	// Set changes running servers, without a reload.
+	// Set changes running servers, without a reload where it can be, see [haproxy.DataPlane].
 	Set(ctx context.Context, changes []haproxy.Change) (haproxy.Rewrite, error)
-	// Save writes the servers for the next start of HAProxy, if they are not written already, without a reload.
+	// Save writes the servers for the next start of HAProxy, if they are not written already. It reloads an HAProxy that
+	// turns out to run on another structure.
 	Save(ctx context.Context, servers []haproxy.Server) (haproxy.Rewrite, error)
 	// Rebuild changes the number of servers, by a reload that closes no connection.
 	Rebuild(ctx context.Context, servers []haproxy.Server, reason haproxy.Reload) (haproxy.Rewrite, error)
