@@ -210,6 +210,52 @@ func TestAJobScrapesItsOwnClusterAlone(t *testing.T) {
 	}
 }
 
+// The metrics of a load balancer are at an address of its own if --admin-listen names one, and else at that of its front,
+// which Consul tells.
+func TestALoadBalancerIsScrapedWhereItsControllerListens(t *testing.T) {
+	t.Parallel()
+	tool := promtool(t)
+	var metadata []map[string]string
+	var want []string
+	for i, c := range [][2]string{
+		{"192.168.50.1:11224", ""},
+		{"lb-1.operators:9000", ""},
+		{"[fd00::1]:11224", ""},
+		{"10.127.0.1:11224", ""},
+		{"localhost.lan:11224", ""},
+		{"127.0.0.1:11224", "11224"},
+		{"0.0.0.0:9000", "9000"},
+		{":9000", "9000"},
+		{"[::]:9000", "9000"},
+		{"[::1]:9000", "9000"},
+		{"localhost:9000", "9000"},
+	} {
+		metadata = append(metadata, map[string]string{"balances": "zato-server", "admin": c[0]})
+		if port := c[1]; port != "" {
+			want = append(want, fmt.Sprintf("10.0.0.%d:%s", i+1, port))
+		} else {
+			want = append(want, c[0])
+		}
+	}
+	output, err := exec.Command(tool, "check", "service-discovery", "--timeout=1s", withoutConsul(t, metadata...), "zato-lb").Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	var found []struct{ Labels map[string]string }
+	if err := json.Unmarshal(output, &found); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	var got []string
+	for _, instance := range found {
+		got = append(got, instance.Labels["__address__"])
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("they are scraped at %q, want %q", got, want)
+	}
+}
+
 // withoutConsul is prometheus.yml for a Prometheus that was built without discovery by Consul, as Debian's is: what it
 // says of that is looked at here, all else by promtool. In place of discovery it has instances with such metadata.
 func withoutConsul(t *testing.T, metadata ...map[string]string) (path string) {
