@@ -17,26 +17,31 @@ import (
 type drains map[string]drain
 
 type drain struct {
-	since time.Time // when HAProxy was told to send it nothing new
-	idle  bool      // it has nothing under way here, and gets nothing any more
-	told  time.Time // last, that it may go
+	since  time.Time // when HAProxy was told to send it nothing new
+	idle   bool      // it has nothing under way here, and gets nothing any more
+	told   bool      // that it may go, and as far as is known it has the word still
+	looked time.Time // when it was told, or its word was looked for last
 }
 
-// tellAgain is after how long a member that was told is looked after again. One that was in maintenance for long and then
-// stops takes the word back that it had got, and waits for another.
-const tellAgain = time.Second
+const (
+	// tellAgain is after how long a member that was told is looked after again. One that was in maintenance for long and
+	// then stops takes the word back that it had got, and waits for another.
+	tellAgain = time.Second
+	// lookTimeout bounds such a look, for which nobody need be waiting: a Consul that hangs must not keep up the rounds.
+	lookTimeout = 300 * time.Millisecond
+)
 
-// untold says whether the member is to be told, for the first time or again.
-func (d drain) untold(now time.Time) bool { return now.Sub(d.told) >= tellAgain }
+// stale says whether the member was told, and is to be looked after again.
+func (d drain) stale(now time.Time) bool { return d.told && now.Sub(d.looked) >= tellAgain }
 
 // drainSettle is how long a member must have been in drain before its idle connections prove anything: a request that
 // was on its way when the drain began has arrived by then.
 const drainSettle = time.Second
 
-// waiting says whether anybody is to be acknowledged now.
+// waiting says whether anybody is to be told now, or looked after again.
 func (d drains) waiting(now time.Time) bool {
 	for _, one := range d {
-		if one.untold(now) {
+		if !one.told || one.stale(now) {
 			return true
 		}
 	}
@@ -111,9 +116,10 @@ func (l *Loop) acknowledge(ctx context.Context) {
 		}
 	}
 	l.publishDrained()
+	l.lookAgain(ctx, pool)
 	var failed []error
 	for _, slot := range pool.Slots {
-		if one := l.drains[slot.Member.Key]; one.idle && one.untold(time.Now()) && l.options.Agreed(slot.Member.Key) {
+		if one := l.drains[slot.Member.Key]; one.idle && !one.told && l.options.Agreed(slot.Member.Key) {
 			failed = append(failed, l.letGo(ctx, slot))
 		}
 	}
@@ -148,31 +154,48 @@ func (l *Loop) publishDrained() {
 	}
 }
 
-// letGo tells the slot's member that it may go, unless it was told and has the word still.
+// lookAgain sees who of those that were told has the word still; who has not is told anew. A look that fails is made
+// again a second later, and is no failure to tell anybody: most of them stop much later, or never. When Consul hangs at
+// one of them, the others wait for the next look too.
+func (l *Loop) lookAgain(ctx context.Context, pool state.Pool) {
+	hangs := false
+	for _, slot := range pool.Slots {
+		one := l.drains[slot.Member.Key]
+		if !one.stale(time.Now()) {
+			continue
+		}
+		if !hangs {
+			has, err := l.hasWord(ctx, slot.Member.ID)
+			if err != nil {
+				l.log.Debug().Err(err).Str("instance", slot.Member.ID).Msg("whether it knows that it is drained cannot be seen, looking again")
+			}
+			one.told, hangs = has || err != nil, errors.Is(err, context.DeadlineExceeded)
+		}
+		one.looked = time.Now()
+		l.drains[slot.Member.Key] = one
+	}
+}
+
+// hasWord asks Consul whether the instance has the word that it may go.
+func (l *Loop) hasWord(ctx context.Context, instance string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	word, err := l.acks.Get(ctx, consul.DrainedKey(l.options.Cluster, instance))
+	return word.Found, err
+}
+
+// letGo tells the slot's member that it may go.
 func (l *Loop) letGo(ctx context.Context, slot state.Slot) error {
-	one, key := l.drains[slot.Member.Key], consul.DrainedKey(l.options.Cluster, slot.Member.ID)
-	first := one.told.IsZero()
-	has := false
-	if !first {
-		word, err := l.acks.Get(ctx, key)
-		if err != nil {
-			return fmt.Errorf("asking whether %s knows that it is drained: %w", slot.Member.ID, err)
-		}
-		has = word.Found
+	value, err := json.Marshal(Acknowledgement{Instance: slot.Member.ID, Slot: slot.Name, At: time.Now().UTC()})
+	if err != nil {
+		return err
 	}
-	if !has {
-		value, err := json.Marshal(Acknowledgement{Instance: slot.Member.ID, Slot: slot.Name, At: time.Now().UTC()})
-		if err != nil {
-			return err
-		}
-		if err := l.acks.Put(ctx, key, value); err != nil {
-			return fmt.Errorf("acknowledging that %s is drained: %w", slot.Member.ID, err)
-		}
+	if err := l.acks.Put(ctx, consul.DrainedKey(l.options.Cluster, slot.Member.ID), value); err != nil {
+		return fmt.Errorf("acknowledging that %s is drained: %w", slot.Member.ID, err)
 	}
-	if first {
-		l.log.Info().Str("instance", slot.Member.ID).Str("slot", slot.Name).Msg("drained")
-	}
-	one.told = time.Now()
+	l.log.Info().Str("instance", slot.Member.ID).Str("slot", slot.Name).Msg("drained")
+	one := l.drains[slot.Member.Key]
+	one.told, one.looked = true, time.Now()
 	l.drains[slot.Member.Key] = one
 	return nil
 }

@@ -462,6 +462,44 @@ func TestWhoCannotBeToldThatItIsDrainedKeepsUpNobody(t *testing.T) {
 	})
 }
 
+// Two servers are in maintenance and were told that they are drained; they do not stop. That their words cannot be looked
+// for while Consul is away is no failure, and one that does not answer does not keep up the loop.
+func TestALookForTheWordOfADrainedInstanceMayFail(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		const key = "zato/main/drained/web-1"
+		w.catalog(t, "web-1 passing", "web-2 passing", "web-3 passing")
+		w.catalog(t, "web-1 maintenance", "web-2 maintenance", "web-3 passing")
+		pass(3 * time.Second)
+		w.plane.change(func() { w.plane.away = errors.New("connection refused") })
+		pass(10 * time.Second)
+		w.plane.change(func() { w.plane.away, w.plane.frozen = nil, true })
+		for range 20 {
+			pass(330 * time.Millisecond)
+			asked := time.Now()
+			if err := w.Alive(t.Context()); err != nil || time.Since(asked) > lookTimeout {
+				t.Errorf("the loop was kept up for %v: %v", time.Since(asked), err)
+			}
+		}
+		if report := w.Report(); report.Counters.AckFailures != 0 || report.AckError != "" {
+			t.Errorf("%d failures, the last is %q", report.Counters.AckFailures, report.AckError)
+		}
+		w.plane.change(func() { w.plane.frozen = false })
+		if w.plane.take(key) == "" {
+			t.Error("it was not told")
+		}
+		w.plane.change(func() { w.plane.deaf = key })
+		pass(2 * tellAgain)
+		if report := w.Report(); report.Counters.AckFailures == 0 || report.AckError == "" {
+			t.Error("that it cannot be told anew, though it has taken its word back, is no failure")
+		}
+		w.plane.change(func() { w.plane.deaf = "" })
+		pass(tellAgain)
+		if w.plane.take(key) == "" || w.Report().AckError != "" {
+			t.Errorf("it is not told anew: %q", w.Report().AckError)
+		}
+	})
+}
+
 func TestThePoolReadsBackFromTheServerLines(t *testing.T) {
 	members := []state.Member{
 		{Key: "n/web-1", ID: "web-1", Address: "10.0.0.1", Port: 80, Weight: 3, Mode: state.Ready},

@@ -35,6 +35,8 @@ type fakePlane struct {
 	full     error           // why the file cannot be written
 	done     haproxy.Rewrite // what the next call is to say that it did
 	deaf     string          // the key that cannot be written
+	away     error           // why Consul's KV cannot be asked
+	frozen   bool            // Consul's KV takes questions and does not answer
 	hang     chan struct{}   // if not nil, reading the servers takes until it is closed
 }
 
@@ -136,14 +138,27 @@ func (f *fakePlane) Put(_ context.Context, key string, value []byte) error {
 	if key == f.deaf {
 		return errors.New("permission denied")
 	}
+	if f.away != nil {
+		return f.away
+	}
 	f.acks[key] = string(value)
 	f.told++
 	return f.down
 }
 
-func (f *fakePlane) Get(_ context.Context, key string) (consul.Pair, error) {
+func (f *fakePlane) Get(ctx context.Context, key string) (consul.Pair, error) {
+	f.mu.Lock()
+	frozen := f.frozen
+	f.mu.Unlock()
+	if frozen {
+		<-ctx.Done()
+		return consul.Pair{}, ctx.Err()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.away != nil {
+		return consul.Pair{}, f.away
+	}
 	value, found := f.acks[key]
 	return consul.Pair{Key: key, Value: []byte(value), Found: found}, f.down
 }
