@@ -455,7 +455,18 @@ var examples = []example{
 		}, one,
 	},
 
-	is("ZatoNoConnectorHost", "zatoha_lb_connectorhost_active", steady("0"), "1x178 0x2"), // a takeover
+	{ // a takeover
+		"ZatoNoConnectorHost",
+		map[string]string{`zatoha_lb_connectorhost_active{instance="one"}`: steady("0"), `zatoha_lb_connectorhost_lease_known{instance="one"}`: steady("1")},
+		map[string]string{`zatoha_lb_connectorhost_active{instance="one"}`: "1x178 0x2", `zatoha_lb_connectorhost_lease_known{instance="one"}`: steady("1")},
+		one,
+	},
+	{ // the lease was read, and now it cannot be
+		"ZatoNoConnectorHost",
+		map[string]string{`zatoha_lb_connectorhost_active{instance="one"}`: steady("0"), `zatoha_lb_connectorhost_lease_known{instance="one"}`: steady("1")},
+		map[string]string{`zatoha_lb_connectorhost_active{instance="one"}`: steady("0"), `zatoha_lb_connectorhost_lease_known{instance="one"}`: steady("0")},
+		one,
+	},
 	{
 		"ZatoTwoConnectorHosts",
 		map[string]string{`zatoha_connectorhost_active{instance="a"}`: steady("1"), `zatoha_connectorhost_active{instance="b"}`: steady("1")},

@@ -121,7 +121,7 @@ func (r connectorRow) Mark() string {
 
 var (
 	descHosts     = desc("connectorhosts", "Number of registered connector hosts, by what they do.", "role")
-	descActive    = desc("connectorhost_active", "1 while a connector host is active, as far as Consul answers.")
+	descActive    = desc("connectorhost_active", "1 while a connector host is active, or was when the lease could be read last; absent if it never could.")
 	descLease     = desc("connectorhost_lease_known", "1 while the lease that connector hosts compete for can be read.")
 	descEpoch     = desc("connectorhost_epoch", "Epoch of the connector host that is active, or was last.")
 	descAnswers   = desc("connectorhost_answers", "1 while the active connector host answers.")
@@ -136,7 +136,9 @@ func exportConnectors(gauge func(*prometheus.Desc, float64, ...string), s Status
 		gauge(descHosts, float64(c.Standing(role)), string(role))
 	}
 	_, active := c.Active()
-	gauge(descActive, truth(c.Lease.Held))
+	if c.Lease.Known {
+		gauge(descActive, truth(c.Lease.Held))
+	}
 	gauge(descLease, truth(c.Lease.Known && c.Lease.Error == ""))
 	gauge(descEpoch, float64(c.Lease.Epoch))
 	gauge(descAnswers, truth(active && c.Error == ""))

@@ -134,6 +134,12 @@ func TestTheConnectorsAreMetrics(t *testing.T) {
 			}
 		}
 	}
+	unknown := connecting()
+	unknown.connectors.Lease = connectors.Lease{Error: "403"}
+	if text := unknown.at(t, "/metrics").Body.String(); strings.Contains(text, "zatoha_lb_connectorhost_active") ||
+		!strings.Contains(text, "zatoha_lb_connectorhost_lease_known 0\n") {
+		t.Error("of a lease that never could be read the metrics say whether a host holds it")
+	}
 	if text := busy().at(t, "/metrics").Body.String(); strings.Contains(text, "zatoha_lb_connector") {
 		t.Error("without connector hosts there are metrics of them")
 	}
