@@ -411,9 +411,11 @@ var one = map[string]string{"instance": "one"}
 
 var examples = []example{
 	is("ZatoNoServer", "zatoha_lb_servers_in_rotation", steady("0"), steady("1")),
+	is("ZatoNoServer", "zatoha_lb_servers_in_rotation", steady("0"), "0x100 stale"), // since then nothing is known of it
 	is("ZatoOneServerLeft", "zatoha_lb_servers_in_rotation", steady("1"), steady("2")),
 	is("ZatoServersFailing", "zatoha_lb_servers_failing", steady("1"), steady("0")),
 	is("ZatoHAProxyDown", "zatoha_lb_haproxy_up", steady("0"), steady("1")),
+	is("ZatoHAProxyDown", "zatoha_lb_haproxy_up", steady("0"), "1x100 stale"), // its Data Plane API does not answer
 	is("ZatoHAProxyRestarted", "zatoha_lb_haproxy_restarts_total", rising("1"), steady("3")),
 	{
 		"ZatoHAProxyCountersMissing",

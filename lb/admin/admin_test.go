@@ -217,7 +217,17 @@ func TestTheMetricsSayThroughWhichDataPlaneNothingIsKnown(t *testing.T) {
 	f := healthy()
 	f.noAnswer(false, "x")
 	_, body := f.get(t, "/metrics")
-	for _, line := range []string{`zatoha_lb_data_plane_up{kind="remote"} 0`, `zatoha_lb_haproxy_up 0`, `zatoha_lb_servers_in_rotation 0`} {
+	if line := `zatoha_lb_data_plane_up{kind="remote"} 0`; !strings.Contains(body, line+"\n") {
+		t.Errorf("no line %s in\n%s", line, body)
+	}
+	for _, unknown := range []string{"zatoha_lb_haproxy_up", "zatoha_lb_servers_in_rotation"} { // each raises an alarm if it is 0
+		if strings.Contains(body, unknown) {
+			t.Errorf("%s is there in\n%s", unknown, body)
+		}
+	}
+	f.noAnswer(true, "x")
+	_, body = f.get(t, "/metrics")
+	for _, line := range []string{`zatoha_lb_data_plane_up{kind="remote"} 1`, `zatoha_lb_haproxy_up 0`} {
 		if !strings.Contains(body, line+"\n") {
 			t.Errorf("no line %s in\n%s", line, body)
 		}
@@ -250,7 +260,8 @@ func TestWhatCannotBeReadIsAGapInTheMetrics(t *testing.T) {
 	f.stats, f.err = haproxy.Stats{}, errors.New("no socket")
 	f.report.LastSync = time.Time{}
 	code, body := f.get(t, "/metrics")
-	if code != 200 || strings.Contains(body, "zatoha_lb_haproxy_server") || !strings.Contains(body, "zatoha_lb_last_sync_age_seconds +Inf\n") {
+	if code != 200 || strings.Contains(body, "zatoha_lb_haproxy_server") || strings.Contains(body, "zatoha_lb_servers_in_rotation") ||
+		!strings.Contains(body, "zatoha_lb_haproxy_up 1\n") || !strings.Contains(body, "zatoha_lb_last_sync_age_seconds +Inf\n") {
 		t.Errorf("%d %s", code, body)
 	}
 }

@@ -23,7 +23,7 @@ var (
 	descSlots      = desc("slots", "Number of slots of the backend, by whether an instance sits there.", "use")
 	descFreeFor    = desc("slots_free_for_seconds", "Seconds until no slot is free, which then costs a reload, at the growth of the last hour; +Inf without growth.")
 	descServers    = desc("servers", "Number of instances, by what the pool wants of them.", "mode")
-	descRotation   = desc("servers_in_rotation", "Number of servers that HAProxy sends traffic to, an operator's own server lines among them.")
+	descRotation   = desc("servers_in_rotation", "Number of servers that HAProxy sends traffic to, an operator's own server lines among them; absent while it cannot be asked.")
 	descFailing    = desc("servers_failing", "Number of instances that are out of rotation though nobody asked them to be.")
 	descRefused    = desc("servers_refused", "Number of registered instances that cannot be balanced.")
 	descHeld       = desc("guard_held", "Number of removals that are held back as implausible.")
@@ -35,7 +35,7 @@ var (
 	descSync       = desc("last_sync_timestamp_seconds", "Seconds since 1970 when HAProxy was last seen to follow the catalog.")
 	descSyncAge    = desc("last_sync_age_seconds", "Seconds since HAProxy was last seen to follow the catalog; +Inf if never.")
 	descInSync     = desc("in_sync", "1 if HAProxy followed the catalog when last compared.")
-	descHAProxy    = desc("haproxy_up", "1 while HAProxy runs, as far as the data plane answers.")
+	descHAProxy    = desc("haproxy_up", "1 while HAProxy runs; absent while the Data Plane API does not answer behind which it is.")
 	descPlane      = desc("data_plane_up", "1 while the data plane answers: HAProxy's own socket, or a Data Plane API.", "kind")
 	descRestarts   = desc("haproxy_restarts_total", "Times that HAProxy died and was started again.")
 	descReloads    = desc("haproxy_reloads_total", "Reloads of HAProxy by this controller, by reason.", "reason")
@@ -69,7 +69,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for mode, n := range modes(s.Slots) {
 		gauge(descServers, float64(n), string(mode))
 	}
-	gauge(descRotation, float64(s.serving()))
+	if s.HAProxy.Error == "" { // a gap in a graph is the truth, a 0 is not, and raises an alarm
+		gauge(descRotation, float64(s.serving()))
+	}
 	gauge(descFailing, float64(s.failing()))
 	gauge(descRefused, float64(len(s.Refused)))
 	gauge(descHeld, float64(len(s.Held)))
@@ -82,7 +84,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descSync, seconds(s.Sync.Last))
 	gauge(descSyncAge, syncAge(s.Sync))
 	gauge(descInSync, truth(s.Sync.Error == "" && !s.Sync.Last.IsZero()))
-	gauge(descHAProxy, truth(s.HAProxy.Running))
+	if !s.DataPlane.silent() {
+		gauge(descHAProxy, truth(s.HAProxy.Running))
+	}
 	gauge(descPlane, truth(s.DataPlane.Reachable), string(s.DataPlane.Kind))
 	count(descRestarts, uint64(s.HAProxy.Restarts))
 	for _, reason := range haproxy.Reloads() {
