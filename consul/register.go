@@ -50,12 +50,11 @@ func (c *Client) KeepRegisteredAs(ctx context.Context, changes <-chan Registrati
 		return nil
 	case next = <-changes:
 	}
-	c.token.registered(&next, "")
-	defer c.token.left(&next)
-	told, secret := "", ""
+	id, told, secret := next.ID, "", ""
+	c.token.registered(id, "")
 	tell := func(err error) {
 		if err == nil {
-			c.token.registered(&next, secret)
+			c.token.registered(id, secret)
 		}
 		if text := fmt.Sprint(err); text != told {
 			told = text
@@ -199,7 +198,10 @@ func (c *Client) Deregister(ctx context.Context, id string) error {
 	defer cancel()
 	err := c.api.Agent().ServiceDeregisterOpts(id, (&api.QueryOptions{}).WithContext(ctx))
 	if statusCode(err) == http.StatusNotFound {
-		return nil
+		err = nil
+	}
+	if err == nil {
+		c.token.left(id)
 	}
 	return c.explain(fmt.Sprintf("deregister service %q", id), err)
 }

@@ -12,15 +12,15 @@ import (
 
 // token is the one in a file, which may be exchanged there. The agent goes on with the one that an instance was
 // registered with, and tells Consul by that how its checks do: whoever keeps an instance registered does it again by
-// another token. Only then is that told, since only then may the old one be deleted. It is safe for concurrent use, and
-// nil is none.
+// another token. Only then is that told, since only then may the old one be deleted. An instance that nobody keeps any
+// more counts until it is deregistered: the agent has it still. It is safe for concurrent use, and nil is none.
 type token struct {
 	*secretfile.Kept
 	changed func(error)
 
 	mu   sync.Mutex
-	by   map[*Registration]string // with which each that is kept was made last; "" before the first time
-	news bool                     // another one counts, which was not told yet
+	by   map[string]string // with which each instance was registered last, by its ID; "" before the first time
+	news bool              // another one counts, which was not told yet
 }
 
 // keepToken is the token in a file, nil if there is no file. changed, which may be nil, is told when the file has another
@@ -29,7 +29,7 @@ func keepToken(path string, changed func(error)) (*token, error) {
 	if path == "" {
 		return nil, nil
 	}
-	t := &token{changed: changed, by: map[*Registration]string{}}
+	t := &token{changed: changed, by: map[string]string{}}
 	kept, err := secretfile.Keep(path, tokenIn, t.looked)
 	t.Kept = kept
 	return t, err
@@ -76,24 +76,24 @@ func (t *token) now() string {
 	return t.Secret()
 }
 
-// registered says with which token, or a later one, a registration was made; "" is before it was.
-func (t *token) registered(r *Registration, secret string) {
+// registered says with which token, or a later one, an instance was registered; "" is before it was.
+func (t *token) registered(id, secret string) {
 	if t == nil {
 		return
 	}
 	t.mu.Lock()
-	t.by[r] = secret
+	t.by[id] = secret
 	t.mu.Unlock()
 	t.settle()
 }
 
-// left says that a registration is not kept any more.
-func (t *token) left(r *Registration) {
+// left says that the agent does not have an instance any more.
+func (t *token) left(id string) {
 	if t == nil {
 		return
 	}
 	t.mu.Lock()
-	delete(t.by, r)
+	delete(t.by, id)
 	t.mu.Unlock()
 	t.settle()
 }
