@@ -25,8 +25,10 @@ const (
 const utf8CCSID = 1208
 
 // get waits once for a message, for a short while; nil if there is none. It is in the unit of work.
-func (s *session) get(ctx context.Context, settings *Settings) (md *ibmmq.MQMD, body []byte, err error) {
-	err = s.call(ctx, settings.Wait+callTime, fmt.Sprintf("MQGET from queue %q", settings.Queue), func() (err error) {
+func (s *session) get(ctx context.Context, settings *Settings) (*ibmmq.MQMD, []byte, error) {
+	var md *ibmmq.MQMD // no result by name: a call that was left alone may set it when it comes back
+	var body []byte
+	err := s.call(ctx, settings.Wait+callTime, fmt.Sprintf("MQGET from queue %q", settings.Queue), func() (err error) {
 		md, body, err = s.getOnce(settings)
 		return err
 	})
