@@ -273,6 +273,9 @@ func keepalivedDies(ctx context.Context, p *playing) error {
 	if err := p.whole(ctx); err != nil { // one has it
 		return err
 	}
+	if _, err := p.answers(ctx); err != nil {
+		return err
+	}
 	report, err := p.answered(ctx, running)
 	if report.MostErrors > 2 { // it may move there, and back
 		p.Fail("a client had %d failed requests: %s", report.MostErrors, report)
