@@ -63,6 +63,15 @@ func (s scenario) passLine() string {
 	return line
 }
 
+// upgraded is what an upgrade is held against besides its load. Messages are counted where there is a RabbitMQ.
+func (o Options) upgraded() string {
+	const version = "every program tells the new version"
+	if o.RabbitMQ == "" {
+		return version
+	}
+	return "0 messages lost; " + version
+}
+
 // table is every scenario.
 func table(o Options) []scenario {
 	n, spell := 10, 10*time.Second
@@ -93,7 +102,7 @@ func table(o Options) []scenario {
 		},
 		{
 			name: "edge-upgrade", does: "upgrade every program of both clusters and the outer load balancers, one cluster after the other", trials: upgrades, takes: 30 * second, on: scenery{quorum: true},
-			load: mixed, act: upgrade, more: "0 messages lost; every program tells the new version",
+			load: mixed, act: upgrade, more: o.upgraded(),
 		},
 		{
 			name: "edge-standby", does: "SIGKILL every process of the active cluster, with a standby; start it again", on: scenery{standby: true}, trials: n, takes: 7 * second,

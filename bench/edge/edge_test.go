@@ -27,6 +27,18 @@ func TestTheNamesOfScenariosTellThemApart(t *testing.T) {
 	}
 }
 
+func TestMessagesAreInThePassLineOnlyWhereTheyAreCounted(t *testing.T) {
+	for rabbitMQ, want := range map[string]string{
+		"": "0 errors, 0 closes; every program tells the new version", "there": "0 errors, 0 closes; 0 messages lost; every program tells the new version",
+	} {
+		for _, s := range table(Options{RabbitMQ: rabbitMQ}) {
+			if got := s.passLine(); s.name == "edge-upgrade" && got != want {
+				t.Errorf("RabbitMQ %q: %s, want %s", rabbitMQ, got, want)
+			}
+		}
+	}
+}
+
 func TestATrialIsJudged(t *testing.T) {
 	good := load.Report{Requests: 2, Statuses: map[int]int{200: 2}, Latency: load.Latency{Worst: time.Second}}
 	for what, c := range map[string]struct {

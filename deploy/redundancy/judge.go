@@ -51,6 +51,14 @@ func (p *playing) account(ctx context.Context, began time.Time) (a account, err 
 	return a, errors.Join(err, ctx.Err())
 }
 
+// keeps is the pass line of the messages, of which those by AMQP are judged where there is a RabbitMQ.
+func (o options) keeps() string {
+	if o.RabbitMQ == "" {
+		return "by ZeroMQ no message is lost but what a process had in hand"
+	}
+	return "by AMQP no message is lost, by ZeroMQ none but what a process had in hand"
+}
+
 // judge holds the history against the rules, and looks for the messages that were taken and never came: none by AMQP, and
 // by ZeroMQ those alone that a process had in hand when it ended, which is what ZeroMQ promises.
 func (p *playing) judge(ctx context.Context, began time.Time) (err error) {

@@ -20,9 +20,8 @@ const (
 func links(o options) []scenario {
 	return []scenario{{
 		name: "link-bad", on: scenery{roles: four(), messages: true, fastGossip: true}, trials: 4, fault: badLink,
-		does: fmt.Sprintf("lose %d of a thousand packets of one host, by turns, and delay the others by %v where the kernel can, for %v", lossy, late, o.spell()),
-		passLine: "0 failed requests, also to the host's own load balancer; the virtual address stays; never two run a connector at once; " +
-			"by AMQP no message is lost, by ZeroMQ none but what a process had in hand",
+		does:     fmt.Sprintf("lose %d of a thousand packets of one host, by turns, and delay the others by %v where the kernel can, for %v", lossy, late, o.spell()),
+		passLine: "0 failed requests, also to the host's own load balancer; the virtual address stays; never two run a connector at once; " + o.keeps(),
 	}}
 }
 

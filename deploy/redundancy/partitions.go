@@ -31,7 +31,7 @@ const (
 // partitions are the scenarios of the network and of Consul.
 func partitions(o options) []scenario {
 	plain, tuned := scenery{roles: four(), messages: true}, scenery{roles: four(), messages: true, fastGossip: true}
-	const history = "0 failed requests outside; never two run a connector at once, epochs grow; by AMQP no message is lost, by ZeroMQ none but what a process had in hand"
+	history := "0 failed requests outside; never two run a connector at once, epochs grow; " + o.keeps()
 	consumes := func(limit time.Duration) string { return fmt.Sprintf("another consumes ≤ %v; %s", limit, history) }
 	cut := fmt.Sprintf("for %v, and heal", o.Partition)
 	return []scenario{

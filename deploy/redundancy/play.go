@@ -183,10 +183,18 @@ func (s scenario) play(o options) func(context.Context, *stage, *experiment.Tria
 		note()
 		p.refused()
 		if p.taken > 0 {
-			p.Note("ZeroMQ lost %d of %d messages, in hand of processes that ended; AMQP 0 of %d", p.lost, p.taken, p.kept)
+			p.Note("ZeroMQ lost %d of %d messages, in hand of processes that ended%s", p.lost, p.taken, p.byAMQP())
 		}
 		return err
 	}
+}
+
+// byAMQP says what became of the messages by AMQP, if there were any.
+func (p *playing) byAMQP() string {
+	if p.mail == nil {
+		return ""
+	}
+	return fmt.Sprintf("; AMQP 0 of %d", p.kept)
 }
 
 // perform plays a scenario once on a fleet that is whole before and after it.

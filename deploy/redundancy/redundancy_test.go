@@ -52,6 +52,28 @@ func TestTheLimitsOfTakeoversAreThoseOfTheGossip(t *testing.T) {
 	}
 }
 
+func TestMessagesByAMQPAreInAPassLineOnlyWithRabbitMQ(t *testing.T) {
+	without, with := table(options{}), table(options{RabbitMQ: "there"})
+	promised := 0
+	for i, s := range with {
+		if strings.Contains(without[i].passLine, "AMQP") {
+			t.Errorf("%s without RabbitMQ: %s", s.name, without[i].passLine)
+		}
+		if strings.Contains(s.passLine, "by AMQP no message is lost") {
+			promised++
+		}
+	}
+	if promised == 0 {
+		t.Error("with RabbitMQ no scenario has messages by AMQP in its pass line")
+	}
+	if got := (&playing{stage: &stage{}}).byAMQP(); got != "" {
+		t.Errorf("without RabbitMQ a trial notes %q", got)
+	}
+	if got := (&playing{stage: &stage{mail: &mail{}}, kept: 7}).byAMQP(); got != "; AMQP 0 of 7" {
+		t.Errorf("with RabbitMQ a trial notes %q", got)
+	}
+}
+
 func TestBadFlagsAreRefused(t *testing.T) {
 	good := runCommand{Slack: 1, Lighter: 1, Partition: time.Minute, Outage: time.Minute}
 	if err := good.Validate(); err != nil {
