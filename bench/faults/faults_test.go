@@ -73,6 +73,11 @@ func TestTheTable(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		seen[s.name] = true
+		for _, s := range []scenario{s, full[i]} {
+			if judged := s.together != nil && s.trials >= slowRounds; strings.Contains(s.passLine(), "p99") != judged {
+				t.Errorf("%s, %d trials: that the p99 is judged is %v, the pass line: %s", s.name, s.trials, judged, s.passLine())
+			}
+		}
 	}
 	for _, s := range scenarios(Options{SlowHTTPTest: "x", Options: experiment.Options{Short: true}}) {
 		if len(s.Peers) > 0 || strings.HasPrefix(s.Name, "slowhttptest") {
@@ -132,22 +137,26 @@ func TestSlowRoundsAreJudgedTogether(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name                           string
-		rounds                         int
+		rounds, broken                 int
 		undisturbed, control, attacked time.Duration
 		fell                           bool
 	}{
-		{"as ever", 5, 10, 10, 10, false},
-		{"too slow", 5, 10, 10, 20, true},
-		{"too few to tell", 4, 10, 10, 90, false},
-		{"as slow with another attacked", 5, 10, 30, 59, false},
-		{"slower than even so", 5, 10, 30, 60, true},
-		{"no figures", 5, 0, 0, 10, false},
+		{"as ever", 5, 0, 10, 10, 10, false},
+		{"too slow", 5, 0, 10, 10, 20, true},
+		{"too few to tell", 4, 0, 10, 10, 90, false},
+		{"too few, one of them broken off", 3, 1, 10, 10, 90, false},
+		{"as slow with another attacked", 5, 0, 10, 30, 59, false},
+		{"slower than even so", 5, 0, 10, 30, 60, true},
+		{"one broke off", 5, 1, 10, 10, 10, true},
+		{"none undisturbed", 5, 0, 0, 10, 10, true},
+		{"no control", 5, 0, 10, 0, 10, true},
+		{"none attacked", 5, 0, 10, 10, 0, true},
 	} {
 		var trials []experiment.Trial
 		for range test.rounds {
 			trials = append(trials, round(test.undisturbed, test.control, test.attacked))
 		}
-		trials = append(trials, experiment.Trial{}) // one that broke off
+		trials = append(trials, make([]experiment.Trial, test.broken)...)
 		failures := judgeSlow(trials)
 		if (len(failures) > 0) != test.fell {
 			t.Errorf("%s: %q", test.name, failures)

@@ -173,11 +173,14 @@ func obstructed(outage, spell time.Duration) []scenario {
 // slowed are the scenarios with n slow clients, in rounds whose parts are watched for so long: ours, when they have
 // reached an age at which the front's time-out for a request comes next, and slowhttptest's where it is installed.
 func slowed(rounds, n int, age, watched time.Duration, slowHTTPTest string) (all []scenario) {
+	judged := ""
+	if rounds >= slowRounds {
+		judged = fmt.Sprintf(", p99 < %g times that undisturbed or of the control", slowLimit)
+	}
 	add := func(name, does string, by attack, more time.Duration) {
 		takes := 3*watched + more + 2*time.Duration(n)*time.Second/slowOpenings + 2*time.Second
 		all = append(all, scenario{
-			name: name, does: fmt.Sprintf(does, n), together: judgeSlow,
-			more: fmt.Sprintf(", p99 < %g times that undisturbed or of the control", slowLimit),
+			name: name, does: fmt.Sprintf(does, n), together: judgeSlow, more: judged,
 			turn: turn{trials: rounds, takes: takes, fault: slowRound(by, watched)},
 		})
 	}

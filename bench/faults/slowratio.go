@@ -22,11 +22,11 @@ func slowness(t experiment.Trial) *Slowness {
 	return s
 }
 
-// slowRatios are those of the p99 to the one undisturbed, in each round.
+// slowRatios are those of the p99 to the one undisturbed, in each round that has all three.
 func slowRatios(trials []experiment.Trial) (control, attacked measure.Sample) {
 	for _, t := range trials {
 		s := slowness(t)
-		if s == nil || s.Undisturbed.Latency.P99 == 0 {
+		if s == nil || min(s.Undisturbed.Latency.P99, s.Control.Latency.P99, s.Attacked.Latency.P99) == 0 {
 			continue
 		}
 		ratio := func(r load.Report) float64 { return float64(r.Latency.P99) / float64(s.Undisturbed.Latency.P99) }
@@ -35,11 +35,17 @@ func slowRatios(trials []experiment.Trial) (control, attacked measure.Sample) {
 	return control, attacked
 }
 
-// judgeSlow holds the rounds together against the pass line.
+// judgeSlow holds the rounds together against the pass line. With fewer than tell anything, that says nothing of it.
 func judgeSlow(trials []experiment.Trial) (failures []string) {
+	if len(trials) < slowRounds {
+		return nil
+	}
 	control, attacked := slowRatios(trials)
+	if lack := len(trials) - len(attacked); lack > 0 {
+		failures = append(failures, fmt.Sprintf("%d of %d rounds have no p99 to compare: they broke off, or no request was answered", lack, len(trials)))
+	}
 	limit := slowLimit * max(1, control.Quantile(0.5))
-	if got := attacked.Quantile(0.5); len(attacked) >= slowRounds && got >= limit {
+	if got := attacked.Quantile(0.5); got >= limit {
 		failures = append(failures, fmt.Sprintf("the p99 is %.2f times that undisturbed, in the median of %d rounds; less than %.2f may be (control %.2f)",
 			got, len(attacked), limit, control.Quantile(0.5)))
 	}
