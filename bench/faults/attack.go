@@ -61,13 +61,18 @@ func toolAttack(binary string, kind slow.Kind, n int) attack {
 		}
 		return func() (slow.Counts, error) {
 			defer tool.Kill()
-			if address != p.Front { // how many there are is not known
-				return slow.Counts{}, goesOn(tool)
-			}
-			open, err := p.connections(ctx)
-			return slow.Counts{Open: open}, err
+			return p.lasted(ctx, tool, address)
 		}, nil
 	}
+}
+
+// lasted tells how many connections an attack by the tool had to its end, as far as our front tells; of another one that
+// is not known.
+func (p *play) lasted(ctx context.Context, tool *cluster.Process, address string) (counts slow.Counts, err error) {
+	if address == p.Front {
+		counts.Open, err = p.connections(ctx)
+	}
+	return counts, errors.Join(err, goesOn(tool))
 }
 
 // goesOn is an error if the tool has ended: without it there is no attack.

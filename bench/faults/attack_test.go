@@ -28,3 +28,19 @@ func TestAnAttackThatIsNoneIsNoticed(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAttackThatEndsBeforeItsTimeIsNotWithstood(t *testing.T) {
+	const front, other = "127.0.0.1:1", "127.0.0.1:2"
+	p := &play{stage: &stage{Cluster: &cluster.Cluster{Config: cluster.Config{Dir: t.TempDir(), Front: front}}}}
+	tool, err := p.Launch("slowhttptest", "/bin/sh", "-c", "echo out of memory; exit 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-tool.Done()
+	for _, address := range []string{front, other} {
+		_, err := p.lasted(t.Context(), tool, address)
+		if want := "slowhttptest has ended by itself (exit status 1): out of memory"; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("at %s: %v, want %s", address, err, want)
+		}
+	}
+}
