@@ -11,8 +11,8 @@ import (
 // structureVariable is the environment variable by which a running HAProxy tells on which structure it runs.
 const structureVariable = "ZATOHA_STRUCTURE"
 
-// Structure identifies all in our sections that takes a reload to change: every line, but of a server line not what can
-// be set in the running HAProxy. Notes do not count.
+// Structure identifies all in our sections that takes a reload to change: every line, but of a server line of our backend
+// not what can be set in the running HAProxy, and of another one only the name. Notes do not count.
 func Structure(sections []edit.Section) string {
 	hash := sha256.New()
 	for _, section := range sections {
@@ -20,13 +20,23 @@ func Structure(sections []edit.Section) string {
 		for _, line := range section.Lines {
 			switch {
 			case isServer(line):
-				hash.Write([]byte(fixed(line) + "\n"))
+				hash.Write([]byte(counted(section, line) + "\n"))
 			case !namesStructure(line):
 				hash.Write([]byte(line.Text + "\n"))
 			}
 		}
 	}
 	return hex.EncodeToString(hash.Sum(nil)[:8])
+}
+
+// counted is what of a server line the structure has: in our backend, what takes a reload to change. In other sections of
+// ours it is the name alone, by which older releases have named the structure in files and to running HAProxys.
+func counted(section edit.Section, line edit.Line) string {
+	if isBackend(section) {
+		return fixed(line)
+	}
+	words := strings.Fields(line.Text)
+	return strings.Join(words[:min(2, len(words))], " ")
 }
 
 // fixed is what of a server line takes a reload to change: its name, and all but its address, its weight, its limit of

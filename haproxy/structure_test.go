@@ -1,6 +1,11 @@
 package haproxy
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +32,40 @@ func TestTheStructureHasWhatOfAServerTakesAReload(t *testing.T) {
 		if structure(line) == ours {
 			t.Errorf("%q is not seen", line)
 		}
+	}
+}
+
+// Files, running HAProxys and what a rollback remembers have the structure as releases named it that looked at no more of
+// any server line than its name.
+func TestWhatNobodyEditedHasTheStructureOfOlderReleases(t *testing.T) {
+	for _, golden := range []string{"testdata/default.cfg", "testdata/all.cfg", "testdata/other.cfg"} {
+		text, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sections, err := edit.Read(string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hash := sha256.New()
+		for _, section := range sections {
+			fmt.Fprintln(hash, section.Header)
+			for _, line := range section.Lines {
+				if words := strings.Fields(line.Text); words[0] == "server" {
+					line.Text = words[0] + " " + words[1]
+				}
+				fmt.Fprintln(hash, line.Text)
+			}
+		}
+		if got, want := Structure(sections), hex.EncodeToString(hash.Sum(nil)[:8]); got != want {
+			t.Errorf("%s: %s, and was %s", golden, got, want)
+		}
+	}
+	relay := func(line string) string {
+		return Structure([]edit.Section{{Header: "backend " + relayBackend, Lines: []edit.Line{{Text: line}}}})
+	}
+	if relay("server") == relay("server newest unix@/run/relay.sock") {
+		t.Error("that the relay has lost its name is not seen")
 	}
 }
 
