@@ -45,21 +45,33 @@ func newLocal(binary string, paths process.Paths, options haproxy.Options, log z
 }
 
 func (l *local) claim(ctx context.Context) (unlock func(), err error) {
-	if err := process.CheckVersion(ctx, l.binary); err != nil {
+	err = process.CheckVersion(ctx, l.binary)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
 		return nil, program.BadConfig("--haproxy-bin", err.Error(), "")
 	}
 	if err := l.paths.Check(); err != nil {
 		return nil, program.BadConfig("--state-dir", err.Error(), "")
 	}
-	unlock, err = claimDir(l.paths.Dir)
-	if err != nil || l.running(ctx) {
-		return unlock, err
+	if unlock, err = claimDir(l.paths.Dir); err != nil {
+		return nil, err
 	}
-	if err := l.vacant(); err != nil {
+	if err := l.free(ctx); err != nil {
 		unlock()
 		return nil, err
 	}
 	return unlock, nil
+}
+
+// free says whether the front is there for HAProxy, which has it already if it runs. Who is told to stop meanwhile cannot
+// tell HAProxy from somebody else that listens there.
+func (l *local) free(ctx context.Context) error {
+	if l.running(ctx) || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return l.vacant()
 }
 
 // vacant says whether the front can listen; HAProxy would not say that as clearly.

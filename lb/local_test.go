@@ -111,6 +111,47 @@ func TestTheStateDirectoryOfAnotherIsConfiguration(t *testing.T) {
 	}
 }
 
+// Who is told to stop while HAProxy's master is slow to answer does not say that somebody else is at the front.
+func TestWhoIsToldToStopAtTheStartJustEnds(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "haproxy")
+	if err := os.WriteFile(binary, []byte("#!/bin/sh\necho HAProxy version 2.6.12\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	plane := localPlane(t, binary, "")
+	front, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer front.Close()
+	plane.options.Bind = front.Addr().String()
+	master, err := net.Listen("unix", plane.paths.Master())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		if conn, err := master.Accept(); err == nil {
+			defer conn.Close()
+			stop()
+		}
+	}()
+	for _, when := range []string{"looks for HAProxy", "asks for its version"} {
+		if _, err := plane.claim(ctx); !errors.Is(err, context.Canceled) || isConfig(err) {
+			t.Errorf("told to stop while it %s: %v", when, err)
+		}
+	}
+	master.Close()
+	<-asked
+	unlock, err := claimDir(plane.paths.Dir)
+	if err != nil {
+		t.Fatalf("it has not let go of the directory: %v", err)
+	}
+	unlock()
+}
+
 func TestAWorkerThatHangsIsSaidInTime(t *testing.T) {
 	plane := localPlane(t, "haproxy", "")
 	listener, err := net.Listen("unix", plane.paths.Stats()) // the kernel takes the connection, and nobody answers
