@@ -125,7 +125,7 @@ func (stopCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) erro
 	if g.DataPlane.URL != "" {
 		return program.BadConfig("--dataplane-url", "the HAProxy there was not started by us, so it is not ours to stop", "stop it as it was started, on its own machine")
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, process.StopTimeout)
 	defer cancel()
 	if err := process.Stop(ctx, g.paths()); err != nil {
 		return err

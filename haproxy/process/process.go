@@ -248,6 +248,9 @@ func Running(ctx context.Context, paths Paths) bool {
 	return running
 }
 
+// StopTimeout is time enough for [Stop]: to look for a master that does not answer, and to see it end.
+const StopTimeout = reloadGap + 10*time.Second
+
 // Stop ends the HAProxy that belongs to these paths, at once and with all its workers, and removes its sockets and pid
 // file. It is no error if none is running.
 func Stop(ctx context.Context, paths Paths) error {
