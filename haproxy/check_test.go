@@ -38,6 +38,7 @@ func TestHAProxyTakesEveryOption(t *testing.T) {
 		"redirect to 8443": func(o *Options) {
 			o.TLS = TLS{Bind: "127.0.0.1:1443", Certificate: certificate, RedirectPort: 8443, HSTS: time.Hour}
 		},
+		"yields":             func(o *Options) { o.Bind, o.Yields = "[::]:11223", true },
 		"rate limit":         func(o *Options) { o.RateLimit = RateLimit{1, time.Second} },
 		"slow rate limit":    func(o *Options) { o.RateLimit = RateLimit{1_000_000_000, time.Hour} },
 		"log to stdout":      func(o *Options) { o.AccessLog = "stdout" },

@@ -94,6 +94,15 @@ func hidden(path string) string {
 	return "^" + strings.ReplaceAll(regexp.QuoteMeta(path), "/", "/+") + "(/|$)"
 }
 
+// destination is the address that a client has connected to, spelt as in [YieldVariable]. Where HAProxy listens at [::],
+// which takes IPv4 too, it has 10.0.0.100 as ::ffff:10.0.0.100; ipmask makes that what it was, and leaves others alone.
+func (o Options) destination() string {
+	if strings.HasPrefix(o.Bind, "[") || strings.HasPrefix(o.TLS.Bind, "[") {
+		return "dst,ipmask(32,128)"
+	}
+	return "dst"
+}
+
 // headers are those that only we may say, and those that are not to be passed on.
 func (o Options) headers() []edit.Line {
 	var s lines
@@ -110,7 +119,7 @@ func (o Options) headers() []edit.Line {
 	s.note("http-request del-header Proxy", "CGI programs take it for HTTP_PROXY")
 	s.note("http-request del-header Proxy-Connection", "meant for the first proxy only")
 	if o.Yields {
-		s.note("http-after-response set-header Connection close if { dst,strcmp("+YieldVariable+") eq 0 }", "while its address moves to another load balancer")
+		s.note("http-after-response set-header Connection close if { "+o.destination()+",strcmp("+YieldVariable+") eq 0 }", "while its address moves to another load balancer")
 	}
 	if o.TLS.HSTS > 0 {
 		s.add(fmt.Sprintf("http-after-response set-header Strict-Transport-Security max-age=%d if { ssl_fc }", int64(o.TLS.HSTS.Seconds())))

@@ -48,15 +48,32 @@ func TestTheListenersAreHAProxysOwn(t *testing.T) {
 }
 
 func TestConnectionsAreClosedBehindTheirAnswersWhileTheirAddressIsAnnounced(t *testing.T) {
-	d, paths := newDataPlane(t)
-	d.options.Yields = true
-	serve(t, d, paths, 1)
-	if able, err := Yields(t.Context(), paths.Stats()); err != nil || !able {
-		t.Errorf("it can be told: %v, %v", able, err)
+	for listen, hosts := range map[string][]string{"127.0.0.1": {"127.0.0.1"}, "::": {"127.0.0.1", "::1"}} {
+		t.Run(listen, func(t *testing.T) {
+			d, paths := newDataPlane(t)
+			_, port, _ := net.SplitHostPort(d.options.Bind)
+			d.options.Bind, d.options.Yields = net.JoinHostPort(listen, port), true
+			probe, err := net.Listen("tcp", d.options.Bind)
+			if err != nil {
+				t.Skipf("no such address here: %v", err)
+			}
+			probe.Close()
+			serve(t, d, paths, 1)
+			if able, err := Yields(t.Context(), paths.Stats()); err != nil || !able {
+				t.Errorf("it can be told: %v, %v", able, err)
+			}
+			for _, host := range hosts {
+				closedWhileAnnounced(t, paths.Stats(), host, port)
+			}
+		})
 	}
-	front := netip.MustParseAddrPort(d.options.Bind)
+}
+
+// closedWhileAnnounced wants connections to a host to be closed only while it is the address that is announced.
+func closedWhileAnnounced(t *testing.T, statsSocket, host, port string) {
+	t.Helper()
 	closes := func() bool {
-		response, err := http.Get("http://" + front.String() + haproxy.AliveURI)
+		response, err := http.Get("http://" + net.JoinHostPort(host, port) + haproxy.AliveURI)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,15 +81,15 @@ func TestConnectionsAreClosedBehindTheirAnswersWhileTheirAddressIsAnnounced(t *t
 		return response.Close
 	}
 	if closes() {
-		t.Error("connections are closed unasked")
+		t.Errorf("connections to %s are closed unasked", host)
 	}
-	for _, address := range []string{front.Addr().String(), "10.0.0.1", front.Addr().String(), ""} {
+	for _, address := range []string{host, "10.0.0.1", host, ""} {
 		announced, _ := netip.ParseAddr(address)
-		if err := Announce(t.Context(), paths.Stats(), announced); err != nil {
+		if err := Announce(t.Context(), statsSocket, announced); err != nil {
 			t.Fatal(err)
 		}
-		if got, want := closes(), address == front.Addr().String(); got != want {
-			t.Errorf("with %q announced, closed is %v", address, got)
+		if got, want := closes(), address == host; got != want {
+			t.Errorf("with %q announced, a connection to %s being closed is %v", address, host, got)
 		}
 	}
 }
