@@ -20,7 +20,7 @@ type balancer struct{ socket string }
 // endpoint is a cluster as an outer load balancer sees it.
 type endpoint struct {
 	cluster    string
-	status     string // HAProxy's words: UP, "UP 1/2", DOWN, "DOWN 3/40", DRAIN, MAINT
+	status     string // HAProxy's words: UP, "UP 1/2", DOWN, "DOWN 3/40", DRAIN, "DRAIN 1/2", MAINT
 	check      string // what the last check found
 	result     string // the same in HAProxy's code: L7OK, L4TOUT, "* L4TOUT" while it checks again
 	draining   bool   // by an operator's will
@@ -29,9 +29,9 @@ type endpoint struct {
 	requests   int // so far
 }
 
-// well says whether the endpoint answers its checks.
+// well says whether the endpoint answers its checks, or has failed too few of them to be down.
 func (e endpoint) well() bool {
-	return strings.HasPrefix(e.status, "UP") || e.status == "DRAIN" || e.status == "no check"
+	return strings.HasPrefix(e.status, "UP") || strings.HasPrefix(e.status, "DRAIN") || e.status == "no check"
 }
 
 // takes says whether the endpoint gets new requests, or would if it were its turn.

@@ -243,7 +243,7 @@ func status(ctx context.Context, out io.Writer, sockets []string) error {
 
 // state is HAProxy's word, and what an operator wants of it.
 func (e endpoint) state() string {
-	if e.draining && e.status != "DRAIN" {
+	if e.draining && !strings.HasPrefix(e.status, "DRAIN") {
 		return e.status + ", drained"
 	}
 	return e.status
