@@ -58,7 +58,7 @@ func childEnv() []string {
 // Run serves one connector.
 func (c *childCommand) Run(ctx context.Context, log zerolog.Logger) error {
 	// A service manager stops all of a service's processes at once; this one is to finish what it has in hand first.
-	signal.Ignore(syscall.SIGINT, syscall.SIGTERM)
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	return supervise.ServeChild(ctx, func(ctx context.Context, job *supervise.Job) error {
 		entitle(job.Definition.Name)
 		return serve(ctx, job, log.With().Str("connector", job.Definition.Name).Logger())

@@ -36,8 +36,9 @@ import (
 	"zatoha/server/tracing"
 )
 
-// Main runs a server of these services, nil for the built-in ones alone, until SIGINT or SIGTERM, and returns the exit
-// status for os.Exit. The command line, the environment and the configuration file have the settings: see --help.
+// Main runs a server of these services, nil for the built-in ones alone, until SIGINT, SIGTERM or SIGHUP, and returns
+// the exit status for os.Exit. The command line, the environment and the configuration file have the settings: see
+// --help.
 func Main(services *service.Registry) int {
 	const description = "Runs services behind the load balancer and keeps itself registered in Consul."
 	if services == nil {

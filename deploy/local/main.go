@@ -3,8 +3,9 @@
 // From start to end: it takes its folder, so that no other one cleans that under it, looks whether every port that it
 // needs is free, starts Consul, the servers, the load balancer and the connector hosts, defines a sample channel, prints
 // one table of what is where and how to try it, and says which program died when one does, and how to start it again; it
-// does not do that itself, so that one can watch the cluster live without it. Ctrl-C stops everything. If it is killed,
-// its programs are killed with it, and the next start ends the HAProxy that was left.
+// does not do that itself, so that one can watch the cluster live without it. Ctrl-C stops everything, and so does the
+// loss of the terminal. If it is killed, its programs are killed with it, and the next start ends the HAProxy that was
+// left.
 package main
 
 import (

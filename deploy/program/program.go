@@ -13,7 +13,8 @@
 //
 //	lb: lb.yaml:3: unknown field "lisen": did you mean "listen"?
 //
-// Otherwise Run is called. SIGTERM cancels its context; when it returns nil the status is 0.
+// Otherwise Run is called. SIGTERM, SIGINT or the loss of the terminal (SIGHUP) cancels its context; when it returns nil
+// the status is 0.
 package program
 
 import (
@@ -33,7 +34,7 @@ import (
 
 // The exit statuses of every program.
 const (
-	exitStopped   = 0 // ended by itself or by SIGINT/SIGTERM
+	exitStopped   = 0 // ended by itself or by SIGINT/SIGTERM/SIGHUP
 	exitFailed    = 1 // any failure at run time, or a second signal
 	exitBadConfig = 2 // refused its configuration; see ConfigError
 )
@@ -59,15 +60,26 @@ const precedence = "Each setting comes from its flag, else from its environment 
 //
 // The name is the program's, as typed; it also gives the prefix of the environment variables: ZATOHA_LB_LISTEN is
 // --listen of lb. A flag with its own `env` tag keeps that name instead. The command's method
-// Run(ctx context.Context, log zerolog.Logger) error gets a context that the first SIGINT or SIGTERM cancels; a second
-// one ends the process at once. A grammar that kong cannot build is a programming error and panics.
+// Run(ctx context.Context, log zerolog.Logger) error gets a context that the first SIGINT, SIGTERM or SIGHUP cancels; a
+// second one ends the process at once, unless it is a SIGHUP. A grammar that kong cannot build is a programming error and
+// panics.
 func Main(name, description string, grammar Grammar) int {
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(signals, stopSignals()...)
 	defer signal.Stop(signals)
 	return surroundings{
 		args: os.Args[1:], stdout: os.Stdout, stderr: os.Stderr, signals: signals, exit: os.Exit,
 	}.main(name, description, grammar)
+}
+
+// stopSignals are those that end a program. What was started to outlive its terminal, as by nohup, goes on ignoring
+// SIGHUP.
+func stopSignals() []os.Signal {
+	stop := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		stop = append(stop, syscall.SIGHUP)
+	}
+	return stop
 }
 
 // surroundings are the parts of the operating system that Main touches; tests replace them.
@@ -181,16 +193,24 @@ func (s surroundings) untilSignal(log zerolog.Logger) (context.Context, func()) 
 		defer close(watching)
 		select {
 		case sig := <-s.signals:
+			signal.Ignore(syscall.SIGPIPE) // whoever reads what is written may have ended by the same signal
 			log.Info().Stringer("signal", sig).Msg("stopping; a second signal ends the process at once")
 			cancel()
 		case <-finished:
 			return
 		}
-		select {
-		case sig := <-s.signals:
-			log.Warn().Stringer("signal", sig).Msg("ended by a second signal, work in progress is lost")
-			s.exit(exitFailed)
-		case <-finished:
+		for {
+			select {
+			case sig := <-s.signals:
+				if sig == syscall.SIGHUP {
+					continue // of a lost terminal the shell tells and the kernel too: that is nobody's second wish
+				}
+				log.Warn().Stringer("signal", sig).Msg("ended by a second signal, work in progress is lost")
+				s.exit(exitFailed)
+				return
+			case <-finished:
+				return
+			}
 		}
 	}()
 	return ctx, func() {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -155,22 +156,11 @@ func TestSignalsEndARealProcess(t *testing.T) {
 		status int
 	}{{"obedient", exitStopped}, {"stuck", exitFailed}} {
 		t.Run(c.how, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			defer cancel()
-			child := exec.CommandContext(ctx, os.Args[0])
-			child.Env = append(os.Environ(), "PROGRAM_TEST_CHILD="+c.how)
-			log, err := child.StderrPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := child.Start(); err != nil {
-				t.Fatal(err)
-			}
-			for _, awaited := range []string{"ready", "stopping"}[:1+c.status] {
-				awaitText(t, log, awaited)
-				if err := child.Process.Signal(syscall.SIGTERM); err != nil {
-					t.Fatal(err)
-				}
+			child, log := startChild(t, c.how)
+			send(t, child, syscall.SIGTERM)
+			if c.status == exitFailed {
+				awaitText(t, log, "stopping")
+				send(t, child, syscall.SIGTERM)
 			}
 			_, _ = io.Copy(io.Discard, log)
 			_ = child.Wait() // the status is looked at below
@@ -178,6 +168,76 @@ func TestSignalsEndARealProcess(t *testing.T) {
 				t.Errorf("status %d, want %d", got, c.status)
 			}
 		})
+	}
+}
+
+// startChild starts this test binary as a program, by way of what is in front, and waits until it runs.
+func startChild(t *testing.T, how string, front ...string) (*exec.Cmd, io.ReadCloser) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	line := append(front, os.Args[0])
+	child := exec.CommandContext(ctx, line[0], line[1:]...)
+	child.Env = append(os.Environ(), "PROGRAM_TEST_CHILD="+how)
+	log, err := child.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // so that it does not inherit that they are ignored, if these tests run under nohup
+	defer signal.Stop(hangups)
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	awaitText(t, log, "ready")
+	return child, log
+}
+
+func send(t *testing.T, child *exec.Cmd, signals ...syscall.Signal) {
+	t.Helper()
+	for _, one := range signals {
+		if err := child.Process.Signal(one); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What a command undoes at its end is undone when its terminal is lost, even if nobody is left to read its log.
+func TestALostTerminalStopsAProgramInOrder(t *testing.T) {
+	child, log := startChild(t, "obedient")
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	send(t, child, syscall.SIGHUP)
+	if err := child.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALostTerminalIsNoSecondSignal(t *testing.T) {
+	child, log := startChild(t, "stuck")
+	send(t, child, syscall.SIGHUP)
+	awaitText(t, log, `"signal":"hangup"`)
+	send(t, child, syscall.SIGHUP, syscall.SIGTERM)
+	rest, err := io.ReadAll(log)
+	if err != nil || strings.Contains(string(rest), "hangup") || !strings.Contains(string(rest), `"signal":"terminated"`) {
+		t.Errorf("%v, %s", err, rest)
+	}
+	_ = child.Wait() // the status is looked at below
+	if got := child.ProcessState.ExitCode(); got != exitFailed {
+		t.Errorf("status %d, want %d", got, exitFailed)
+	}
+}
+
+func TestAProgramUnderNohupOutlivesItsTerminal(t *testing.T) {
+	child, log := startChild(t, "obedient", "sh", "-c", `trap "" HUP; exec "$0"`)
+	send(t, child, syscall.SIGHUP, syscall.SIGTERM)
+	rest, err := io.ReadAll(log)
+	if err != nil || strings.Contains(string(rest), "hangup") || !strings.Contains(string(rest), `"signal":"terminated"`) {
+		t.Errorf("%v, %s", err, rest)
+	}
+	if err := child.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 
