@@ -34,8 +34,13 @@ func TestAnOuterLoadBalancerYieldsAndResumes(t *testing.T) {
 	}
 	// An address that the machine has and that nobody takes stays: all is as before.
 	place.VirtualAddress, wishes.Move = netip.MustParseAddr("127.0.0.1"), 1
-	if err := (&yieldCommand{place, wishes, dir}).Run(t.Context(), g); err == nil || !strings.Contains(err.Error(), "nobody has taken the address") || files.Yielded() {
-		t.Errorf("yielded is %v: %v", files.Yielded(), err)
+	for _, before := range []bool{true, false} {
+		if err := files.SetYielded(before); err != nil {
+			t.Fatal(err)
+		}
+		if err := (&yieldCommand{place, wishes, dir}).Run(t.Context(), g); err == nil || !strings.Contains(err.Error(), "nobody has taken the address") || files.Yielded() != before {
+			t.Errorf("yielded is %v, was %v: %v", files.Yielded(), before, err)
+		}
 	}
 	response, err := http.Get("http://" + o.front)
 	if err != nil {

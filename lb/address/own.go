@@ -111,5 +111,8 @@ func (f *ownFront) Shut(_ context.Context, shut bool) error { return f.gate.Shut
 // Open reads the kernel's list.
 func (f *ownFront) Open() ([]netip.AddrPort, error) { return Connections(f.VirtualAddress, f.ports()) }
 
+// Given looks for the mark of an earlier yield.
+func (f *ownFront) Given() bool { return f.files.Yielded() }
+
 // Give leaves a mark for who tells keepalived.
 func (f *ownFront) Give(away bool) error { return f.files.SetYielded(away) }

@@ -18,7 +18,9 @@ type Front interface {
 	Shut(ctx context.Context, shut bool) error
 	// Open are the far ends of the connections to the address over which something may still have to be said.
 	Open() ([]netip.AddrPort, error)
-	// Give makes this the worse place for the address, or no longer.
+	// Given says whether this is the worse place for the address.
+	Given() bool
+	// Give makes it that, or no longer.
 	Give(away bool) error
 }
 
@@ -74,11 +76,12 @@ func Yield(ctx context.Context, f Front, limits Limits) (o Outcome, err error) {
 		return o, f.Give(true)
 	}
 	y := &yielding{Front: f, limits: limits}
+	before := f.Given() // by an earlier yield, if the address has come back because nobody else could have it
 	defer func() {
 		undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 		defer cancel()
 		if err != nil {
-			err = errors.Join(err, f.Give(false))
+			err = errors.Join(err, f.Give(before))
 		}
 		err = errors.Join(err, f.Shut(undoing, false), f.Announce(undoing, false))
 	}()

@@ -64,6 +64,8 @@ func (f *fakeFront) Open() (open []netip.AddrPort, err error) {
 	return open, nil
 }
 
+func (f *fakeFront) Given() bool { return !f.given.IsZero() }
+
 func (f *fakeFront) Give(away bool) error {
 	f.given = time.Time{}
 	if away {
@@ -121,6 +123,18 @@ func TestYielding(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAYieldThatFailsLeavesTheMarkOfAnEarlierOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeFront{began: time.Now(), has: true, given: time.Now().Add(-time.Hour)}
+		if _, err := Yield(t.Context(), f, DefaultLimits()); err == nil || !strings.Contains(err.Error(), "nobody has taken the address") {
+			t.Error(err)
+		}
+		if f.announced || !f.shut.IsZero() || !f.Given() {
+			t.Errorf("it leaves %+v", f)
+		}
+	})
 }
 
 func TestAnInterruptedYieldIsUndone(t *testing.T) {
