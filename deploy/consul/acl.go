@@ -63,13 +63,14 @@ func (s *setup) apply(ctx context.Context, kept *secrets, log zerolog.Logger) er
 	return nil
 }
 
+// applyProgram sets a program's policy to what is shipped, for this cluster, and its token to that policy alone. The
+// policy of a cluster that is not called main has the cluster's name in its own.
 func (s *setup) applyProgram(ctx context.Context, api *api, program string, token token, log zerolog.Logger) error {
 	rules, err := shipped.ReadFile(program + ".hcl")
 	if err != nil {
 		return err
 	}
 	text := strings.ReplaceAll(string(rules), `"zato/main/`, `"zato/`+s.Cluster+`/`)
-	// Several clusters share a datacenter by their names, and by folders of secrets of their own.
 	name := "zatoha-" + program
 	if s.Cluster != "main" {
 		name += "-" + strings.ReplaceAll(s.Cluster, ".", "_")

@@ -4,9 +4,10 @@
 #   consul acl policy create -name zatoha-connectorhost -rules @connectorhost.hcl
 #   consul acl token create -description "zatoha: connectorhost" -policy-name zatoha-connectorhost
 #
-# Give the token by --consul-http-token-file, or CONSUL_HTTP_TOKEN. For another cluster, replace "main" in the keys.
-# A session belongs to the node of the host's agent: where each host has a token of its own, name that node instead of
-# all, like this: session "web-1" { policy = "write" }
+# Give the token by --consul-http-token-file, or CONSUL_HTTP_TOKEN. By hand, replace "main" in the keys for another
+# cluster. Each run with --acl sets the policy that it made back to this file, as it was when the program was built.
+# A session belongs to the node of the host's agent: where each host has a token of its own, by a policy of its own
+# that was made by hand, name that node instead of all, like this: session "web-1" { policy = "write" }
 
 # The lease: which host is the active one, and since when.
 key "zato/main/connector-server" {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"zatoha/deploy/program"
 )
 
 //go:embed agent/*.hcl *.hcl
@@ -22,6 +24,7 @@ var shipped embed.FS
 
 // secrets is what no machine but the operator's has as a whole.
 type secrets struct {
+	Cluster    string           `json:"cluster"` // whose keys the programs' tokens are for
 	Gossip     string           `json:"gossip"`
 	Management token            `json:"management"`
 	Programs   map[string]token `json:"programs"` // by the name of their policy's file: lb, server, …
@@ -44,6 +47,9 @@ func (s *setup) write(log zerolog.Logger) (*secrets, error) {
 	folder := folder{s.Dir, log}
 	kept, err := folder.secrets()
 	if err != nil {
+		return nil, err
+	}
+	if err := kept.claim(s, log); err != nil {
 		return nil, err
 	}
 	kept.complete(s)
@@ -184,6 +190,24 @@ func writePrograms(folder folder, m machine, authority pair, kept *secrets) erro
 			return err
 		}
 	}
+	return nil
+}
+
+// claim refuses a cluster that the secrets are not for: its rights would be given to the tokens of another one, which
+// would lose theirs at once. Secrets that were written before they had the cluster's name are for the one that is given.
+func (k *secrets) claim(s *setup, log zerolog.Logger) error {
+	path := filepath.Join(s.Dir, secretsFile)
+	switch {
+	case k.Cluster == s.Cluster:
+		return nil
+	case k.Cluster != "":
+		return program.BadConfig("--cluster", fmt.Sprintf("%q: %s has the tokens of the cluster %q, which would lose its rights", s.Cluster, path, k.Cluster),
+			fmt.Sprintf("give --cluster %s, or another --dir for another datacenter; if the cluster itself has another name now, "+
+				`write that as "cluster" into the file`, k.Cluster))
+	case k.Management.Secret != "":
+		log.Warn().Str("file", path).Str("cluster", s.Cluster).Msg("it did not say which cluster its tokens are for; from now on it says this one")
+	}
+	k.Cluster = s.Cluster
 	return nil
 }
 

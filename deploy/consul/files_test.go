@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/x509"
+	"errors"
 	"io/fs"
 	"maps"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"zatoha/deploy/program"
 )
 
 // someSetup is three servers and two machines with our programs.
@@ -198,6 +201,42 @@ func TestSettingsThatMakeNoDatacenterAreRefused(t *testing.T) {
 		if err := s.Validate(); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%v; want %q", err, test.want)
 		}
+	}
+}
+
+// The tokens of one cluster are not given the rights of another, which would take away their own.
+func TestAFolderIsForOneCluster(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	of := func(cluster string) *setup {
+		s := someSetup(t, dir)
+		s.Cluster = cluster
+		return s
+	}
+	first := written(t, of("prod"))
+	refused := of("main")
+	refused.Client = append(refused.Client, "web-3=10.0.1.3")
+	if err := refused.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := refused.write(zerolog.Nop())
+	if _, bad := errors.AsType[*program.ConfigError](err); !bad || !strings.Contains(err.Error(), "--cluster: \"main\": ") ||
+		!strings.Contains(err.Error(), "secrets.json") || !strings.Contains(err.Error(), "give --cluster prod") {
+		t.Errorf("another cluster: %v", err)
+	}
+	if got := differing(first, written(t, of("prod"))); got != nil {
+		t.Errorf("after a run that was refused, %q differ", got)
+	}
+	// A folder of before the name was kept is for the cluster that is given.
+	before := strings.Replace(first[secretsFile], "  \"cluster\": \"prod\",\n", "", 1)
+	if before == first[secretsFile] {
+		t.Fatalf("there is no cluster in %s", before)
+	}
+	if err := os.WriteFile(filepath.Join(dir, secretsFile), []byte(before), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := differing(first, written(t, of("prod"))); got != nil {
+		t.Errorf("of a folder without a name, %q differ", got)
 	}
 }
 

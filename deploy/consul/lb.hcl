@@ -4,8 +4,10 @@
 #   consul acl policy create -name zatoha-lb -rules @lb.hcl
 #   consul acl token create -description "zatoha: lb" -policy-name zatoha-lb
 #
-# Give the token by --consul-http-token-file, or CONSUL_HTTP_TOKEN. For another cluster, replace "main" in the keys; for
-# another --service, "zato-server".
+# Give the token by --consul-http-token-file, or CONSUL_HTTP_TOKEN. By hand, replace "main" in the keys for another
+# cluster, and "zato-server" for another --service. Each run with --acl sets the policy that it made back to this file,
+# as it was when the program was built: for another --service, edit it in the source, and always run the program from
+# there.
 
 # Whom it balances, and whom its status page shows. Instances of a node that may not be read are left out of Consul's
 # answers, which counts as an error, not as a removal.

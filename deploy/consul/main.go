@@ -13,8 +13,8 @@
 //
 // after it sets up the policies and tokens there. A Consul server that runs our programs too is named in both. Each run
 // makes what is missing, renews what expires soon, puts right what somebody changed, and leaves the rest as it is: run it
-// again for another machine, or once a month. The folder has all the secrets of the datacenter. Keep it where you keep
-// such, and nowhere else.
+// again for another machine, or once a month. The folder has all the secrets of the datacenter, and is for one cluster,
+// whose name it keeps: a run with another --cluster is refused. Keep it where you keep such, and nowhere else.
 package main
 
 import (
@@ -49,7 +49,7 @@ type setup struct {
 	Server     []string      `placeholder:"NAME=IP" sep:"," help:"A machine that is a Consul server; repeat it for each, three in all."`
 	Client     []string      `placeholder:"NAME=IP" sep:"," help:"A machine that runs our programs beside a Consul agent; repeat it for each, and name one that is a server too in both."`
 	Datacenter string        `default:"dc1" help:"Name of the datacenter."`
-	Cluster    string        `default:"main" help:"Name of the cluster: its keys in Consul begin with zato/<cluster>/."`
+	Cluster    string        `default:"main" help:"Name of the cluster: its keys in Consul begin with zato/<cluster>/. A folder is for one, whose name it keeps: another is refused."`
 	InstallDir string        `default:"/etc/consul.d" help:"Where each machine has the files of its agent; {machine} stands for its name."`
 	FastGossip bool          `help:"Notice a dead machine in less than a second: see agent/gossip-fast.hcl for the price."`
 	Valid      time.Duration `default:"8760h" help:"How long certificates are good for; they are renewed by a run in the last third of that."`

@@ -4,8 +4,10 @@
 #   consul acl policy create -name zatoha-server -rules @server.hcl
 #   consul acl token create -description "zatoha: server" -policy-name zatoha-server
 #
-# Give the token by --consul-http-token-file, or CONSUL_HTTP_TOKEN. For another cluster, replace "main" in the keys; for
-# another --service, "zato-server".
+# Give the token by --consul-http-token-file, or CONSUL_HTTP_TOKEN. By hand, replace "main" in the keys for another
+# cluster, and "zato-server" for another --service. Each run with --acl sets the policy that it made back to this file,
+# as it was when the program was built: for another --service, edit it in the source, and always run the program from
+# there.
 
 # It registers itself, sets itself into maintenance when it leaves, and looks itself up when it starts.
 service "zato-server" {
