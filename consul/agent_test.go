@@ -166,10 +166,12 @@ func TestInstanceLifeInConsul(t *testing.T) {
 	await(t, "end of maintenance", observed, instances(consul.Passing))
 
 	// Deregistered behind its back by a living agent, it comes back, but has to pass its check first.
+	server.sick.Store(true)
 	must(t, client.Deregister(ctx, instanceID))
 	await(t, "loss", reports, notNil)
 	await(t, "registration after the loss", reports, isNil)
 	await(t, "instance on probation", observed, instances(consul.Critical))
+	server.sick.Store(false)
 	await(t, "instance that passed its check", observed, instances(consul.Passing))
 
 	stop()

@@ -1,11 +1,11 @@
 // Program edge is for outer load balancers, HAProxies in front of whole clusters: it makes their configuration, takes a
 // cluster out of all of them in good order and brings it back, and looks after clusters that hang.
 //
-// One case, an upgrade of the cluster b behind two outer load balancers: `edge drain b --sockets …` tells both of them to
-// send it nothing new, waits until its last session has ended, saying how many are left, and ends with status 0. Now
-// whatever is done to b, no client notices. `edge ready b --sockets …` brings it back, and ends when both send to it again.
-// Had b been the last cluster that took requests, or had one of the two not answered, `edge drain` would have changed
-// nothing and said why.
+// One case, an upgrade of the cluster b behind two outer load balancers: `edge drain b --sockets …` tells both to send
+// it nothing new, waits until its last session has ended, saying how many are left, and ends with status 0. Now
+// whatever is done to b, no client notices. `edge ready b --sockets …` brings it back, and ends when both send to it
+// again. Had b been the last cluster that took requests, or had one of the two not answered, `edge drain` would have
+// changed nothing and said why.
 //
 // HAProxy itself is started as ever, by the unit of its package. Beside it runs `edge watch`, and `edge track` if it
 // shares a virtual address with another: deploy/keepalived. `edge yield` gives that away, before somebody works on the
