@@ -24,10 +24,28 @@ func tokenFile(t *testing.T) (path string, write func(token string)) {
 	}
 }
 
-// An operator who is told of another token deletes the old one, by which the agent would go on telling Consul of checks.
-func TestAnotherTokenIsToldWhenAllIsRegisteredWithIt(t *testing.T) {
+// refusedAfterExchange keeps an instance registered by a token in a file, and exchanges that for one that is refused.
+func refusedAfterExchange(t *testing.T, agent *Client, told chan<- error) (client *Client, reports <-chan error, stop func()) {
+	t.Helper()
 	path, write := tokenFile(t)
 	write("old")
+	client, err := Settings{ConsulHTTPAddr: agent.Address(), ConsulHTTPTokenFile: path}.Client(func(err error) { told <- err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	reports, stop = startKeeping(t, client)
+	if err := next(t, reports); err != nil {
+		t.Error(err)
+	}
+	write("new")
+	if err := next(t, reports); err == nil || !strings.Contains(err.Error(), "Permission denied") {
+		t.Errorf("by a token that lacks a right: %v", err)
+	}
+	return client, reports, stop
+}
+
+// An operator who is told of another token deletes the old one, by which the agent would go on telling Consul of checks.
+func TestAnotherTokenIsToldWhenAllIsRegisteredWithIt(t *testing.T) {
 	told, tokens := make(chan error, 100), make(chan string, 100)
 	accepts, refuses := says(http.StatusOK, ""), says(http.StatusForbidden, "Permission denied")
 	register := inTurn(accepts, refuses, accepts)
@@ -41,18 +59,7 @@ func TestAnotherTokenIsToldWhenAllIsRegisteredWithIt(t *testing.T) {
 		},
 		"GET /v1/agent/service/w1": hangs,
 	}.client(t)
-	client, err := Settings{ConsulHTTPAddr: agent.Address(), ConsulHTTPTokenFile: path}.Client(func(err error) { told <- err })
-	if err != nil {
-		t.Fatal(err)
-	}
-	reports, stop := startKeeping(t, client)
-	if err := next(t, reports); err != nil {
-		t.Error(err)
-	}
-	write("new")
-	if err := next(t, reports); err == nil || !strings.Contains(err.Error(), "Permission denied") {
-		t.Errorf("by a token that lacks a right: %v", err)
-	}
+	_, reports, stop := refusedAfterExchange(t, agent, told)
 	if err := next(t, reports); err != nil {
 		t.Error(err)
 	}
@@ -72,8 +79,6 @@ func TestAnotherTokenIsToldWhenAllIsRegisteredWithIt(t *testing.T) {
 
 // A server whose metadata change ends to keep its instance and begins anew. Meanwhile the agent goes on by the old token.
 func TestAnotherTokenIsNotToldBetweenTwoWhoKeepAnInstance(t *testing.T) {
-	path, write := tokenFile(t)
-	write("old")
 	told := make(chan error, 100)
 	var allowed atomic.Bool
 	agent := stub{
@@ -85,24 +90,13 @@ func TestAnotherTokenIsNotToldBetweenTwoWhoKeepAnInstance(t *testing.T) {
 		"GET /v1/agent/service/w1":            hangs,
 		"PUT /v1/agent/service/deregister/w1": says(http.StatusOK, ""),
 	}.client(t)
-	client, err := Settings{ConsulHTTPAddr: agent.Address(), ConsulHTTPTokenFile: path}.Client(func(err error) { told <- err })
-	if err != nil {
-		t.Fatal(err)
-	}
-	reports, stop := startKeeping(t, client)
-	if err := next(t, reports); err != nil {
-		t.Error(err)
-	}
-	write("new")
-	if err := next(t, reports); err == nil || !strings.Contains(err.Error(), "Permission denied") {
-		t.Errorf("by a token that lacks a right: %v", err)
-	}
+	client, _, stop := refusedAfterExchange(t, agent, told)
 	stop()
 	if len(told) > 0 {
 		t.Error("it was told while the agent had the instance by the old token")
 	}
 	allowed.Store(true)
-	reports, stop = startKeeping(t, client)
+	reports, stop := startKeeping(t, client)
 	if err := next(t, reports); err != nil {
 		t.Error(err)
 	}

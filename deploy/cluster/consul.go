@@ -68,31 +68,43 @@ func hasLeader(ctx context.Context, address string) error {
 	return nil
 }
 
+// once keeps no connections: what it asks may be gone the next time.
+var once = http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 // getJSON reads a JSON answer of any status into value.
 func getJSON(ctx context.Context, url string, value any) error {
-	return getJSONBy(ctx, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, url, value)
+	return getJSONBy(ctx, &once, url, value)
 }
 
 func getJSONBy(ctx context.Context, client *http.Client, url string, value any) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	body, response, err := get(ctx, client, url)
 	if err != nil {
 		return err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return fmt.Errorf("%s: %w", url, err)
 	}
 	if err := json.Unmarshal(body, value); err != nil {
 		return fmt.Errorf("%s answers %s, %.100q: %w", url, response.Status, strings.TrimSpace(string(body)), err)
 	}
 	return nil
+}
+
+// get reads a whole answer of any status, for which there are two seconds.
+func get(ctx context.Context, client *http.Client, url string) (body []byte, response *http.Response, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	response, err = client.Do(request)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer response.Body.Close()
+	body, err = io.ReadAll(response.Body)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", url, err)
+	}
+	return body, response, nil
 }
 
 // FreeConfig is a config of n servers whose addresses are free ones of the loopback. Its programs and folder are left to

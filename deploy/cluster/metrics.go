@@ -3,11 +3,9 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Metrics are what a program of ours counts, by name and labels as they stand in its /metrics, such as
@@ -16,24 +14,13 @@ type Metrics map[string]float64
 
 // ReadMetrics asks a program of ours, which has two seconds to answer.
 func ReadMetrics(ctx context.Context, address string) (Metrics, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
+	url := "http://" + address + "/metrics"
+	text, response, err := get(ctx, &once, url)
 	if err != nil {
 		return nil, err
 	}
-	request.Close = true
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w", request.URL, err)
-	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%s answers %s", request.URL, response.Status)
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %s", url, response.Status)
 	}
 	return parseMetrics(string(text))
 }
