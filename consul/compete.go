@@ -174,7 +174,7 @@ func (c *competitor) close(ctx context.Context, session string) {
 	if !c.release(ctx, session) {
 		return
 	}
-	err := c.call(ctx, func(ctx context.Context) error { return c.api.destroy(ctx, session) })
+	err := c.callAnew(ctx, func(ctx context.Context) error { return c.api.destroy(ctx, session) })
 	c.told.failing("session", err)
 	if err == nil {
 		delete(c.spent, session)
@@ -187,7 +187,7 @@ func (c *competitor) release(ctx context.Context, session string) bool {
 	if farewell == nil {
 		return true
 	}
-	err := c.call(ctx, func(ctx context.Context) error {
+	err := c.callAnew(ctx, func(ctx context.Context) error {
 		return c.api.release(ctx, c.Key, session, encode(*farewell))
 	})
 	if errors.Is(err, errNoSession) {

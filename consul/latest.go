@@ -2,6 +2,7 @@ package consul
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -46,6 +47,9 @@ func (t *teller) role(role Role) { t.tell(func(s *LeaseState) { s.Role = role })
 
 // failing notes that something fails, or with nil that it does not any more.
 func (t *teller) failing(what string, err error) {
+	if errors.Is(err, errStale) {
+		return // the next answer tells
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err == nil && t.fails[what] == nil {

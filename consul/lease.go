@@ -111,8 +111,8 @@ type competitor struct {
 	hurry   chan struct{}          // makes the next beat begin at once
 	passed  atomic.Int64           // start of the newest beat that passed the check, in nanoseconds since began; 0 before the first
 	began   time.Time
-	away    atomic.Bool            // the last beat did not get through
-	again   atomic.Pointer[func()] // makes the watch of the key ask anew
+	away    atomic.Bool // the last beat did not get through
+	stale   *bell       // rung when what waits for an answer is to be asked anew
 	seen    *latest[lock]
 	trace   *latest[trace]
 	told    teller
@@ -128,7 +128,7 @@ type competitor struct {
 func newCompetitor(lease Lease, api leaseAPI) *competitor {
 	return &competitor{
 		Lease: lease, api: api, fence: lease.TTL * 8 / 10, settle: lease.TTL, timeout: max(lease.TTL, time.Second),
-		patience: 2 * lease.TTL, seen: newLatest[lock](), trace: newLatest[trace](), told: teller{observe: lease.Observe, last: LeaseState{Role: Standby}},
+		patience: 2 * lease.TTL, stale: newBell(), seen: newLatest[lock](), trace: newLatest[trace](), told: teller{observe: lease.Observe, last: LeaseState{Role: Standby}},
 		spent: map[string]*Holder{}, hurry: make(chan struct{}, 1), began: time.Now(), backoff: fenceBackoff{ttl: lease.TTL},
 	}
 }
@@ -140,6 +140,7 @@ func (c *competitor) run(ctx context.Context) {
 	helpers.Go(func() { c.beats(alive) })
 	helpers.Go(func() { c.follow(alive) })
 	helpers.Go(func() { c.followTraces(alive) })
+	helpers.Go(func() { c.lookOut(alive) })
 	for {
 		taken := c.win(ctx)
 		if taken == nil {
@@ -154,31 +155,13 @@ func (c *competitor) run(ctx context.Context) {
 	helpers.Wait()
 }
 
-// errStale ends a query that was under way while Consul could not be reached.
-var errStale = errors.New("the answer may be lost, Consul was away")
-
-// follow keeps seen up to date. A query that has waited while Consul could not be reached is made anew as soon as a beat
-// says that it can: its answer, or the query itself, may have been lost on the way, which nobody would tell.
+// follow keeps seen up to date.
 func (c *competitor) follow(ctx context.Context) {
-	ask := func(ctx context.Context, index uint64) (lock, uint64, error) {
-		ctx, cancel := context.WithCancelCause(ctx)
-		defer cancel(nil)
-		again := func() { cancel(errStale) }
-		c.again.Store(&again)
-		state, newIndex, err := c.api.read(ctx, c.Key, index)
-		if err != nil && errors.Is(context.Cause(ctx), errStale) {
-			err = errStale
-		}
-		return state, newIndex, err
-	}
+	ask := func(ctx context.Context, index uint64) (lock, uint64, error) { return c.api.read(ctx, c.Key, index) }
 	equal := func(a, b lock) bool { return a == b }
-	watch(ctx, urgently, ask, equal, func(l lock, err error) {
-		switch {
-		case errors.Is(err, errStale):
-		case err != nil:
-			c.told.failing("follow", err)
-		default:
-			c.told.failing("follow", nil)
+	watch(ctx, urgently.unless(c.stale), ask, equal, func(l lock, err error) {
+		c.told.failing("follow", err)
+		if err == nil {
 			c.told.tell(func(s *LeaseState) { s.Status = LeaseStatus{Held: !l.free(), Holder: l.holder} })
 			c.seen.set(l)
 		}
@@ -195,7 +178,7 @@ type trace struct {
 func (c *competitor) followTraces(ctx context.Context) {
 	ask := func(ctx context.Context, index uint64) (uint64, uint64, error) { return c.api.trace(ctx, c.Key, index) }
 	equal := func(a, b uint64) bool { return a == b }
-	watch(ctx, urgently, ask, equal, func(index uint64, err error) {
+	watch(ctx, urgently.unless(c.stale), ask, equal, func(index uint64, err error) {
 		c.told.failing("traces", err)
 		if last, known, _ := c.trace.get(); err == nil && (!known || last.index != index) {
 			c.trace.set(trace{index: index, at: time.Now()})
@@ -203,13 +186,11 @@ func (c *competitor) followTraces(ctx context.Context) {
 	})
 }
 
-// reached notes whether a beat got through, and has the watch ask anew after a time in which none did.
+// reached notes whether a beat got through. After a time in which none did, the answers to what was asked meanwhile, or
+// the questions themselves, may have been lost on the way, which nobody would tell.
 func (c *competitor) reached(ok bool) {
-	if away := !ok; c.away.Swap(away) == away || away {
-		return
-	}
-	if again := c.again.Load(); again != nil {
-		(*again)()
+	if away := !ok; c.away.Swap(away) != away && !away {
+		c.stale.ring()
 	}
 }
 

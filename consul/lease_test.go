@@ -249,7 +249,7 @@ func (w *town) suffer(f fault) {
 			}
 		})
 	case "no leader":
-		w.do(func() { w.leader = time.Now().Add(f.last) })
+		w.do(func() { w.leaderless = time.Now().Add(f.last) })
 	case "slow":
 		w.set(func() { w.slow = f.last }, func() { w.slow = 3 * time.Millisecond })
 	case "lossy":

@@ -107,6 +107,10 @@ func (l leaseCalls) trace(ctx context.Context, key string, index uint64) (newest
 	return newest, meta.LastIndex, nil
 }
 
+func (l leaseCalls) leader(ctx context.Context) (string, error) {
+	return l.client.api.Status().LeaderWithQueryOptions((&api.QueryOptions{}).WithContext(ctx))
+}
+
 // unchanged is the condition that a key was not written since it was read.
 func unchanged(key string, index uint64, found bool) *api.KVTxnOp {
 	if !found {

@@ -14,21 +14,21 @@ import (
 // and tells the servers of them a little later, and servers that end sessions. Calls are delayed and lost on both ways,
 // and one that its caller has given up may be done all the same.
 type model struct {
-	mu      sync.Mutex
-	random  *rand.Rand
-	index   uint64
-	lock    lock
-	delayed time.Time // until when the key has its lock-delay
-	serial  int
-	session map[string]*modelCheck
-	agents  map[string]*modelAgent
-	changed chan struct{}
-	traces  uint64 // index of the newest
-	traced  chan struct{}
-	slow    time.Duration // no delay is longer
-	loss    float64       // share of requests, and of answers, that are lost
-	leader  time.Time     // until when the servers have none
-	ended   bool
+	mu         sync.Mutex
+	random     *rand.Rand
+	index      uint64
+	lock       lock
+	delayed    time.Time // until when the key has its lock-delay
+	serial     int
+	session    map[string]*modelCheck
+	agents     map[string]*modelAgent
+	changed    chan struct{}
+	traces     uint64 // index of the newest
+	traced     chan struct{}
+	slow       time.Duration // no delay is longer
+	loss       float64       // share of requests, and of answers, that are lost
+	leaderless time.Time     // until when the servers have no leader
+	ended      bool
 }
 
 type modelAgent struct {
@@ -170,7 +170,7 @@ func (m *model) restart(host string, keep bool) {
 }
 
 // led says whether the servers have a leader.
-func (m *model) led() bool { return !time.Now().Before(m.leader) }
+func (m *model) led() bool { return !time.Now().Before(m.leaderless) }
 
 // cut parts an agent from the servers, for a time, after which they believe its node to be dead if it was long.
 func (m *model) cut(host string, d time.Duration) {
@@ -228,6 +228,7 @@ func ask[T any](ctx context.Context, l link, far bool, do func() (T, error)) (T,
 		lost = true // a process that was killed asks for nothing
 	default:
 	}
+	patience := 437 * time.Millisecond // of a real agent until it looks for a leader again; it doubles
 	var arrive func()
 	arrive = func() {
 		l.mu.Lock()
@@ -237,7 +238,8 @@ func ask[T any](ctx context.Context, l link, far bool, do func() (T, error)) (T,
 			return // nobody answers
 		}
 		if far && !l.led() {
-			time.AfterFunc(200*time.Millisecond, arrive) // the agent tries again by itself
+			time.AfterFunc(patience, arrive)
+			patience *= 2
 			return
 		}
 		a := answered{err: errModelAway}
@@ -396,6 +398,15 @@ func (l link) beat(ctx context.Context, _, session string, _ []byte) error {
 		return done{}, nil
 	})
 	return err
+}
+
+func (l link) leader(ctx context.Context) (string, error) {
+	return ask(ctx, l, false, func() (string, error) {
+		if !l.led() {
+			return "", nil
+		}
+		return l.leaderless.String(), nil // another one each time
+	})
 }
 
 func (l link) leaveTrace() {

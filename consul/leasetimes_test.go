@@ -94,7 +94,7 @@ func TestAHolderCutOffHasStoppedBeforeItsNodeIsTakenForDead(t *testing.T) {
 func TestWhenConsulHasALeaderAgainTheLeaseIsTakenAtOnce(t *testing.T) {
 	const leaderless = 5 * time.Second
 	before, since := after(t, fault{kind: "no leader", last: leaderless}, same)
-	if before == "" || len(since) != 1 || since[0].start < leaderless || since[0].start > leaderless+700*time.Millisecond {
+	if before == "" || len(since) != 1 || since[0].start < leaderless || since[0].start > leaderless+200*time.Millisecond {
 		t.Errorf("before %q, since %v", before, since)
 	}
 }
@@ -115,7 +115,7 @@ func (i impatient) read(ctx context.Context, key string, index uint64) (lock, ui
 
 // The holder is cut off with the servers' leader, and what the others ask fails until there is another one.
 func TestAHostIsAwakeWhenConsulHasElectedALeader(t *testing.T) {
-	const most = 500 * time.Millisecond // of which the agent takes 200 ms to try again
+	const most = 150 * time.Millisecond
 	for leaderless := modelSerf; leaderless < modelSerf+2*time.Second; leaderless += 20 * time.Millisecond {
 		synctest.Test(t, func(t *testing.T) {
 			w := newTown(1, func(c *competitor) { c.api = impatient{c.api} })
@@ -241,6 +241,39 @@ func TestAStandbyWaitsWithoutPolling(t *testing.T) {
 		if n := reads.Load(); n > 16 {
 			t.Errorf("%d reads a minute, want one every 4 s", n)
 		}
+		w.end()
+	})
+}
+
+// looking counts how often the leader was asked for.
+type looking struct {
+	leaseAPI
+	looks *atomic.Int64
+}
+
+func (l looking) leader(ctx context.Context) (string, error) {
+	l.looks.Add(1)
+	return l.leaseAPI.leader(ctx)
+}
+
+func TestTheLeaderIsLookedForOftenOnlyWhenItWasLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var looks atomic.Int64
+		w := newTown(1, func(c *competitor) { c.api = looking{c.api, &looks} })
+		w.start("host-0")
+		time.Sleep(5 * time.Second)
+		within := func(what string, d time.Duration, least, most int64) {
+			looks.Store(0)
+			time.Sleep(d)
+			if n := looks.Load(); n < least || n > most {
+				t.Errorf("%s: %d looks in %v, want %d to %d", what, n, d, least, most)
+			}
+		}
+		within("with one", 10*time.Second, 30, 40)
+		w.suffer(fault{kind: "no leader", last: 2 * time.Minute})
+		within("at first", 4*time.Second, 80, 160)
+		time.Sleep(26 * time.Second)
+		within("later", 10*time.Second, 30, 40)
 		w.end()
 	})
 }

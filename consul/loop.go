@@ -13,6 +13,12 @@ type pace struct {
 	interval time.Duration
 	burst    int
 	retryMax time.Duration
+	stale    *bell // ends what is asked, and the wait behind a failure; nil for none
+}
+
+func (p pace) unless(stale *bell) pace {
+	p.stale = stale
+	return p
 }
 
 var (
@@ -45,7 +51,7 @@ type query[T any] func(ctx context.Context, index uint64) (state T, newIndex uin
 //   - So is the index after an error, since the Consul that answers next may be another one. Its answer is observed even
 //     if nothing changed, to say that the error is over.
 //   - An answer equal to the last one (the wait was over, or the index moved for some other cause) is not observed.
-//   - Queries are paced, and retried with a growing, jittered delay.
+//   - Queries are paced, and retried with a growing, jittered delay; at once if the last was stale.
 func watch[T any](ctx context.Context, pace pace, ask query[T], equal func(a, b T) bool, observe func(T, error)) {
 	var (
 		index uint64
@@ -55,17 +61,19 @@ func watch[T any](ctx context.Context, pace pace, ask query[T], equal func(a, b 
 		retry = backoff{most: pace.retryMax}
 	)
 	for limit.wait(ctx) {
-		state, newIndex, err := ask(ctx, index)
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil {
+		asking, done := pace.stale.context(ctx)
+		state, newIndex, err := ask(asking, index)
+		if err != nil && ctx.Err() == nil {
 			index, known = 0, false
 			var none T
-			observe(none, err)
-			if !sleep(ctx, retry.next()) {
-				return
-			}
+			observe(none, staleOr(asking, err))
+			sleep(asking, retry.next())
+		}
+		done()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
 			continue
 		}
 		retry.reset()
