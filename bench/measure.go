@@ -28,7 +28,7 @@ func (p *propagationCommand) Run(ctx context.Context, _ zerolog.Logger, g *gramm
 }
 
 type throughputCommand struct {
-	Trials int `short:"n" default:"15" help:"Rounds."`
+	Trials int `short:"n" default:"30" help:"Trials, each with programs started anew."`
 }
 
 // Run is `bench throughput`.

@@ -99,6 +99,30 @@ func (s Sample) Quantile(q float64) float64 {
 	return sorted[max(int(math.Ceil(q*float64(len(sorted)))), 1)-1]
 }
 
+// mean is the geometric mean of values above 0; 0 of none.
+func (s Sample) mean() mean {
+	if len(s) == 0 {
+		return mean{}
+	}
+	n, sum, squares := float64(len(s)), 0.0, 0.0
+	for _, v := range s {
+		sum += math.Log(v)
+	}
+	for _, v := range s {
+		squares += math.Pow(math.Log(v)-sum/n, 2)
+	}
+	m := mean{value: math.Exp(sum / n)}
+	if n > 1 {
+		m.off = m.value * math.Sqrt(squares/(n-1)/n)
+	}
+	return m
+}
+
+// mean is one, and by how much it is off: its standard error.
+type mean struct{ value, off float64 }
+
+func (m mean) String() string { return fmt.Sprintf("%.3f ± %.3f", m.value, m.off) }
+
 // cells are n, median, p99 and worst.
 func (s Sample) cells() []string {
 	return []string{fmt.Sprint(len(s)), s.text(0.5), s.text(0.99), s.text(1)}

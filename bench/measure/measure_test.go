@@ -25,6 +25,22 @@ func TestSamples(t *testing.T) {
 	}
 }
 
+func TestMeans(t *testing.T) {
+	for _, test := range []struct {
+		of   Sample
+		want string
+	}{
+		{nil, "0.000 ± 0.000"},
+		{Sample{0.9}, "0.900 ± 0.000"},
+		{Sample{0.5, 2}, "1.000 ± 0.693"}, // the logarithms are ∓0.693
+		{Sample{0.5, 2, 0.5, 2}, "1.000 ± 0.400"},
+	} {
+		if got := test.of.mean().String(); got != test.want {
+			t.Errorf("%v: %s, want %s", test.of, got, test.want)
+		}
+	}
+}
+
 func TestTargets(t *testing.T) {
 	for _, test := range []struct {
 		target target
