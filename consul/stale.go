@@ -98,18 +98,23 @@ func (c *competitor) leader(ctx context.Context) (leader string, err error) {
 // answers waits until the new leader answers, and has everything asked anew then. The first questions are given up after
 // hundredths of a second, for the reason above.
 func (c *competitor) answers(ctx context.Context) bool {
-	for patience := c.Beat / 10; patience < c.timeout; patience += patience / 2 {
-		within, cancel := context.WithTimeout(ctx, patience)
-		_, _, err := c.api.read(within, c.Key, 0)
-		cancel()
-		if err == nil {
+	for patience := c.Beat / 10; patience < c.timeout && ctx.Err() == nil; patience += patience / 2 {
+		if c.answersWithin(ctx, patience) {
 			c.stale.ring()
 			c.beatNow()
 			return true
 		}
-		if !sleep(ctx, c.Beat/25) { // for an error may come at once
-			break
-		}
 	}
 	return false
+}
+
+// answersWithin takes as long as that if the answer is an error.
+func (c *competitor) answersWithin(ctx context.Context, patience time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, _, err := c.api.read(ctx, c.Key, 0)
+	if err != nil {
+		<-ctx.Done()
+	}
+	return err == nil
 }
