@@ -81,7 +81,9 @@ const freshChecks = 6
 // prepare sees to it that there is a session to take the lock with, and none left of earlier tenures.
 func (c *competitor) prepare(ctx context.Context) bool {
 	for session := range maps.Clone(c.spent) {
-		c.close(ctx, session)
+		if c.close(ctx, session); c.spent[session] != nil {
+			return false // a new session would have to wait for Consul likewise
+		}
 	}
 	if c.session != "" {
 		return true

@@ -139,7 +139,9 @@ func (c *competitor) beat(ctx context.Context, tenure *Tenure, start time.Time) 
 	}
 	if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		c.told.failing("beat", err)
-		c.reached(err == nil)
+		if c.contact.beaten(start, err == nil) {
+			c.stale.ring() // what was asked meanwhile, or the answers, may have been lost, which nobody would tell
+		}
 	}
 	return err
 }

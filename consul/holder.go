@@ -98,7 +98,7 @@ type leaseAPI interface {
 	// trace returns the index of the newest trace, 0 if there is none, perhaps not of this moment: at once if index is 0,
 	// else when it has passed the index.
 	trace(ctx context.Context, key string, index uint64) (newest, newIndex uint64, err error)
-	// leader returns the address of the server that leads, as far as the agent knows, or "" if it knows none.
+	// leader returns the address of the server that leads, as far as the agent knows, or "" if its servers know none.
 	leader(ctx context.Context) (string, error)
 }
 

@@ -48,7 +48,7 @@ func (t *teller) role(role Role) { t.tell(func(s *LeaseState) { s.Role = role })
 // failing notes that something fails, or with nil that it does not any more.
 func (t *teller) failing(what string, err error) {
 	if errors.Is(err, errStale) {
-		return // the next answer tells
+		return // it is asked anew, and that tells
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

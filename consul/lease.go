@@ -111,8 +111,8 @@ type competitor struct {
 	hurry   chan struct{}          // makes the next beat begin at once
 	passed  atomic.Int64           // start of the newest beat that passed the check, in nanoseconds since began; 0 before the first
 	began   time.Time
-	away    atomic.Bool // the last beat did not get through
-	stale   *bell       // rung when what waits for an answer is to be asked anew
+	contact contact
+	stale   *bell // rung when what waits for an answer is to be asked anew
 	seen    *latest[lock]
 	trace   *latest[trace]
 	told    teller
@@ -186,12 +186,24 @@ func (c *competitor) followTraces(ctx context.Context) {
 	})
 }
 
-// reached notes whether a beat got through. After a time in which none did, the answers to what was asked meanwhile, or
-// the questions themselves, may have been lost on the way, which nobody would tell.
-func (c *competitor) reached(ok bool) {
-	if away := !ok; c.away.Swap(away) != away && !away {
-		c.stale.ring()
+// contact is whether beats get through, by the one that began last of those that have ended: one that has hung says
+// nothing about what came after it.
+type contact struct {
+	mu     sync.Mutex
+	newest time.Time // when that one began
+	away   bool
+}
+
+// beaten notes how a beat ended, and returns true if it is the first to have got through after one that had not.
+func (c *contact) beaten(start time.Time, ok bool) (back bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if start.Before(c.newest) {
+		return false
 	}
+	back = ok && c.away
+	c.newest, c.away = start, !ok
+	return back
 }
 
 // call runs one call with a deadline of its own.

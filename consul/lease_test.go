@@ -362,7 +362,10 @@ func TestEachRuleOfTheLeaseIsNeeded(t *testing.T) {
 		{"the holder stops too late", func(c *competitor) { c.fence = 18 * c.TTL / 10 }, []string{"cut off the process"}},
 		{"the next one does not wait for the last", func(c *competitor) { c.settle = 0 }, faultKinds},
 		{"a beat asks the agent only", func(c *competitor) { c.api = gullible{c.api} }, []string{"cut off the agent"}},
-		{"a trace counts that may not be the newest", func(c *competitor) { c.api = careless{c.api} }, faultKinds},
+		{
+			"a trace counts that may not be the newest", func(c *competitor) { c.api = careless{c.api} },
+			[]string{"lossy", "destroy the session"},
+		},
 		{"who leaves no trace counts as silent", func(c *competitor) {
 			if c.Host == "host-0" {
 				c.api = traceless{c.api, true}

@@ -21,8 +21,8 @@ type leaseCalls struct{ client *Client }
 
 // newLeaseCalls makes calls that are less patient than the client's: an answer that got lost on its way must not leave a
 // host waiting for it while the lease is free. So it is when Consul's leader is cut off: what the agent has asked it for
-// hangs, until a second behind its wait, while the next leader, whom it takes two to four seconds to elect, frees the
-// lease.
+// hangs, until a second behind its wait, while the next leader, elected one to three seconds later, frees the lease; and
+// nobody tells of that leader if the agent does not.
 func newLeaseCalls(client *Client) leaseCalls {
 	hasty := *client
 	hasty.timeout, hasty.wait = 500*time.Millisecond, time.Second

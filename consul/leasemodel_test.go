@@ -172,6 +172,12 @@ func (m *model) restart(host string, keep bool) {
 // led says whether the servers have a leader.
 func (m *model) led() bool { return !time.Now().Before(m.leaderless) }
 
+// modelEstablish is how long a new leader cannot answer.
+const modelEstablish = 60 * time.Millisecond
+
+// ready says whether the servers have a leader that answers.
+func (m *model) ready() bool { return time.Since(m.leaderless) >= modelEstablish }
+
 // cut parts an agent from the servers, for a time, after which they believe its node to be dead if it was long.
 func (m *model) cut(host string, d time.Duration) {
 	agent := m.agents[host]
@@ -228,7 +234,7 @@ func ask[T any](ctx context.Context, l link, far bool, do func() (T, error)) (T,
 		lost = true // a process that was killed asks for nothing
 	default:
 	}
-	patience := 437 * time.Millisecond // of a real agent until it looks for a leader again; it doubles
+	patience := 437 * time.Millisecond // of a real agent or server until it looks again; without a leader it doubles
 	var arrive func()
 	arrive = func() {
 		l.mu.Lock()
@@ -237,9 +243,11 @@ func ask[T any](ctx context.Context, l link, far bool, do func() (T, error)) (T,
 		if far && !agent.cut.IsZero() || time.Now().Before(agent.deaf) {
 			return // nobody answers
 		}
-		if far && !l.led() {
+		if far && !l.ready() {
 			time.AfterFunc(patience, arrive)
-			patience *= 2
+			if !l.led() {
+				patience *= 2
+			}
 			return
 		}
 		a := answered{err: errModelAway}
@@ -402,10 +410,13 @@ func (l link) beat(ctx context.Context, _, session string, _ []byte) error {
 
 func (l link) leader(ctx context.Context) (string, error) {
 	return ask(ctx, l, false, func() (string, error) {
-		if !l.led() {
+		switch {
+		case !l.agents[l.host].cut.IsZero():
+			return "", errModelAway
+		case !l.led():
 			return "", nil
 		}
-		return l.leaderless.String(), nil // another one each time
+		return "the same again", nil
 	})
 }
 

@@ -51,7 +51,7 @@ type query[T any] func(ctx context.Context, index uint64) (state T, newIndex uin
 //   - So is the index after an error, since the Consul that answers next may be another one. Its answer is observed even
 //     if nothing changed, to say that the error is over.
 //   - An answer equal to the last one (the wait was over, or the index moved for some other cause) is not observed.
-//   - Queries are paced, and retried with a growing, jittered delay; at once if the last was stale.
+//   - Queries are paced, and retried with a growing, jittered delay, but for one that was stale.
 func watch[T any](ctx context.Context, pace pace, ask query[T], equal func(a, b T) bool, observe func(T, error)) {
 	var (
 		index uint64

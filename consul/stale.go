@@ -23,7 +23,7 @@ func newBell() *bell {
 	return b
 }
 
-// ring ends every context that was made before.
+// ring ends every context that was made before, a moment later.
 func (b *bell) ring() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -52,69 +52,83 @@ func staleOr(ctx context.Context, err error) error {
 	return err
 }
 
-// callAnew is call for what may be done twice: it is given up, with errStale, when the bell is rung.
+// callAnew is call for what may be done twice: it is done again whenever the bell is rung.
 func (c *competitor) callAnew(ctx context.Context, do func(ctx context.Context) error) error {
-	ctx, done := c.stale.context(ctx)
-	defer done()
-	return staleOr(ctx, c.call(ctx, do))
+	for {
+		asking, done := c.stale.context(ctx)
+		err := staleOr(asking, c.call(asking, do))
+		done()
+		if !errors.Is(err, errStale) {
+			return err
+		}
+	}
 }
 
-// lookOut follows who leads Consul's servers, and has everything asked anew as soon as there is another leader that
-// answers. What was asked before waits for longer in Consul 1.20 (agent/consul/rpc.go): agents and servers that find no
+// lookOut follows who leads Consul's servers, and rings the bell as soon as there is a leader again that answers. What
+// was asked before waits for longer in Consul 1.20 (agent/consul/rpc.go, client.go): agents and servers that find no
 // leader look again up to 0.4 s later, then up to 0.9 s, and so on, and a leader that cannot answer yet looks every 0.4 s
 // whether it can.
 func (c *competitor) lookOut(ctx context.Context) {
 	led, _ := c.leader(ctx)
 	for sleep(ctx, c.glance()) {
 		switch leader, err := c.leader(ctx); {
-		case err != nil || leader == led:
+		case err != nil: // as from an agent that reaches no server
+			led = ""
+		case leader == led:
 		case leader == "" || c.answers(ctx):
 			led = leader
 		}
 	}
 }
 
-// glance is the time between two looks: a beat while the holder's traces come, and short when they have ceased to come,
-// though ever less so.
+// glance is the time until the next look: about half a second while the holder's traces come, and a tenth of a beat when
+// they have ceased to come, growing to a whole one when that is half a minute ago. No election is over by then.
 func (c *competitor) glance() time.Duration {
 	last := c.began
 	if seen, known, _ := c.trace.get(); known {
 		last = seen.at
 	}
-	quiet := time.Since(last)
-	if quiet < 2*c.Beat {
-		return c.Beat
+	quiet, lost := time.Since(last), 3*c.Beat
+	if quiet < lost {
+		return lost - quiet
 	}
 	return min(max(quiet/100, c.Beat/10), c.Beat)
 }
 
 // leader asks the agent who leads.
 func (c *competitor) leader(ctx context.Context) (leader string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.Beat)
+	ctx, cancel := context.WithTimeout(ctx, 2*c.Beat)
 	defer cancel()
 	return c.api.leader(ctx)
 }
 
-// answers waits until the new leader answers, and has everything asked anew then. The first questions are given up after
-// hundredths of a second, for the reason above.
+// answers waits until the new leader answers, and rings the bell then. It asks again and again beside what it has asked,
+// which may hang for the reason above.
 func (c *competitor) answers(ctx context.Context) bool {
-	for patience := c.Beat / 10; patience < c.timeout && ctx.Err() == nil; patience += patience / 2 {
-		if c.answersWithin(ctx, patience) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	var asking sync.WaitGroup
+	defer func() { cancel(); asking.Wait() }()
+	answered := make(chan struct{}, 1)
+	for pause := c.Beat / 10; ; pause += pause / 4 {
+		asking.Go(func() {
+			if _, _, err := c.api.read(ctx, c.Key, 0); err == nil {
+				select {
+				case answered <- struct{}{}:
+				default:
+				}
+			}
+		})
+		again := time.NewTimer(pause)
+		select {
+		case <-answered:
+			again.Stop()
 			c.stale.ring()
 			c.beatNow()
 			return true
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return false
 		}
 	}
-	return false
-}
-
-// answersWithin takes as long as that if the answer is an error.
-func (c *competitor) answersWithin(ctx context.Context, patience time.Duration) bool {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	_, _, err := c.api.read(ctx, c.Key, 0)
-	if err != nil {
-		<-ctx.Done()
-	}
-	return err == nil
 }

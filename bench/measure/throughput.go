@@ -23,7 +23,7 @@ const (
 
 // How [Throughput] takes a trial: short turns, so that all have the same moments of the machine.
 const (
-	rounds     = 4
+	rounds     = 5
 	shortWarm  = 150 * time.Millisecond
 	shortHeat  = 600 * time.Millisecond
 	leastRatio = 0.98 // of the requests per second
@@ -163,7 +163,7 @@ func (c *contender) measure(ctx context.Context, warm, hot time.Duration) error 
 			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case report.Errors() > 0:
+		case report.Errors() > 0 || report.Requests == 0:
 			return fmt.Errorf("%s: %s", c.name, report)
 		case d == hot:
 			c.rate = append(c.rate, float64(report.Requests)/report.Elapsed.Seconds())
