@@ -44,11 +44,19 @@ in_root zatoha-lb --version | grep -q v1.2.3 || fail "the version is $(in_root z
 for unit in lb server connectorhost; do
 	[ -e "$here/root/usr/lib/systemd/system/zatoha-$unit.service" ] || fail "no unit of $unit"
 done
+others= # the units of others that we add to, and that are there
+for unit in keepalived; do
+	[ -e "$here/root/usr/lib/systemd/system/$unit.service.d/10-zatoha.conf" ] || fail "nothing is added to $unit.service"
+	[ ! -e "$here/root/usr/lib/systemd/system/$unit.service" ] || others="$others $unit.service"
+done
 if command -v systemd-analyze >/dev/null; then
 	in_root systemd-analyze verify --man=no /usr/lib/systemd/system/zatoha-lb.service \
 		/usr/lib/systemd/system/zatoha-track.service /usr/lib/systemd/system/zatoha-server.service \
 		/usr/lib/systemd/system/zatoha-connectorhost.service /usr/lib/systemd/system/zatoha-edge.service \
 		/usr/lib/systemd/system/zatoha-edge-track.service
+	# shellcheck disable=SC2086
+	said=$(in_root systemd-analyze verify --man=no zatoha-lb.service $others 2>&1) || fail "units of others: $said"
+	case $said in *10-zatoha.conf*) fail "units of others: $said" ;; esac
 fi
 [ "$(in_root stat -c '%U %G %a' /etc/zatoha)" = "root zatoha 750" ] || fail "/etc/zatoha is $(in_root stat -c '%U %G %a' /etc/zatoha)"
 

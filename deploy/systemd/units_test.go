@@ -53,6 +53,16 @@ func units(t *testing.T) []string {
 	return units
 }
 
+// dropIns are what we add to the units of others.
+func dropIns(t *testing.T) []string {
+	t.Helper()
+	dropIns, err := filepath.Glob("*.service.d/*.conf")
+	if err != nil || len(dropIns) == 0 {
+		t.Fatalf("drop-ins are %q, %v", dropIns, err)
+	}
+	return dropIns
+}
+
 var program = regexp.MustCompile(`(?m)^(ExecStart)=\S+`)
 
 // systemd understands every line. What it cannot find here, the programs, is replaced by one that is everywhere.
@@ -61,19 +71,36 @@ func TestUnitsAreUnderstood(t *testing.T) {
 	analyze, dir := analyze(t), t.TempDir()
 	var copies []string
 	for _, unit := range units(t) {
-		text, err := os.ReadFile(unit)
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(dir, unit)
-		if err := os.WriteFile(path, program.ReplaceAll(text, []byte("$1=/bin/true")), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		copies = append(copies, path)
+		copies = append(copies, filepath.Join(dir, unit))
+		place(t, copies[len(copies)-1], program.ReplaceAll(read(t, unit), []byte("$1=/bin/true")))
+	}
+	for _, dropIn := range dropIns(t) { // each is read with its unit, for which any will do
+		place(t, filepath.Join(dir, dropIn), read(t, dropIn))
+		copies = append(copies, strings.TrimSuffix(filepath.Join(dir, filepath.Dir(dropIn)), ".d"))
+		place(t, copies[len(copies)-1], []byte("[Service]\nExecStart=/bin/true\n"))
 	}
 	output, err := exec.Command(analyze, append([]string{"verify", "--man=no"}, copies...)...).CombinedOutput()
 	if err != nil || strings.Contains(string(output), dir) || strings.Contains(string(output), "Unknown") {
 		t.Errorf("%v: %s", err, output)
+	}
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func place(t *testing.T, path string, text []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -107,10 +134,7 @@ func TestAUnitGivesHAProxyTheMemoryThatItNeeds(t *testing.T) {
 	}
 	found := 0
 	for _, unit := range units(t) {
-		text, err := os.ReadFile(unit)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := read(t, unit)
 		if !runsHAProxy.Match(text) {
 			continue
 		}
@@ -153,10 +177,7 @@ func TestWhatDiesWithAUnit(t *testing.T) {
 			"OOMPolicy=continue",
 		},
 	} {
-		text, err := os.ReadFile(unit)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := read(t, unit)
 		for _, line := range want {
 			if !strings.Contains(string(text), "\n"+line) {
 				t.Errorf("%s does not say %s", unit, line)
@@ -169,11 +190,8 @@ func TestWhatDiesWithAUnit(t *testing.T) {
 // is wrongly configured take up a processor by starting over.
 func TestAUnitStartsOverUntilItIsWell(t *testing.T) {
 	t.Parallel()
-	for _, unit := range units(t) {
-		text, err := os.ReadFile(unit)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, unit := range append(units(t), "keepalived.service.d/10-zatoha.conf") {
+		text := read(t, unit)
 		for _, line := range []string{`StartLimitIntervalSec=0`, `Restart=always`, `RestartSec=1s`} {
 			if !regexp.MustCompile(`(?m)^` + line + `$`).Match(text) {
 				t.Errorf("%s does not say %s", unit, line)
