@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// ahead are the commands whose units in deploy/systemd have them go before whatever else a machine does.
-var ahead = []string{"consul agent", "lb", "lb track", "edge track", "connectorhost"}
+// ahead are the commands whose units in deploy/systemd have them go before whatever else a machine does. The
+// HAProxy is that of an outer load balancer; within a cluster lb starts it, and it has the priority of lb.
+var ahead = []string{"consul agent", "lb", "lb track", "edge track", "connectorhost", "haproxy"}
 
 // AsUnit changes how a program is started, so that it has the priority that its unit gives it. Only root can do so: for
 // others it changes nothing.

@@ -13,15 +13,22 @@ func TestProgramsHaveThePriorityOfTheirUnits(t *testing.T) {
 	if err != nil || len(units) < 5 {
 		t.Fatalf("units are %q, %v", units, err)
 	}
+	dropIns, err := filepath.Glob("../systemd/*.service.d/*.conf") // to units of others
+	if err != nil || len(dropIns) == 0 {
+		t.Fatalf("drop-ins are %q, %v", dropIns, err)
+	}
 	var nice []string
-	for _, unit := range units {
+	for _, unit := range append(units, dropIns...) {
 		text, err := os.ReadFile(unit)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if strings.Contains(string(text), "\nNice=-10\n") {
-			_, rest, _ := strings.Cut(string(text), "\nExecStart=/usr/bin/")
+			_, rest, ours := strings.Cut(string(text), "\nExecStart=/usr/bin/")
 			command, _, _ := strings.Cut(rest, " -")
+			if !ours {
+				command = strings.TrimSuffix(filepath.Base(filepath.Dir(unit)), ".service.d")
+			}
 			nice = append(nice, strings.TrimPrefix(command, "zatoha-"))
 		}
 	}

@@ -45,7 +45,7 @@ for unit in lb server connectorhost; do
 	[ -e "$here/root/usr/lib/systemd/system/zatoha-$unit.service" ] || fail "no unit of $unit"
 done
 others= # the units of others that we add to, and that are there
-for unit in keepalived; do
+for unit in haproxy keepalived; do
 	[ -e "$here/root/usr/lib/systemd/system/$unit.service.d/10-zatoha.conf" ] || fail "nothing is added to $unit.service"
 	[ ! -e "$here/root/usr/lib/systemd/system/$unit.service" ] || others="$others $unit.service"
 done

@@ -57,7 +57,7 @@ func units(t *testing.T) []string {
 func dropIns(t *testing.T) []string {
 	t.Helper()
 	dropIns, err := filepath.Glob("*.service.d/*.conf")
-	if err != nil || len(dropIns) == 0 {
+	if err != nil || len(dropIns) < 2 {
 		t.Fatalf("drop-ins are %q, %v", dropIns, err)
 	}
 	return dropIns
@@ -176,6 +176,7 @@ func TestWhatDiesWithAUnit(t *testing.T) {
 			after, "KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=15", "LimitNOFILE=", "Nice=-10", "SystemCallFilter=setpriority",
 			"OOMPolicy=continue",
 		},
+		"haproxy.service.d/10-zatoha.conf": {"Nice=-10"},
 	} {
 		text := read(t, unit)
 		for _, line := range want {
