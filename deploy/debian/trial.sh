@@ -107,7 +107,6 @@ chroot "$here/root" env -i PATH=/usr/sbin:/usr/bin setpriv --reuid zatoha --regi
 pids="$! $pids"
 until_so "grep -qx 0 $here/root/var/lib/zatoha-edge-track/track"
 in_root zatoha-edge probe --listen 127.0.0.1:11333 || fail "keepalived would take the address away"
-kill -TERM $edge
 
 say "a change of a conffile outlives an upgrade"
 echo "# ours" >>"$here/root/etc/zatoha/lb.yaml"
@@ -122,9 +121,18 @@ for pid in $pids; do
 	wait "$pid" || fail "a program ended with $?: $(tail -3 "$here"/*.log)"
 done
 in_root curl -s http://127.0.0.1:11223/zato-lb-alive >/dev/null || fail "haproxy ended with its controller"
+tracks="$here/root/var/lib/zatoha/lb/track $here/root/var/lib/zatoha-edge-track/track"
+for track in $tracks; do
+	grep -qx 0 "$track" || fail "before it is removed, $track says $(cat "$track")"
+done
 in_root dpkg -r zatoha
+for track in $tracks; do
+	grep -qx -- -254 "$track" || fail "keepalived keeps the address: $track says $(cat "$track")"
+done
 ! in_root curl -s http://127.0.0.1:11223/zato-lb-alive >/dev/null || fail "haproxy runs on without the package"
 [ -e "$here/root/etc/zatoha/lb.yaml" ] || fail "the configuration is gone before the purge"
+
+kill -TERM $edge
 
 say "purge"
 in_root dpkg -P zatoha
