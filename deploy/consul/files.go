@@ -98,21 +98,8 @@ func (s *setup) authority(folder folder) (authority pair, err error) {
 // writeMachine writes the files of a machine's agent.
 func (s *setup) writeMachine(folder folder, m machine, role string, authority pair, kept *secrets) error {
 	inside := filepath.Join(m.name, "consul.d")
-	shippedAs := map[string]string{"10-all.hcl": "all.hcl", "20-" + role + ".hcl": role + ".hcl"}
-	const fast = "30-gossip-fast.hcl"
-	if s.FastGossip {
-		shippedAs[fast] = "gossip-fast.hcl"
-	} else if err := folder.remove(filepath.Join(inside, fast)); err != nil {
+	if err := s.writeShipped(folder, m, role); err != nil {
 		return err
-	}
-	for name, source := range shippedAs {
-		text, err := shipped.ReadFile("agent/" + source)
-		if err != nil {
-			return err
-		}
-		if err := folder.put(filepath.Join(inside, name), text); err != nil {
-			return err
-		}
 	}
 	own := wanted{role: role, datacenter: s.Datacenter, machine: m, now: time.Now(), valid: s.Valid}
 	have, err := folder.pair(filepath.Join(inside, "agent"))
@@ -131,6 +118,47 @@ func (s *setup) writeMachine(folder folder, m machine, role string, authority pa
 		return err
 	}
 	return folder.put(filepath.Join(inside, "90-node.hcl"), []byte(s.node(m, role, kept)))
+}
+
+// writeShipped writes those of the shipped files that a machine's agent shall have, and removes the others, which an
+// earlier run may have written: Consul goes by all files in its folder, so that `server = true` of before would win.
+func (s *setup) writeShipped(folder folder, m machine, role string) error {
+	for _, file := range []struct {
+		name, source string
+		wanted       bool
+	}{
+		{"10-all.hcl", "all.hcl", true},
+		{"20-client.hcl", "client.hcl", role == "client"},
+		{"20-server.hcl", "server.hcl", role == "server"},
+		{"30-gossip-fast.hcl", "gossip-fast.hcl", s.FastGossip},
+	} {
+		path := filepath.Join(m.name, "consul.d", file.name)
+		if !file.wanted {
+			removed, err := folder.remove(path)
+			if err != nil {
+				return err
+			}
+			if removed {
+				folder.log.Warn().Str("file", filepath.Join(s.Dir, path)).Str("machine", m.name).
+					Str("delete", filepath.Join(s.installed(m), file.name)).
+					Msg("removed: delete it on the machine too, as copying does not, and restart Consul there")
+			}
+			continue
+		}
+		text, err := shipped.ReadFile("agent/" + file.source)
+		if err != nil {
+			return err
+		}
+		if err := folder.put(path, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// installed is the folder of an agent's files on its machine.
+func (s *setup) installed(m machine) string {
+	return strings.ReplaceAll(s.InstallDir, "{machine}", m.name)
 }
 
 // node is what only this machine's agent has.
@@ -153,8 +181,7 @@ func (s *setup) node(m machine, role string, kept *secrets) string {
 		line("bootstrap_expect = %d", len(s.servers))
 		line("autopilot {\n  min_quorum = %d\n}", len(s.servers))
 	}
-	install := strings.ReplaceAll(s.InstallDir, "{machine}", m.name)
-	in := func(name string) string { return filepath.Join(install, name) }
+	in := func(name string) string { return filepath.Join(s.installed(m), name) }
 	line("tls {\n  defaults {\n    ca_file   = %q\n    cert_file = %q\n    key_file  = %q\n  }\n}", in("ca.pem"), in("agent.pem"), in("agent-key.pem"))
 	line("acl {\n  tokens {\n    agent = %q", kept.Agents[m.name].Secret)
 	if role == "server" {

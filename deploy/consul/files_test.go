@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/x509"
 	"errors"
 	"io/fs"
@@ -132,6 +133,49 @@ func TestAMachineCanBeServerAndClient(t *testing.T) {
 	}
 	if files["consul-2/zatoha/lb.token"] != "" {
 		t.Error("a server that runs no programs of ours has their tokens")
+	}
+}
+
+// Consul goes by all files in its folder: what is of the role of before, or no longer wanted, must go, here and there.
+func TestWhatAMachineShallNoLongerHaveIsRemoved(t *testing.T) {
+	t.Parallel()
+	before := someSetup(t, t.TempDir())
+	before.FastGossip = true
+	written(t, before)
+	s := someSetup(t, before.Dir)
+	s.Server[0], s.Client[0], s.FastGossip = "web-1=10.0.1.1", "consul-1=10.0.0.1", true
+	if err := s.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	removals := func() string {
+		var said bytes.Buffer
+		if _, err := s.write(zerolog.New(&said)); err != nil {
+			t.Fatal(err)
+		}
+		var lines strings.Builder
+		for line := range strings.Lines(said.String()) {
+			if strings.Contains(line, `"message":"removed: `) {
+				lines.WriteString(line)
+			}
+		}
+		return lines.String()
+	}
+	said := removals()
+	for machine, role := range map[string][2]string{"consul-1": {"client", "server"}, "web-1": {"server", "client"}} {
+		have, err := filepath.Glob(filepath.Join(s.Dir, machine, "consul.d", "20-*"))
+		if want := filepath.Join(s.Dir, machine, "consul.d", "20-"+role[0]+".hcl"); err != nil || !slices.Equal(have, []string{want}) {
+			t.Errorf("%s has %q, %v; want %s", machine, have, err, want)
+		}
+		if want := `"machine":"` + machine + `","delete":"/etc/consul.d/20-` + role[1] + `.hcl"`; !strings.Contains(said, want) {
+			t.Errorf("%s is not in %s", want, said)
+		}
+	}
+	if said = removals(); said != "" {
+		t.Errorf("a second run: %s", said)
+	}
+	s.FastGossip = false
+	if said = removals(); strings.Count(said, `"delete":"/etc/consul.d/30-gossip-fast.hcl"`) != 5 {
+		t.Errorf("without the fast gossip: %s", said)
 	}
 }
 

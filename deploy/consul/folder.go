@@ -50,12 +50,13 @@ func (f folder) put(name string, text []byte) error {
 	return nil
 }
 
-func (f folder) remove(name string) error {
-	err := os.Remove(filepath.Join(f.path, name))
+// remove deletes a file, and says whether there was one.
+func (f folder) remove(name string) (removed bool, err error) {
+	err = os.Remove(filepath.Join(f.path, name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }
 
 func (f folder) pair(name string) (p pair, err error) {
