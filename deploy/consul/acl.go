@@ -31,6 +31,18 @@ type grant struct {
 	AccessorID, SecretID, Description string
 	Policies                          []policy
 	NodeIdentities                    []nodeIdentity
+
+	// What else gives a token rights. None of ours has any of it.
+	Roles             []json.RawMessage `json:",omitempty"`
+	ServiceIdentities []json.RawMessage `json:",omitempty"`
+	TemplatedPolicies []json.RawMessage `json:",omitempty"`
+}
+
+// allows says whether a token has the rights of the other, no fewer and no more. One of ours has one policy, or one node.
+func (g grant) allows(wanted grant) bool {
+	sameName := func(a, b policy) bool { return a.Name == b.Name }
+	more := len(g.Roles) + len(g.ServiceIdentities) + len(g.TemplatedPolicies)
+	return more == 0 && slices.EqualFunc(g.Policies, wanted.Policies, sameName) && slices.Equal(g.NodeIdentities, wanted.NodeIdentities)
 }
 
 // nodeIdentity stands for the rights of an agent of this name: to write its node, to read services.
@@ -216,11 +228,10 @@ func (a *api) grant(ctx context.Context, wanted grant, log zerolog.Logger) error
 	var have grant
 	err := a.call(ctx, http.MethodGet, "acl/token/"+wanted.AccessorID, nil, &have)
 	answer, answered := errors.AsType[*answerError](err)
-	sameName := func(a, b policy) bool { return a.Name == b.Name }
 	switch {
 	case answered && (answer.status == http.StatusNotFound || answer.status == http.StatusForbidden):
 		err = a.call(ctx, http.MethodPut, "acl/token", wanted, nil)
-	case err == nil && slices.EqualFunc(have.Policies, wanted.Policies, sameName) && slices.Equal(have.NodeIdentities, wanted.NodeIdentities):
+	case err == nil && have.allows(wanted):
 		return nil
 	case err == nil:
 		err = a.call(ctx, http.MethodPut, "acl/token/"+wanted.AccessorID, wanted, nil)

@@ -111,6 +111,7 @@ func TestASecuredDatacenter(t *testing.T) {
 	t.Parallel()
 	s := startSecured(t)
 	t.Run("tokens are set once", s.tokensAreSetOnce)
+	t.Run("tokens that somebody widened are narrowed", s.widenedTokensAreNarrowed)
 	ctx, cancel := context.WithTimeout(t.Context(), bound)
 	defer cancel()
 	var err error
