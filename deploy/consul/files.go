@@ -173,7 +173,7 @@ func (s *setup) node(m machine, role string, kept *secrets) string {
 	var others []string
 	for _, other := range s.servers {
 		if other.name != m.name {
-			others = append(others, fmt.Sprintf("%q", other.serf))
+			others = append(others, fmt.Sprintf("%q", other.serf.String()))
 		}
 	}
 	line("retry_join = [%s]", strings.Join(others, ", "))

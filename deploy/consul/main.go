@@ -21,10 +21,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +46,7 @@ type grammar struct {
 // setup is what an operator can choose; the tags are the documentation.
 type setup struct {
 	Dir        string        `required:"" placeholder:"FOLDER" help:"Where the secrets and each machine's files are kept."`
-	Server     []string      `placeholder:"NAME=IP" sep:"," help:"A machine that is a Consul server; repeat it for each, three in all."`
+	Server     []string      `placeholder:"NAME=IP" sep:"," help:"A machine that is a Consul server, at the address of its own by which others reach it; repeat it for each, three in all."`
 	Client     []string      `placeholder:"NAME=IP" sep:"," help:"A machine that runs our programs beside a Consul agent; repeat it for each, and name one that is a server too in both."`
 	Datacenter string        `default:"dc1" help:"Name of the datacenter."`
 	Cluster    string        `default:"main" help:"Name of the cluster: its keys in Consul begin with zato/<cluster>/. A folder is for one, whose name it keeps: another is refused."`
@@ -64,10 +64,10 @@ type setup struct {
 type machine struct {
 	name string
 	ip   netip.Addr
-	serf string // address of its gossip
+	serf netip.AddrPort // address of its gossip
 }
 
-const serfPort = "8301"
+const serfPort = 8301
 
 // validName is a part of a host name.
 var validName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
@@ -95,6 +95,7 @@ func (s *setup) Validate() error {
 		server, both := named(s.servers, m.name)
 		refuse(both && server.ip != m.ip, "--client: %s: is at %s, and as a server at %s: a machine has one agent, at one address", m.name, m.ip, server.ip)
 	}
+	faults = append(faults, sharing(slices.Concat(s.servers, s.clients))...)
 	refuse(len(s.Server)%2 == 0, "--server: %d of them: name an odd number, best three: two of three are a quorum, and so are three of four", len(s.Server))
 	refuse(!validName.MatchString(s.Datacenter), "--datacenter: %q: must be of small letters, digits and -", s.Datacenter)
 	refuse(!program.ValidName(s.Cluster), "--cluster: %q: %s", s.Cluster, program.NameRule)
@@ -112,22 +113,41 @@ func named(all []machine, name string) (m machine, found bool) {
 	return machine{}, false
 }
 
+// machines reads NAME=IP, or NAME=IP:PORT where the agent's gossip has a port of its own.
 func machines(flag string, values []string) (all []machine, err error) {
 	var faults []error
 	for _, value := range values {
 		name, address, _ := strings.Cut(value, "=")
-		m := machine{name: name, serf: address}
-		if port, err := netip.ParseAddrPort(address); err == nil {
-			m.ip = port.Addr()
-		} else if m.ip, err = netip.ParseAddr(address); err != nil || !validName.MatchString(name) {
-			faults = append(faults, fmt.Errorf("%s: %q: must be NAME=IP, like consul-1=10.0.0.1, the name of small letters, digits and -", flag, value))
-			continue
-		} else {
-			m.serf = net.JoinHostPort(m.ip.String(), serfPort)
+		serf, err := netip.ParseAddrPort(address)
+		if err != nil {
+			var ip netip.Addr
+			ip, err = netip.ParseAddr(address)
+			serf = netip.AddrPortFrom(ip, serfPort)
 		}
-		all = append(all, m)
+		ip := serf.Addr().Unmap()
+		switch {
+		case err != nil || !validName.MatchString(name):
+			faults = append(faults, fmt.Errorf("%s: %q: must be NAME=IP, like consul-1=10.0.0.1, the name of small letters, digits and -", flag, value))
+		case ip.IsUnspecified() || serf.Port() == 0:
+			faults = append(faults, fmt.Errorf("%s: %q: must have the address at which other machines reach this one, like consul-1=10.0.0.1", flag, value))
+		default:
+			all = append(all, machine{name: name, ip: ip, serf: netip.AddrPortFrom(ip, serf.Port())})
+		}
 	}
 	return all, errors.Join(faults...)
+}
+
+// sharing are the machines at the address of another one. On the loopback address tests have many, whose ports are not
+// all known here.
+func sharing(all []machine) (faults []error) {
+	for i, m := range all {
+		for _, other := range all[:i] {
+			if m.name != other.name && m.serf == other.serf && !m.ip.IsLoopback() {
+				faults = append(faults, fmt.Errorf("--server, --client: %s: is at %s, and so is %s: give each machine its own address", m.name, m.serf, other.name))
+			}
+		}
+	}
+	return faults
 }
 
 // Run is the program: see the package comment.
