@@ -12,9 +12,10 @@
 //	--acl https://10.0.0.1:8501
 //
 // after it sets up the policies and tokens there. A Consul server that runs our programs too is named in both. Each run
-// makes what is missing, renews what expires soon, puts right what somebody changed, and leaves the rest as it is: run it
-// again for another machine, or once a month. The folder has all the secrets of the datacenter, and is for one cluster,
-// whose name it keeps: a run with another --cluster is refused. Keep it where you keep such, and nowhere else.
+// makes what is missing, renews what expires soon, puts right what somebody changed, leaves the rest as it is, and says
+// when each certificate ends: run it again for another machine, or once a month. The folder has all the secrets of the
+// datacenter, and is for one cluster, whose name it keeps: a run with another --cluster is refused. Keep it where you
+// keep such, and nowhere else.
 package main
 
 import (
@@ -156,6 +157,7 @@ func (s *setup) Run(ctx context.Context, log zerolog.Logger) error {
 	if err != nil {
 		return err
 	}
+	s.tellEndings(log, time.Now())
 	if s.ACL == "" {
 		log.Info().Msg("copy " + s.Dir + "/<machine>/consul.d to " + s.InstallDir + " of each machine, start Consul, " +
 			"and run this again with --acl https://<a server>:8501")
