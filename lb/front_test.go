@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/rs/zerolog"
 
 	"zatoha/haproxy"
 )
@@ -87,6 +88,31 @@ func TestBadFlagsAreRefusedByName(t *testing.T) {
 		name, _, _ := strings.Cut(words[len(words)-1], "=")
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", args, err)
+		}
+	}
+}
+
+func TestAPortIsForOneListener(t *testing.T) {
+	if _, err := parsed(t, "run", "--listen=0.0.0.0:443", "--tls-listen=10.0.0.1:443", "--tls-cert=/x.pem"); err == nil || !strings.Contains(err.Error(), "--tls-listen: 10.0.0.1:443 is taken by --listen 0.0.0.0:443") {
+		t.Error(err)
+	}
+	for want, args := range map[string][]string{
+		"":                                   nil,
+		"--admin-listen: 127.0.0.1:11223 is": {"--admin-listen=127.0.0.1:11223"},
+		"--admin-listen: 0.0.0.0:443 is":     {"--tls-listen=10.0.0.1:443", "--tls-cert=/x.pem", "--admin-listen=0.0.0.0:443"},
+	} {
+		g, err := parsed(t, append([]string{"run"}, args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = g.Run.plane(g, zerolog.Nop(), func() {})
+		if isConfig(err) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", args, err, want)
+		}
+		// An HAProxy of another machine has other ports.
+		g.DataPlane.URL = "http://haproxy:5555"
+		if _, err := g.Run.plane(g, zerolog.Nop(), func() {}); err == nil || strings.Contains(err.Error(), "--admin-listen") {
+			t.Errorf("%q with an HAProxy of another machine: %v", args, err)
 		}
 	}
 }

@@ -26,7 +26,7 @@ func (p *planCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) e
 	if err != nil {
 		return program.BadConfig("", err.Error(), "")
 	}
-	plane, err := g.plane(p.options(), log, func() {})
+	plane, err := p.plane(g, log, func() {})
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func (r *runCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) er
 		return program.BadConfig("", err.Error(), "")
 	}
 	c := r.controller(agent, g.StateDir, log)
-	c.plane, err = g.plane(r.options(), log, func() { c.loop.Wake() })
+	c.plane, err = r.plane(g, log, func() { c.loop.Wake() })
 	if err != nil {
 		return err
 	}

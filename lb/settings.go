@@ -9,9 +9,12 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"zatoha/consul"
 	"zatoha/deploy/program"
 	"zatoha/haproxy"
+	"zatoha/lb/address"
 	"zatoha/lb/state"
 )
 
@@ -56,7 +59,24 @@ func (s *settings) Validate() error {
 	refuse(s.Resync < 100*time.Millisecond, "--resync: %v: must be at least 100ms", s.Resync)
 	refuse(s.VirtualAddress.Zone() != "" || s.VirtualAddress.IsUnspecified(), "--virtual-address: %s: must be one address, without a zone", s.VirtualAddress)
 	refuse(!validURI(s.CheckURI), "--check-uri: %q: must begin with / and have no spaces", s.CheckURI)
-	return errors.Join(append(faults, s.frontFlags.Validate())...)
+	return errors.Join(append(faults, program.Distinct(s.fronts().Listeners()...), s.frontFlags.Validate())...)
+}
+
+// fronts are where HAProxy listens.
+func (s *settings) fronts() address.Fronts {
+	return address.Fronts{Listen: s.Listen, TLSListen: s.TLSListen}
+}
+
+// plane is the HAProxy that the settings are for. That of another machine has ports of its own. On this one, a status
+// page at a front's port would be there first, and HAProxy would be started in vain for ever.
+func (s *settings) plane(g *grammar, log zerolog.Logger, changed func()) (plane, error) {
+	if g.DataPlane.URL == "" {
+		page := program.Listener{Flag: "--admin-listen", Address: s.AdminListen}
+		if err := program.Distinct(append(s.fronts().Listeners(), page)...); err != nil {
+			return nil, err
+		}
+	}
+	return g.plane(s.options(), log, changed)
 }
 
 func (s *settings) policy() state.Policy {
@@ -74,13 +94,13 @@ func (s *settings) options() haproxy.Options {
 
 // registration is how Consul shall know this load balancer: by its front, whose monitor says whether it can serve.
 func (s *settings) registration(where about) consul.Registration {
-	host, address := s.Listen.Host(), s.Listen.Host()
+	host, advertised := s.Listen.Host(), s.Listen.Host()
 	if program.Unspecified(host) {
-		host, address = where.host, where.address
+		host, advertised = where.host, where.address
 	}
 	port := s.Listen.Port()
 	return consul.Registration{
-		ID: fmt.Sprintf("zato-lb-%s-%d", where.machine, port), Name: "zato-lb", Address: address, Port: port,
+		ID: fmt.Sprintf("zato-lb-%s-%d", where.machine, port), Name: "zato-lb", Address: advertised, Port: port,
 		Meta: map[string]string{"version": program.Version(), "balances": s.Service, "admin": string(s.AdminListen)},
 		Check: &consul.HTTPCheck{
 			URL:      "http://" + net.JoinHostPort(host, strconv.Itoa(port)) + haproxy.AliveURI,

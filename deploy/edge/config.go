@@ -15,6 +15,7 @@ import (
 	"zatoha/deploy/program"
 	"zatoha/haproxy"
 	"zatoha/haproxy/edit"
+	"zatoha/lb/address"
 )
 
 // configCommand makes the configuration. Every default is that of [haproxy.DefaultEdge].
@@ -111,12 +112,18 @@ func (c *configCommand) Validate() error {
 	refuse(c.StateFile != "" && !filepath.IsAbs(c.StateFile), "--state-file: %q: must be an absolute path", c.StateFile)
 	admin, adminErr := netip.ParseAddr(c.AdminListen.Host())
 	refuse(c.AdminListen != "" && (adminErr != nil || admin.IsUnspecified()), "--admin-listen: %s: must be an IP address of this machine in a network of operators alone", c.AdminListen)
-	for flag, address := range map[string]program.HostPort{"--listen": c.Listen, "--tls-listen": c.TLSListen, "--admin-listen": c.AdminListen} {
-		refuse(c.MetricsListen != "" && address == program.HostPort(c.MetricsListen), "--metrics-listen: %s: is that of %s too", c.MetricsListen, flag)
-	}
+	faults = append(faults, c.validateListeners())
 	e := c.edge()
 	return errors.Join(append(faults, e.Validate(), haproxy.CheckRange("--cluster-maxconn", e.SlotMaxConn, 1, 1_000_000),
 		haproxy.CheckTime("--return-after", e.ReturnAfter, 0))...)
+}
+
+// validateListeners looks at all of HAProxy's.
+func (c *configCommand) validateListeners() error {
+	fronts := address.Fronts{Listen: c.Listen, TLSListen: c.TLSListen}
+	all := append(fronts.Listeners(), program.Listener{Flag: "--admin-listen", Address: c.AdminListen},
+		program.Listener{Flag: "--metrics-listen", Address: program.HostPort(c.MetricsListen)})
+	return program.Distinct(all...)
 }
 
 // add takes "a=10.0.1.10:11223" in.
@@ -125,8 +132,8 @@ func (c *configCommand) add(text string) error {
 	if found == nil {
 		return fmt.Errorf("--clusters: %q: must be a name of letters, digits, _ and -, and an address, like a=10.0.1.10:11223", text)
 	}
-	address, err := netip.ParseAddrPort(found[2])
-	if err != nil || address.Port() == 0 || address.Addr().IsUnspecified() || address.Addr().Zone() != "" {
+	at, err := netip.ParseAddrPort(found[2])
+	if err != nil || at.Port() == 0 || at.Addr().IsUnspecified() || at.Addr().Zone() != "" {
 		return fmt.Errorf("--clusters: %q: %s must be an IP address and a port, like 10.0.1.10:11223", text, found[2])
 	}
 	for _, cluster := range c.clusters {

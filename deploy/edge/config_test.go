@@ -69,7 +69,9 @@ func TestBadFlagsAreRefusedByName(t *testing.T) {
 		"--clusters=a", "--clusters=a=b", "--clusters=a=10.0.0.1", "--clusters=a=10.0.0.1:0", "--clusters=a=0.0.0.0:1", "--clusters=a.b=10.0.0.1:1",
 		"--clusters=a=10.0.0.1:1,b=10.0.0.1:1", "--clusters=a=10.0.0.1:1,a=10.0.0.2:1", "--clusters=", "--standby", "--tls-listen=:443", "--https-redirect=443", "--hsts=1h",
 		"--socket=edge.sock", "--virtual-address=0.0.0.0", "--virtual-address=fe80::1%eth0", "--virtual-address=x", "--state-file=x", "--admin-listen=0.0.0.0:1", "--admin-listen=lb:1",
-		"--metrics-listen=x", "--metrics-listen=", "--metrics-listen=0.0.0.0:11223", "--hide-paths=x", "--trusted-proxies=x", "--rate-limit=x",
+		"--metrics-listen=x", "--metrics-listen=", "--metrics-listen=0.0.0.0:11223", "--metrics-listen=10.0.9.1:11223",
+		"--tls-listen=10.0.9.1:11223 --tls-cert=/x.pem", "--admin-listen=10.0.9.1:11223", "--metrics-listen=10.0.9.1:9999 --admin-listen=10.0.9.1:9999",
+		"--hide-paths=x", "--trusted-proxies=x", "--rate-limit=x",
 		"--ssl-min-ver=TLSv1.3", "--http-restrict-req-hdr-names=x", "--retry-on=502", "--check-fall=0", "--check-fastinter=1s", "--check-downinter=1ms",
 		"--cluster-maxconn=0", "--retries=11", "--buffer-size=1", "--server-timeout=0s", "--return-after=-1s", "--check-interval=1ms",
 	} {

@@ -19,3 +19,24 @@ func Listen(flag string, address HostPort) (net.Listener, error) {
 		return nil, BadConfig(flag, err.Error(), "choose an address of this machine and a port that this user may open")
 	}
 }
+
+// Listener is where something listens, by the flag that says so; with an empty address, nowhere.
+type Listener struct {
+	Flag    string
+	Address HostPort
+}
+
+// Distinct refuses listeners of one machine that a connection could be to both of, each pair by a [ConfigError]: the
+// second could not listen, or, where HAProxy has both, which lets them share, clients would be answered by either. Host
+// names are compared as they are written, and not looked up.
+func Distinct(listeners ...Listener) error {
+	var faults []error
+	for i, one := range listeners {
+		for _, other := range listeners[:i] {
+			if one.Address.meets(other.Address) {
+				faults = append(faults, BadConfig(one.Flag, fmt.Sprintf("%s is taken by %s %s", one.Address, other.Flag, other.Address), "choose another port"))
+			}
+		}
+	}
+	return errors.Join(faults...)
+}

@@ -2,6 +2,7 @@ package program
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -20,6 +21,37 @@ func TestListenExplainsWhatCannotBeHad(t *testing.T) {
 		var bad *ConfigError
 		if !errors.As(err, &bad) || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "--listen: ") {
 			t.Errorf("%s: %v, want %q", address, err, want)
+		}
+	}
+}
+
+func TestListenersThatShareAPortAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		one, other HostPort
+		clash      bool
+	}{
+		{"10.0.0.1:80", "10.0.0.1:80", true},
+		{"10.0.0.1:80", "10.0.0.1:81", false},
+		{"10.0.0.1:80", "10.0.0.2:80", false},
+		{"0.0.0.0:80", "10.0.0.1:80", true},
+		{"0.0.0.0:80", "10.0.0.1:81", false},
+		{":80", "[::1]:80", true},
+		{"[::]:80", "0.0.0.0:80", true},
+		{"[fd00::1]:80", "[fd00:0::1]:80", true},
+		{"[::ffff:10.0.0.1]:80", "10.0.0.1:80", true},
+		{"lb-1.example:80", "LB-1.example:80", true},
+		{"lb-1.example:80", "lb-2.example:80", false},
+		{"", "", false},
+		{"", ":80", false},
+		{"127.0.0.1:0", "127.0.0.1:0", false}, // any port, another one for each
+	} {
+		for _, pair := range [][2]HostPort{{c.one, c.other}, {c.other, c.one}} {
+			err := Distinct(Listener{"--listen", pair[0]}, Listener{"--far", "192.0.2.1:9"}, Listener{"--tls-listen", pair[1]})
+			var bad *ConfigError
+			want := fmt.Sprintf("--tls-listen: %s is taken by --listen %s: choose another port", pair[1], pair[0])
+			if c.clash && (!errors.As(err, &bad) || err.Error() != want) || !c.clash && err != nil {
+				t.Errorf("%q beside %q: %v", pair[1], pair[0], err)
+			}
 		}
 	}
 }

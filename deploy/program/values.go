@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strconv"
+	"strings"
 )
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
@@ -59,6 +60,24 @@ func (a HostPort) Local() HostPort {
 		return a
 	}
 	return HostPort(net.JoinHostPort("127.0.0.1", strconv.Itoa(a.Port())))
+}
+
+// meets says whether a connection could be to both. 0.0.0.0 is taken for all addresses of IPv6 too, since Go listens at
+// them for it.
+func (a HostPort) meets(b HostPort) bool {
+	if a.Port() == 0 || a.Port() != b.Port() {
+		return false
+	}
+	return Unspecified(a.Host()) || Unspecified(b.Host()) || sameHost(a.Host(), b.Host())
+}
+
+func sameHost(a, b string) bool {
+	one, err := netip.ParseAddr(a)
+	other, otherErr := netip.ParseAddr(b)
+	if err != nil || otherErr != nil {
+		return strings.EqualFold(a, b)
+	}
+	return one.Unmap() == other.Unmap()
 }
 
 // Unspecified says whether a host stands for all addresses of the machine, as the empty one does.

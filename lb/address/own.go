@@ -22,10 +22,18 @@ func (f Fronts) Monitor() string {
 	return "http://" + string(f.Listen.Local()) + haproxy.AliveURI
 }
 
-func (f Fronts) ports() []uint16 {
-	ports := []uint16{uint16(f.Listen.Port())}
+// Listeners are the fronts by their flags, the plain one first.
+func (f Fronts) Listeners() []program.Listener {
+	listeners := []program.Listener{{Flag: "--listen", Address: f.Listen}}
 	if f.TLSListen != "" {
-		ports = append(ports, uint16(f.TLSListen.Port()))
+		listeners = append(listeners, program.Listener{Flag: "--tls-listen", Address: f.TLSListen})
+	}
+	return listeners
+}
+
+func (f Fronts) ports() (ports []uint16) {
+	for _, front := range f.Listeners() {
+		ports = append(ports, uint16(front.Address.Port()))
 	}
 	return ports
 }
