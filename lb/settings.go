@@ -37,7 +37,7 @@ type settings struct {
 	Resync   time.Duration      `default:"5s" help:"Longest time between two comparisons of HAProxy with what it should be."`
 	CheckURI string             `default:"/zato/ping" help:"What HAProxy's health checks ask of a server; any answer but a 5xx is good."`
 
-	VirtualAddress netip.Addr `placeholder:"IP" help:"Address that this load balancer shares with others and that keepalived gives to one of them at a time. It makes 'lb yield' possible, which gives it away."`
+	VirtualAddress netip.Addr `placeholder:"IP" help:"Address that this load balancer shares with others and that keepalived gives to one of them at a time. It makes 'lb yield' possible, which gives it away. --listen and --tls-listen have to be at all addresses then."`
 
 	frontFlags
 }
@@ -57,9 +57,9 @@ func (s *settings) Validate() error {
 	refuse(s.Headroom < 0 || s.Headroom > 1000, "--headroom: %d: must be 0..1000", s.Headroom)
 	refuse(s.Guard < 0 || s.Guard > 1, "--guard: %v: must be 0..1", s.Guard)
 	refuse(s.Resync < 100*time.Millisecond, "--resync: %v: must be at least 100ms", s.Resync)
-	refuse(s.VirtualAddress.Zone() != "" || s.VirtualAddress.IsUnspecified(), "--virtual-address: %s: must be one address, without a zone", s.VirtualAddress)
 	refuse(!validURI(s.CheckURI), "--check-uri: %q: must begin with / and have no spaces", s.CheckURI)
-	return errors.Join(append(faults, program.Distinct(s.fronts().Listeners()...), s.frontFlags.Validate())...)
+	fronts := s.fronts()
+	return errors.Join(append(faults, program.Distinct(fronts.Listeners()...), fronts.CheckVirtual(s.VirtualAddress), s.frontFlags.Validate())...)
 }
 
 // fronts are where HAProxy listens.

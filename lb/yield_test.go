@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/alecthomas/kong"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/rs/zerolog"
@@ -60,14 +59,27 @@ func TestAHAProxyThatWasNotToldOfTheAddressCannotYield(t *testing.T) {
 }
 
 func TestBadVirtualAddresses(t *testing.T) {
-	for _, text := range []string{"10.0.0.300", "fe80::1%eth0", "0.0.0.0"} {
-		var flags struct{ settings }
-		parser, err := kong.New(&flags)
-		if err != nil {
-			t.Fatal(err)
+	for _, command := range []string{"run", "plan", "yield", "resume"} {
+		for _, text := range []string{"10.0.0.300", "fe80::1%eth0", "0.0.0.0"} {
+			if _, err := parsed(t, command, "--virtual-address="+text); err == nil || !strings.Contains(err.Error(), "--virtual-address") {
+				t.Errorf("%s %s: %v", command, text, err)
+			}
 		}
-		if _, err := parser.Parse([]string{"--virtual-address=" + text}); err == nil || !strings.Contains(err.Error(), "--virtual-address") {
-			t.Errorf("%s: %v", text, err)
+		for want, args := range map[string][]string{
+			"":               {"--virtual-address=fd00::100", "--listen=[::]:80"},
+			"by 0.0.0.0:80":  {"--virtual-address=10.0.0.100", "--listen=10.0.0.1:80"},
+			"by 0.0.0.0:443": {"--virtual-address=10.0.0.100", "--tls-listen=10.0.0.100:443"},
+			"by [::]:11223":  {"--virtual-address=fd00::100"},
+		} {
+			if command == "run" || command == "plan" {
+				args = append(args, "--tls-cert=/x.pem")
+				if !strings.Contains(strings.Join(args, " "), "--tls-listen") {
+					args = append(args, "--tls-listen=[::]:8443")
+				}
+			}
+			if _, err := parsed(t, append([]string{command}, args...)...); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s %q: %v, want %q", command, args, err, want)
+			}
 		}
 	}
 }

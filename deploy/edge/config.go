@@ -30,7 +30,7 @@ type configCommand struct {
 	HTTPSRedirect int              `name:"https-redirect" placeholder:"PORT" help:"Send plain requests to https (308) on this port, as clients see it: mostly 443."`
 	HSTS          time.Duration    `name:"hsts" placeholder:"DURATION" help:"Tell browsers for how long to ask for nothing but HTTPS, like 8760h."`
 
-	VirtualAddress netip.Addr `placeholder:"IP" help:"Address that this outer load balancer shares with another and that keepalived gives to one of them at a time. It makes 'edge yield' possible, which gives it away."`
+	VirtualAddress netip.Addr `placeholder:"IP" help:"Address that this outer load balancer shares with another and that keepalived gives to one of them at a time. It makes 'edge yield' possible, which gives it away. --listen and --tls-listen have to be at all addresses then."`
 
 	Socket        string           `default:"/run/haproxy/edge.sock" help:"Path of HAProxy's runtime socket."`
 	AdminListen   program.HostPort `placeholder:"ADDRESS" help:"Address of the runtime API for an edge on another machine. It asks for no password: a network of operators alone, never 0.0.0.0."`
@@ -107,7 +107,6 @@ func (c *configCommand) Validate() error {
 	}
 	refuse(len(c.Clusters) == 0, "--clusters: name at least one")
 	refuse(c.Standby && len(c.clusters) == 1, "--standby: needs a second one of --clusters")
-	refuse(c.VirtualAddress.Zone() != "" || c.VirtualAddress.IsUnspecified(), "--virtual-address: %s: must be one address, without a zone", c.VirtualAddress)
 	refuse(!filepath.IsAbs(c.Socket), "--socket: %q: must be an absolute path", c.Socket)
 	refuse(c.StateFile != "" && !filepath.IsAbs(c.StateFile), "--state-file: %q: must be an absolute path", c.StateFile)
 	admin, adminErr := netip.ParseAddr(c.AdminListen.Host())
@@ -123,7 +122,7 @@ func (c *configCommand) validateListeners() error {
 	fronts := address.Fronts{Listen: c.Listen, TLSListen: c.TLSListen}
 	all := append(fronts.Listeners(), program.Listener{Flag: "--admin-listen", Address: c.AdminListen},
 		program.Listener{Flag: "--metrics-listen", Address: program.HostPort(c.MetricsListen)})
-	return program.Distinct(all...)
+	return errors.Join(program.Distinct(all...), fronts.CheckVirtual(c.VirtualAddress))
 }
 
 // add takes "a=10.0.1.10:11223" in.

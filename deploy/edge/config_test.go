@@ -71,6 +71,8 @@ func TestBadFlagsAreRefusedByName(t *testing.T) {
 		"--socket=edge.sock", "--virtual-address=0.0.0.0", "--virtual-address=fe80::1%eth0", "--virtual-address=x", "--state-file=x", "--admin-listen=0.0.0.0:1", "--admin-listen=lb:1",
 		"--metrics-listen=x", "--metrics-listen=", "--metrics-listen=0.0.0.0:11223", "--metrics-listen=10.0.9.1:11223",
 		"--tls-listen=10.0.9.1:11223 --tls-cert=/x.pem", "--admin-listen=10.0.9.1:11223", "--metrics-listen=10.0.9.1:9999 --admin-listen=10.0.9.1:9999",
+		"--listen=10.0.9.1:11223 --virtual-address=10.0.9.100", "--listen=10.0.9.100:11223 --virtual-address=10.0.9.100",
+		"--tls-listen=10.0.9.1:443 --tls-cert=/x.pem --virtual-address=10.0.9.100", "--listen=:11223 --virtual-address=fd00::100",
 		"--hide-paths=x", "--trusted-proxies=x", "--rate-limit=x",
 		"--ssl-min-ver=TLSv1.3", "--http-restrict-req-hdr-names=x", "--retry-on=502", "--check-fall=0", "--check-fastinter=1s", "--check-downinter=1ms",
 		"--cluster-maxconn=0", "--retries=11", "--buffer-size=1", "--server-timeout=0s", "--return-after=-1s", "--check-interval=1ms",

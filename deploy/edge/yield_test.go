@@ -81,8 +81,13 @@ func TestWhatCannotYield(t *testing.T) {
 }
 
 func TestAPairIsToldOfItsAddress(t *testing.T) {
-	flags, err := config(t, "--clusters=a=10.0.1.1:11223", "--virtual-address=10.0.9.100")
-	if err != nil || !flags.edge().Yields {
-		t.Errorf("yields is %v: %v", flags.edge().Yields, err)
+	for _, args := range [][]string{{"--virtual-address=10.0.9.100"}, {"--virtual-address=fd00::100", "--listen=[::]:11223"}} {
+		flags, err := config(t, append(args, "--clusters=a=10.0.1.1:11223")...)
+		if err != nil || !flags.edge().Yields {
+			t.Errorf("%q: yields is %v: %v", args, flags.edge().Yields, err)
+		}
+	}
+	if _, err := parsed(t, "yield", "--listen=10.0.9.1:11223", "--virtual-address=10.0.9.100"); err == nil || !strings.Contains(err.Error(), "--listen: 10.0.9.1:11223 does not go with") {
+		t.Errorf("where the address would not be answered: %v", err)
 	}
 }

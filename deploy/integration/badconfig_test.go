@@ -47,6 +47,7 @@ func TestTheLoadBalancerRefusesABadConfiguration(t *testing.T) {
 		"busy status page":    {[]string{"--admin-listen", busy.Addr().String()}, []string{"--admin-listen", "is in use"}},
 		"page at the front":   {[]string{"--admin-listen", config.Front}, []string{"--admin-listen", "is taken by --listen", "choose another port"}},
 		"fronts at one port":  {[]string{"--tls-listen", config.Front, "--tls-cert", "/x.pem"}, []string{"--tls-listen", "is taken by --listen", "choose another port"}},
+		"front of one host":   {[]string{"--virtual-address", "10.0.0.100"}, []string{"--listen", "--virtual-address 10.0.0.100", "listen at all addresses, by 0.0.0.0:"}},
 		"no haproxy":          {[]string{"--haproxy-bin", "no-such-haproxy"}, []string{"--haproxy-bin", "install"}},
 		"too old a haproxy":   {[]string{"--haproxy-bin", oldHAProxy}, []string{"--haproxy-bin", "at least 2.6 is needed"}},
 		"clashing section":    {[]string{"--haproxy-cfg", clash}, []string{"clash.cfg: line 3", "front_http_plain", "rename it"}},

@@ -3,7 +3,10 @@ package address
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"zatoha/deploy/program"
@@ -38,11 +41,46 @@ func (f Fronts) ports() (ports []uint16) {
 	return ports
 }
 
+// CheckVirtual refuses a virtual address that cannot be one, and each front that is not at all addresses of its family,
+// by errors of the configuration. A front at another address looks well to keepalived on a machine where nobody answers
+// at the virtual one. Of a front at the virtual address itself, the machine that does not have it would hear how another
+// does. With the zero address, of who shares none, all is well.
+func (f Fronts) CheckVirtual(virtual netip.Addr) error {
+	if !virtual.IsValid() {
+		return nil
+	}
+	if virtual.Zone() != "" || virtual.IsUnspecified() || virtual.Is4In6() {
+		return program.BadConfig("--virtual-address", virtual.String()+" is no address that machines can share", "give the one that keepalived moves, like 10.0.0.100 or fd00::100")
+	}
+	all := "0.0.0.0"
+	if virtual.Is6() {
+		all = "::"
+	}
+	var faults []error
+	for _, front := range f.Listeners() {
+		if !covers(front.Address.Host(), virtual) {
+			faults = append(faults, program.BadConfig(front.Flag, fmt.Sprintf("%s does not go with --virtual-address %s, which comes and goes", front.Address, virtual),
+				"listen at all addresses, by "+net.JoinHostPort(all, strconv.Itoa(front.Address.Port()))))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// covers says whether HAProxy at this host is at an address that may come any time. It takes no host and 0.0.0.0 for all
+// addresses of IPv4, and :: for all of both.
+func covers(host string, address netip.Addr) bool {
+	all, err := netip.ParseAddr(host)
+	return program.Unspecified(host) && (address.Is4() || err == nil && all.Is6())
+}
+
 // Place is this machine as one of those that can have the address, by the flags of a command about that.
 type Place struct {
 	Fronts
 	VirtualAddress netip.Addr `required:"" placeholder:"IP" help:"The address, by the same flag that HAProxy's configuration was made with."`
 }
+
+// Validate is kong's hook.
+func (p Place) Validate() error { return p.CheckVirtual(p.VirtualAddress) }
 
 // Wishes are the flags of a command that gives the address away.
 type Wishes struct {

@@ -1,8 +1,13 @@
 package address
 
 import (
+	"errors"
+	"net/netip"
 	"slices"
+	"strings"
 	"testing"
+
+	"zatoha/deploy/program"
 )
 
 func TestWhereTheFrontsAre(t *testing.T) {
@@ -20,6 +25,41 @@ func TestWhereTheFrontsAre(t *testing.T) {
 		}
 		if got := test.fronts.ports(); !slices.Equal(got, test.ports) {
 			t.Errorf("%+v: %d, want %d", test.fronts, got, test.ports)
+		}
+	}
+}
+
+func TestFrontsAreWhereTheVirtualAddressMayCome(t *testing.T) {
+	for _, c := range []struct {
+		listen, tls program.HostPort
+		virtual     string
+		want        string // "" for all well
+	}{
+		{"0.0.0.0:80", "", "10.0.0.100", ""},
+		{":80", ":443", "10.0.0.100", ""},
+		{"[::]:80", "0.0.0.0:443", "10.0.0.100", ""},
+		{"[::]:80", "[::]:443", "fd00::100", ""},
+		{"10.0.0.1:80", "", "", ""},
+		{"10.0.0.1:80", "", "10.0.0.100", "--listen: 10.0.0.1:80 does not go with --virtual-address 10.0.0.100, which comes and goes: listen at all addresses, by 0.0.0.0:80"},
+		{"10.0.0.100:80", "", "10.0.0.100", "by 0.0.0.0:80"},
+		{"lb-1.example:80", "", "10.0.0.100", "by 0.0.0.0:80"},
+		{"0.0.0.0:80", "10.0.0.1:443", "10.0.0.100", "--tls-listen: 10.0.0.1:443 does not go with"},
+		{"[fd00::1]:80", "", "fd00::100", "by [::]:80"},
+		{"0.0.0.0:80", "", "fd00::100", "by [::]:80"},
+		{":80", "", "fd00::100", "by [::]:80"},
+		{"0.0.0.0:80", "", "0.0.0.0", "--virtual-address: 0.0.0.0 is no address that machines can share"},
+		{"[::]:80", "", "::", "--virtual-address: :: is no"},
+		{"[::]:80", "", "fe80::1%eth0", "--virtual-address: fe80::1%eth0 is no"},
+		{"[::]:80", "", "::ffff:10.0.0.100", "--virtual-address: ::ffff:10.0.0.100 is no"},
+	} {
+		var virtual netip.Addr // none for ""
+		if c.virtual != "" {
+			virtual = netip.MustParseAddr(c.virtual)
+		}
+		err := Fronts{Listen: c.listen, TLSListen: c.tls}.CheckVirtual(virtual)
+		_, bad := errors.AsType[*program.ConfigError](err)
+		if bad != (c.want != "") || bad && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s and %q at %q: %v, want %q", c.listen, c.tls, c.virtual, err, c.want)
 		}
 	}
 }
