@@ -163,7 +163,7 @@ func (n *Node) StartKeepalived() error {
 	if n.Outer {
 		c = vrrp.DefaultOuter()
 	}
-	c.Virtual = []netip.Prefix{netip.PrefixFrom(f.Virtual, f.net.Bits())}
+	c.Virtual = netip.PrefixFrom(f.Virtual, f.net.Bits())
 	c.Advert, c.User = cmp.Or(f.Advert, c.Advert), "root"
 	c.Track, c.Probe = filepath.Join(n.trackDir(), "track"), n.ours("lb")+" probe"
 	if n.Outer {

@@ -54,7 +54,7 @@ func (n *node) UnmarshalText(text []byte) error {
 // writeCommand has the defaults of the package vrrp.
 type writeCommand struct {
 	Node      []node         `placeholder:"NAME=IP" help:"A load balancer, and the address at which the others reach it. Give it for each."`
-	Virtual   []netip.Prefix `placeholder:"IP/BITS" help:"The address that they share, with the length of its network's prefix."`
+	Virtual   []netip.Prefix `placeholder:"IP/BITS" help:"The one address that they share, with the length of its network's prefix."`
 	Outer     bool           `help:"The nodes are outer load balancers, in front of whole clusters: edge track writes the file, and the defaults of --track and --probe are edge's."`
 	Interface string         `default:"eth0" help:"Network interface of each load balancer, that has its own address and gets the shared one."`
 	RouterID  int            `default:"51" help:"Number of the group, 1..255: another one for each group on the same network."`
@@ -67,7 +67,10 @@ type writeCommand struct {
 
 func (w *writeCommand) config() vrrp.Config {
 	c := vrrp.Config{
-		Virtual: w.Virtual, Interface: w.Interface, RouterID: w.RouterID, Advert: w.Advert, Track: w.Track, Probe: w.Probe, User: w.User,
+		Interface: w.Interface, RouterID: w.RouterID, Advert: w.Advert, Track: w.Track, Probe: w.Probe, User: w.User,
+	}
+	if len(w.Virtual) > 0 {
+		c.Virtual = w.Virtual[0]
 	}
 	if w.Outer {
 		inner, outer := vrrp.Default(), vrrp.DefaultOuter()
@@ -85,8 +88,15 @@ func (w *writeCommand) config() vrrp.Config {
 	return c
 }
 
-// Validate is kong's hook. It reports every fault.
-func (w *writeCommand) Validate() error { return w.config().Validate() }
+// Validate is kong's hook. It reports every fault. A second address would move with the first, but `lb yield` knows of
+// one alone: the connections to the other would be cut.
+func (w *writeCommand) Validate() error {
+	var several error
+	if n := len(w.Virtual); n > 1 {
+		several = program.BadConfig("--virtual", fmt.Sprintf("there are %d, and the nodes share one address", n), "name the one that clients ask")
+	}
+	return errors.Join(several, w.config().Validate())
+}
 
 // Run writes the files and prints their paths.
 func (w *writeCommand) Run(_ context.Context, _ zerolog.Logger) error {

@@ -1,4 +1,4 @@
-// Package vrrp writes the configuration of keepalived for load balancers that share virtual addresses: one file for each,
+// Package vrrp writes the configuration of keepalived for load balancers that share a virtual address: one file for each,
 // purely, from what they have in common.
 //
 // One case. Load balancers a at 10.0.0.1 and b at 10.0.0.2 share 10.0.0.100. Config.File("a") has one VRRP instance,
@@ -27,19 +27,19 @@ type Node struct {
 // Config is what all have in common. Use [Default] and change what differs.
 type Config struct {
 	Nodes     []Node
-	Virtual   []netip.Prefix // the addresses that they share
-	Interface string         // of each node, that has its own address and gets the virtual ones
-	RouterID  int            // 1..255: another one for each group on the same network
-	Advert    time.Duration  // between two signs of life; after about 3.6 of these without one, another takes over
-	Track     string         // the file that `lb track` writes
-	Probe     string         // a command line, run every three seconds, that fails if HAProxy does not answer; "" for none
-	User      string         // that runs it
+	Virtual   netip.Prefix  // the address that they share: one, which `lb yield` can move without a failed request
+	Interface string        // of each node, that has its own address and gets the virtual one
+	RouterID  int           // 1..255: another one for each group on the same network
+	Advert    time.Duration // between two signs of life; after about 3.6 of these without one, another takes over
+	Track     string        // the file that `lb track` writes
+	Probe     string        // a command line, run every three seconds, that fails if HAProxy does not answer; "" for none
+	User      string        // that runs it
 
 	// Outer says that the nodes are outer load balancers, in front of whole clusters, and that `edge track` writes the file.
 	Outer bool
 }
 
-// Default is a config without nodes and addresses.
+// Default is a config without nodes and an address.
 func Default() Config {
 	return Config{
 		Interface: "eth0", RouterID: 51, Advert: 200 * time.Millisecond,
@@ -80,7 +80,7 @@ func (c Config) Validate() error {
 		}
 	}
 	refuse(len(c.Nodes) < 2, "--node: there are %d: name at least two, like --node a=10.0.0.1 --node b=10.0.0.2", len(c.Nodes))
-	refuse(len(c.Virtual) == 0, "--virtual: name the address that the nodes share, like --virtual 10.0.0.100/24")
+	refuse(!c.Virtual.IsValid(), "--virtual: name the address that the nodes share, like --virtual 10.0.0.100/24")
 	v4 := len(c.Nodes) > 0 && c.Nodes[0].Address.Is4()
 	for i, node := range c.Nodes {
 		refuse(!nodeName.MatchString(node.Name), "--node %s=%s: a name has letters, digits, dots and dashes", node.Name, node.Address)
@@ -91,11 +91,10 @@ func (c Config) Validate() error {
 			refuse(other.Address == node.Address, "--node %s=%s: %s has that address", node.Name, node.Address, other.Name)
 		}
 	}
-	for i, virtual := range c.Virtual {
+	if virtual := c.Virtual; virtual.IsValid() {
 		refuse(!usable(virtual.Addr()), "--virtual %s: must be an address for clients, with the length of its network's prefix", virtual)
 		refuse(virtual.Addr().Is4() != v4, "--virtual %s: must be of the nodes' family", virtual)
 		refuse(slices.ContainsFunc(c.Nodes, func(n Node) bool { return n.Address == virtual.Addr() }), "--virtual %s: is the own address of a node", virtual)
-		refuse(slices.Contains(c.Virtual[:i], virtual), "--virtual %s: is named twice", virtual)
 	}
 	refuse(!interfaceName.MatchString(c.Interface), "--interface %q: must be the name of a network interface, like eth0", c.Interface)
 	refuse(c.RouterID < 1 || c.RouterID > 255, "--router-id %d: must be 1..255", c.RouterID)
@@ -186,9 +185,7 @@ func (c Config) instance(write func(string, ...any), self Node) {
 	}
 	write("    }")
 	write("    virtual_ipaddress {")
-	for _, virtual := range c.Virtual {
-		write("        %s dev %s", virtual, c.Interface)
-	}
+	write("        %s dev %s", c.Virtual, c.Interface)
 	write("    }")
 	write("    garp_master_delay 1  # tell who has the address at once, and again a second later")
 	write("    track_file {")

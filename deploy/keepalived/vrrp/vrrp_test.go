@@ -30,13 +30,13 @@ func nodes(n int) (all []Node) {
 
 func pair() Config {
 	c := Default()
-	c.Nodes, c.Virtual = nodes(2), []netip.Prefix{netip.MustParsePrefix("10.0.0.100/24")}
+	c.Nodes, c.Virtual = nodes(2), netip.MustParsePrefix("10.0.0.100/24")
 	return c
 }
 
 func outers() Config {
 	c := DefaultOuter()
-	c.Nodes, c.Virtual, c.RouterID = nodes(2), []netip.Prefix{netip.MustParsePrefix("10.0.0.200/24")}, 52
+	c.Nodes, c.Virtual, c.RouterID = nodes(2), netip.MustParsePrefix("10.0.0.200/24"), 52
 	return c
 }
 
@@ -45,7 +45,7 @@ func threeOfSix() Config {
 	for i := range 3 {
 		c.Nodes = append(c.Nodes, Node{Name: fmt.Sprintf("lb-%d.example", i+1), Address: netip.MustParseAddr(fmt.Sprintf("fd00::%d", i+1))})
 	}
-	c.Virtual = []netip.Prefix{netip.MustParsePrefix("fd00::100/64"), netip.MustParsePrefix("fd00::101/64")}
+	c.Virtual = netip.MustParsePrefix("fd00::100/64")
 	c.Interface, c.RouterID, c.Advert, c.Probe = "enp1s0", 7, 100*time.Millisecond, ""
 	return c
 }
@@ -184,11 +184,10 @@ func TestBadConfigsAreRefusedByFlag(t *testing.T) {
 		{func(c *Config) { c.Nodes[1].Address = c.Nodes[0].Address }, "--node b=10.0.0.1: a has that address"},
 		{func(c *Config) { c.Nodes[1].Address = netip.MustParseAddr("fd00::1") }, "--node b=fd00::1: all must be IPv4, or all IPv6"},
 		{func(c *Config) { c.Nodes[1].Address = netip.MustParseAddr("127.0.0.1") }, "--node b=127.0.0.1: must be an address"},
-		{func(c *Config) { c.Virtual = nil }, "--virtual: name the address"},
-		{func(c *Config) { c.Virtual[0] = prefix("10.0.0.2/24") }, "--virtual 10.0.0.2/24: is the own address of a node"},
-		{func(c *Config) { c.Virtual[0] = prefix("fd00::100/64") }, "--virtual fd00::100/64: must be of the nodes' family"},
-		{func(c *Config) { c.Virtual[0] = prefix("0.0.0.0/0") }, "--virtual 0.0.0.0/0: must be an address"},
-		{func(c *Config) { c.Virtual = append(c.Virtual, c.Virtual[0]) }, "is named twice"},
+		{func(c *Config) { c.Virtual = netip.Prefix{} }, "--virtual: name the address"},
+		{func(c *Config) { c.Virtual = prefix("10.0.0.2/24") }, "--virtual 10.0.0.2/24: is the own address of a node"},
+		{func(c *Config) { c.Virtual = prefix("fd00::100/64") }, "--virtual fd00::100/64: must be of the nodes' family"},
+		{func(c *Config) { c.Virtual = prefix("0.0.0.0/0") }, "--virtual 0.0.0.0/0: must be an address"},
 		{func(c *Config) { c.Interface = "eth0\n}" }, "--interface"},
 		{func(c *Config) { c.RouterID = 256 }, "--router-id 256: must be 1..255"},
 		{func(c *Config) { c.Advert = 5 * time.Millisecond }, "--advert 5ms: must be 10ms..40s"},
