@@ -378,4 +378,17 @@ func TestKeysUnderAPrefixInConsul(t *testing.T) {
 	await(t, "two keys", observations, holds("a=2", "b=1"))
 	must(t, client.Delete(ctx, prefix+"b"))
 	await(t, "a key deleted", observations, holds("a=2"))
+
+	read, err := client.Get(ctx, prefix+"a")
+	must(t, err)
+	must(t, client.Put(ctx, prefix+"a", []byte("3")))
+	if gone, err := client.DeleteUnchanged(ctx, read); err != nil || gone {
+		t.Errorf("a key that was written since is deleted: %v, %v", gone, err)
+	}
+	read, err = client.Get(ctx, prefix+"a")
+	must(t, err)
+	if gone, err := client.DeleteUnchanged(ctx, read); err != nil || !gone {
+		t.Errorf("a key that is as it was read is not deleted: %v, %v", gone, err)
+	}
+	await(t, "the last key deleted", observations, holds())
 }

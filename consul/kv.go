@@ -47,6 +47,15 @@ func (c *Client) Delete(ctx context.Context, key string) error {
 	return c.explain(fmt.Sprintf("delete key %q", key), err)
 }
 
+// DeleteUnchanged removes a key if nobody has written it since it was read with this ModifyIndex, and says whether it is
+// gone.
+func (c *Client) DeleteUnchanged(ctx context.Context, read Pair) (gone bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	gone, _, err = c.api.KV().DeleteCAS(&api.KVPair{Key: read.Key, ModifyIndex: read.ModifyIndex}, (&api.WriteOptions{}).WithContext(ctx))
+	return gone, c.explain(fmt.Sprintf("delete key %q", read.Key), err)
+}
+
 // WatchKey follows one key by the rules of [Client.Watch], but there may be a hundred states a second, as of
 // [Client.WatchClosely]. A key that does not exist is a state, not an error.
 func (c *Client) WatchKey(ctx context.Context, key string, observe func(KeyObservation)) {

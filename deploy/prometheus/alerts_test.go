@@ -401,6 +401,19 @@ func is(alert, metric string, bad, good string, labels ...string) example {
 	return example{alert, map[string]string{series: bad}, map[string]string{series: good}, own}
 }
 
+// heard is an example of attempts to tell or to read a word that fail while Consul answers, and of such a count, and such
+// a Consul, that raise nothing.
+func heard(what, quiet, consul string) example {
+	words := fmt.Sprintf(`zatoha_lb_peer_word_failures_total{cluster="main",instance="one",what=%q}`, what)
+	up := `zatoha_lb_consul_up{cluster="main",instance="one"}`
+	return example{
+		"ZatoPeersUnheard",
+		map[string]string{words: "0+5x180", up: steady("1")},
+		map[string]string{words: quiet, up: consul},
+		map[string]string{"cluster": "main", "instance": "one", "what": what},
+	}
+}
+
 // steady is a value that stays.
 func steady(value string) string { return value + "x180" }
 
@@ -442,6 +455,9 @@ var examples = []example{
 	is("ZatoNoMajority", "zatoha_lb_services_majority", steady("0"), "1x100 0x80"),
 	is("ZatoPeersDiverge", "zatoha_lb_peer_diverges", steady("1"), steady("0"), "peer", "other"),
 	is("ZatoPeerSettingsDiffer", "zatoha_lb_peer_settings_differ", steady("1"), "0x100 1x80", "peer", "other"), // an upgrade
+	heard("write", steady("40"), steady("1")),
+	heard("write", "0+5x180", steady("0")),       // told by ZatoConsulAway
+	heard("read", "0+5x160 805x20", steady("1")), // for a moment Consul was away
 	is("ZatoCertificateExpires", "zatoha_lb_certificate_due", steady("1"), steady("0"), "file", "/front.pem"),
 	is("ZatoCertificateRefused", "zatoha_lb_certificate_refused", steady("1"), "0x175 1x5", "file", "/front.pem"), // it is being written
 	is("ZatoRequestsQueue", "zatoha_lb_haproxy_backend_queue", steady("3"), steady("0"), "proxy", "b"),

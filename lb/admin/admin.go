@@ -59,7 +59,7 @@ type Options struct {
 	Consul  string // where Consul is looked for
 	Version string
 	Actions map[string]Action   // what an operator may ask for, by name
-	Peers   func() []peers.Peer // the other load balancers of the cluster; nil if nobody looks for them
+	Peers   func() peers.Report // the other load balancers of the cluster; nil if nobody looks for them
 
 	// Connectors tells without waiting what is known of the connector hosts, nil if there never was one. It is nil if nobody
 	// looks.

@@ -45,6 +45,7 @@ var (
 	descHolds      = desc("guard_holds_total", "Snapshots of which the guard held something back.")
 	descAcks       = desc("acknowledgement_failures_total", "Failed attempts to tell drained servers that they may go.")
 	descPeer       = desc("peer_diverges", "1 if another load balancer of the cluster sends traffic to other servers than this one.", "peer")
+	descWords      = desc("peer_word_failures_total", "Failed attempts to tell the other load balancers of the cluster what was applied (write), and to read what they have applied (read).", "what")
 	descSettings   = desc("peer_settings_differ", "1 if another load balancer of the cluster has other settings of HAProxy than this one.", "peer")
 )
 
@@ -98,6 +99,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	count(descFailures, s.Sync.Failures)
 	count(descHolds, s.Sync.Holds)
 	count(descAcks, s.Sync.AckFailures)
+	count(descWords, s.Exchange.WriteFailures, "write")
+	count(descWords, s.Exchange.ReadFailures, "read")
 	for _, peer := range s.Peers {
 		gauge(descPeer, truth(peer.Diverges), peer.ID)
 		gauge(descSettings, truth(peer.Differs), peer.ID)

@@ -64,18 +64,34 @@ func (s *Status) risks() []Risk {
 	split := s.split()
 	risk(split != "", split,
 		"No hash is that of more than half, so nobody is held out of rotation. In the middle of an upgrade this passes.")
-	for _, peer := range s.Peers {
-		risk(peer.Diverges, fmt.Sprintf("Load balancer %s sends traffic to other servers than this one", peer.ID),
-			fmt.Sprintf("It follows Consul's index %d, this one %d. Compare their status pages: one is behind, or its guard holds.", peer.Index, s.Consul.Index))
-		risk(peer.Differs, fmt.Sprintf("Load balancer %s has other settings than this one", peer.ID),
-			"Time-outs, limits or TLS: clients are served differently by each. Start both with the same flags; in the middle of an upgrade this passes.")
-	}
+	found = append(found, s.peerRisks()...)
 	found = append(found, s.certificateRisks()...)
 	found = append(found, s.connectorRisks()...)
 	risk(s.HAProxy.Backend.Queue > 0, plural(s.HAProxy.Backend.Queue, "request waits", "requests wait")+" in the queue",
 		"The servers are at their limit of connections. Add servers, or raise the limit.")
 	what := s.slotsShort()
 	risk(what != "", what, "The instance after the last free slot costs a reload. It closes no connection but those, WebSockets say, that are then still open after --hard-stop-after.")
+	return found
+}
+
+// peerRisks looks through what is known of the other load balancers. That nothing is known of them without Consul is told
+// elsewhere.
+func (s *Status) peerRisks() (found []Risk) {
+	risk := func(is bool, what, means string) {
+		if is {
+			found = append(found, Risk{What: what, Means: means})
+		}
+	}
+	risk(s.Exchange.WriteError != "" && s.Consul.Reachable, "Other load balancers cannot be told what this one has applied: "+s.Exchange.WriteError,
+		"They cannot notice that it sends traffic to other servers, and let servers go with which it has requests under way. A 403 says that its token may not write the key.")
+	risk(s.Exchange.ReadError != "" && s.Consul.Reachable, "What other load balancers have applied cannot be read: "+s.Exchange.ReadError,
+		"It cannot be noticed that one sends traffic to other servers. Servers that stop wait for their --drain-timeout. A 403 says that its token may not read the keys.")
+	for _, peer := range s.Peers {
+		risk(peer.Diverges, fmt.Sprintf("Load balancer %s sends traffic to other servers than this one", peer.ID),
+			fmt.Sprintf("It follows Consul's index %d, this one %d. Compare their status pages: one is behind, or its guard holds.", peer.Index, s.Consul.Index))
+		risk(peer.Differs, fmt.Sprintf("Load balancer %s has other settings than this one", peer.ID),
+			"Time-outs, limits or TLS: clients are served differently by each. Start both with the same flags; in the middle of an upgrade this passes.")
+	}
 	return found
 }
 

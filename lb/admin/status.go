@@ -40,6 +40,7 @@ type Status struct {
 	Sync      Sync              `json:"sync"`
 	Changes   []reconcile.Entry `json:"changes"`              // the last ones, newest first
 	Peers     []peers.Peer      `json:"other_load_balancers"` // of the same cluster
+	Exchange  peers.Exchange    `json:"exchange"`             // whether load balancers hear of each other
 
 	// Certificates are those of the HTTPS front; absent if there is none, or its HAProxy is behind a Data Plane API.
 	Certificates []haproxy.Certificate `json:"certificates,omitempty"`
@@ -140,7 +141,8 @@ func (a *Admin) status(ctx context.Context) Status {
 	}
 	s.Sync = newSync(report, s.Now)
 	if a.options.Peers != nil {
-		s.Peers = a.options.Peers()
+		report := a.options.Peers()
+		s.Peers, s.Exchange = report.Others, report.Exchange
 	}
 	s.Peers = list(s.Peers)
 	if a.options.Connectors != nil {

@@ -7,14 +7,18 @@
 // digests are equal again, or when the other's word is older than [Lifetime]: then it is gone, not divergent. Their
 // settings are compared in the same way.
 //
-// They also say which servers they have drained: a server may go when none of them has anything under way with it.
+// They also say which servers they have drained: a server may go when none of them has anything under way with it. Who
+// was there before the words could no longer be read is still reckoned with: nobody's word grows old by our being deaf.
+// That the words do not get through is told by the log, and by [Exchange].
+//
+// A load balancer that dies leaves its word behind. One that was there already when this one began to read may be such a
+// word: it is believed when it is renewed, and is not waited for longer than a renewal takes.
 package peers
 
 import (
 	"context"
 	"encoding/json"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +36,11 @@ const (
 	lookInterval   = time.Second
 	repeatInterval = Lifetime / 3
 	putTimeout     = 2 * time.Second
+
+	// renewal is how long it takes at most until a word is renewed, be it another's or our own, which is read like theirs.
+	renewal = repeatInterval * 3 / 2
+	// keptFor is how long a word stays in Consul that nobody renews.
+	keptFor = time.Hour
 )
 
 // Applied is what a load balancer says of itself.
@@ -63,6 +72,7 @@ type Peer struct {
 type Store interface {
 	Put(ctx context.Context, key string, value []byte) error
 	Delete(ctx context.Context, key string) error
+	DeleteUnchanged(ctx context.Context, pair consul.Pair) (bool, error)
 	WatchTree(ctx context.Context, prefix string, observe func(consul.TreeObservation))
 }
 
@@ -76,47 +86,22 @@ type Peers struct {
 	log     zerolog.Logger
 	changed chan struct{} // holds one wake-up
 
-	mu     sync.Mutex
-	others map[string]*word
+	mu      sync.Mutex
+	others  map[string]*word
+	known   bool      // who there is was read at least once
+	heard   time.Time // when any word was read last, our own among them; until then, when this began
+	writing passage
+	reading passage
 }
-
-// word is what another load balancer said last.
-type word struct {
-	Applied
-	modified uint64    // the key's index
-	read     time.Time // when it was read
-	servers  gap       // of the digests
-	settings gap       // of the designs
-}
-
-// gap is a difference between another's word and ours.
-type gap struct {
-	since time.Time // zero if there is none
-	told  bool      // that it lasts is in the log
-}
-
-// note says whether a difference has just begun to last.
-func (g *gap) note(is bool) bool {
-	switch {
-	case !is:
-		*g = gap{}
-	case g.since.IsZero():
-		g.since = time.Now()
-	case g.lasts() && !g.told:
-		g.told = true
-		return true
-	}
-	return false
-}
-
-func (g gap) lasts() bool { return !g.since.IsZero() && time.Since(g.since) >= Patience }
 
 // New compares the load balancer with this ID, of which applied tells the present state, with those that balance the same
 // service.
 func New(store Store, prefix, id, service string, applied func() Applied, log zerolog.Logger) *Peers {
 	return &Peers{
 		store: store, prefix: prefix, id: id, service: service, applied: applied, log: log, others: map[string]*word{},
-		changed: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1), heard: time.Now(),
+		writing: passage{fails: "the other load balancers cannot be told what was applied, trying on", again: "the other load balancers are told again what was applied"},
+		reading: passage{fails: "what the other load balancers have applied cannot be read, trying on", again: "what the other load balancers have applied is read again"},
 	}
 }
 
@@ -126,18 +111,6 @@ func (p *Peers) Changed() {
 	case p.changed <- struct{}{}:
 	default:
 	}
-}
-
-// Drained says whether all others have drained the instance with this key, as far as their word counts.
-func (p *Peers) Drained(key string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, other := range p.others {
-		if time.Since(other.read) <= Lifetime && other.Drained != nil && !slices.Contains(other.Drained, key) {
-			return false
-		}
-	}
-	return true
 }
 
 // Run publishes and compares until ctx ends, and takes its own word back then.
@@ -153,12 +126,14 @@ func (p *Peers) Run(ctx context.Context) error {
 	var published Applied
 	for {
 		now := p.applied()
+		p.listen()
 		p.compare(now)
 		changed := now.Index != published.Index || now.Digest != published.Digest || now.Design != published.Design ||
 			!slices.Equal(now.Drained, published.Drained)
 		if (changed || time.Since(published.At) >= repeatInterval) && p.publish(ctx, now) {
 			published = now
 			published.At = time.Now()
+			p.bury(ctx)
 		}
 		select {
 		case <-ctx.Done():
@@ -169,16 +144,37 @@ func (p *Peers) Run(ctx context.Context) error {
 	}
 }
 
+// publish says whether the others can now read what was applied. If not, the next look tries again.
 func (p *Peers) publish(ctx context.Context, now Applied) bool {
 	now.Service = p.service
 	value, err := json.Marshal(now)
-	if err != nil {
-		p.log.Error().Err(err).Msg("what was applied cannot be published")
-		return false
+	if err == nil {
+		putCtx, cancel := context.WithTimeout(ctx, putTimeout)
+		defer cancel()
+		err = p.store.Put(putCtx, p.prefix+p.id, value)
 	}
-	ctx, cancel := context.WithTimeout(ctx, putTimeout)
-	defer cancel()
-	return p.store.Put(ctx, p.prefix+p.id, value) == nil // without Consul there is nobody to tell; the next look tries again
+	if ctx.Err() == nil { // else it was given up, and has not failed
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.writing.note(p.log, err)
+	}
+	return err == nil
+}
+
+// bury deletes the words that nobody has renewed for long: who died does not take his back.
+func (p *Peers) bury(ctx context.Context) {
+	for _, word := range p.dead() {
+		deleteCtx, cancel := context.WithTimeout(ctx, putTimeout)
+		gone, err := p.store.DeleteUnchanged(deleteCtx, word)
+		cancel()
+		if err != nil {
+			p.log.Debug().Err(err).Msg("the word of a dead load balancer stays, trying on")
+			return
+		}
+		if gone {
+			p.log.Info().Str("key", word.Key).Dur("silent_for", keptFor).Msg("deleted the word of a load balancer that is gone")
+		}
+	}
 }
 
 func (p *Peers) withdraw(ctx context.Context) error {
@@ -188,74 +184,4 @@ func (p *Peers) withdraw(ctx context.Context) error {
 		p.log.Debug().Err(err).Msg("what was applied stays published until it is too old")
 	}
 	return nil
-}
-
-// read takes what all say now. A word that has not changed keeps the time when it was first read.
-func (p *Peers) read(seen consul.TreeObservation) {
-	if seen.Err != nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	said := map[string]bool{}
-	for _, pair := range seen.Pairs {
-		id := strings.TrimPrefix(pair.Key, p.prefix)
-		if id == p.id {
-			continue
-		}
-		other := p.others[id]
-		if other == nil {
-			other = &word{}
-		}
-		if other.modified != pair.ModifyIndex {
-			other.Applied = Applied{}
-			if err := json.Unmarshal(pair.Value, &other.Applied); err != nil {
-				p.log.Warn().Err(err).Str("key", pair.Key).Msg("a load balancer's word cannot be read")
-			}
-			other.modified, other.read = pair.ModifyIndex, time.Now()
-		}
-		if other.Service == "" || other.Service == p.service {
-			said[id], p.others[id] = true, other
-		}
-	}
-	for id := range p.others {
-		if !said[id] {
-			delete(p.others, id)
-		}
-	}
-}
-
-// compare notes since when the others differ, and logs those that do for too long.
-func (p *Peers) compare(ours Applied) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for id, other := range p.others {
-		fresh := time.Since(other.read) <= Lifetime
-		if other.servers.note(fresh && other.Digest != ours.Digest) {
-			p.log.Error().Str("load_balancer", id).Uint64("its_index", other.Index).Uint64("our_index", ours.Index).
-				Msg("another load balancer sends traffic to other servers than this one: compare their status pages")
-		}
-		if other.settings.note(fresh && other.Design != "" && ours.Design != "" && other.Design != ours.Design) {
-			p.log.Error().Str("load_balancer", id).Str("its_design", other.Design).Str("our_design", ours.Design).
-				Msg("another load balancer has other settings than this one, or is of another version: compare their flags")
-		}
-	}
-}
-
-// Report is what is known of the others, by ID. Those whose word is too old are left out.
-func (p *Peers) Report() []Peer {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	report := []Peer{}
-	for id, other := range p.others {
-		age := time.Since(other.read)
-		if age <= Lifetime {
-			report = append(report, Peer{
-				ID: id, Index: other.Index, Digest: other.Digest, Design: other.Design, Age: age,
-				Diverges: other.servers.lasts(), Differs: other.settings.lasts(),
-			})
-		}
-	}
-	slices.SortFunc(report, func(a, b Peer) int { return strings.Compare(a.ID, b.ID) })
-	return report
 }

@@ -1,8 +1,10 @@
 package peers
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,7 +21,9 @@ type fakeStore struct {
 	pairs    map[string]consul.Pair
 	index    uint64
 	watchers []chan struct{}
-	down     bool
+	down     bool // for who writes
+	deaf     bool // for who reads: it has an error each second
+	silent   bool // for who reads: it answers nothing
 }
 
 func (f *fakeStore) change(how func()) error {
@@ -30,13 +34,32 @@ func (f *fakeStore) change(how func()) error {
 	}
 	f.index++
 	how()
+	f.wake()
+	return nil
+}
+
+// wake has all watchers look again. The caller holds the lock.
+func (f *fakeStore) wake() {
 	for _, watcher := range f.watchers {
 		select {
 		case watcher <- struct{}{}:
 		default:
 		}
 	}
-	return nil
+}
+
+// fail sets what does not work from now on.
+func (f *fakeStore) fail(down, deaf, silent bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.down, f.deaf, f.silent = down, deaf, silent
+	f.wake()
+}
+
+func (f *fakeStore) has(key string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.pairs[key].Found
 }
 
 func (f *fakeStore) Put(_ context.Context, key string, value []byte) error {
@@ -45,6 +68,15 @@ func (f *fakeStore) Put(_ context.Context, key string, value []byte) error {
 
 func (f *fakeStore) Delete(_ context.Context, key string) error {
 	return f.change(func() { delete(f.pairs, key) })
+}
+
+func (f *fakeStore) DeleteUnchanged(_ context.Context, read consul.Pair) (gone bool, err error) {
+	err = f.change(func() {
+		if gone = f.pairs[read.Key].ModifyIndex == read.ModifyIndex; gone {
+			delete(f.pairs, read.Key)
+		}
+	})
+	return gone, err
 }
 
 func (f *fakeStore) WatchTree(ctx context.Context, _ string, observe func(consul.TreeObservation)) {
@@ -58,12 +90,23 @@ func (f *fakeStore) WatchTree(ctx context.Context, _ string, observe func(consul
 		for _, pair := range f.pairs {
 			pairs = append(pairs, pair)
 		}
+		deaf, silent := f.deaf, f.silent
 		f.mu.Unlock()
-		observe(consul.TreeObservation{Pairs: pairs})
+		switch {
+		case deaf:
+			observe(consul.TreeObservation{Err: errors.New("deaf")})
+		case !silent:
+			observe(consul.TreeObservation{Pairs: pairs})
+		}
+		var again <-chan time.Time
+		if deaf {
+			again = time.After(time.Second)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-changed:
+		case <-again:
 		}
 	}
 }
@@ -133,7 +176,7 @@ func TestADivergenceIsReportedWhenItLasts(t *testing.T) {
 		store := &fakeStore{pairs: map[string]consul.Pair{}}
 		one, two := startBalancer(t, store, "lb-1"), startBalancer(t, store, "lb-2")
 		pass(time.Minute)
-		if r := one.Report(); len(r) != 1 || r[0].ID != "lb-2" || r[0].Diverges || r[0].Age > Lifetime {
+		if r := one.Report().Others; len(r) != 1 || r[0].ID != "lb-2" || r[0].Diverges || r[0].Age > Lifetime {
 			t.Errorf("in step: %+v", r)
 		}
 
@@ -141,26 +184,26 @@ func TestADivergenceIsReportedWhenItLasts(t *testing.T) {
 		pass(Patience / 2)
 		two.set("same")
 		pass(time.Minute)
-		if r := one.Report(); r[0].Diverges {
+		if r := one.Report().Others; r[0].Diverges {
 			t.Errorf("differed for a moment: %+v", r)
 		}
 
 		two.set("other")
 		pass(Patience + 3*time.Second)
 		for _, b := range []*balancer{one, two} {
-			if r := b.Report(); len(r) != 1 || !r[0].Diverges {
+			if r := b.Report().Others; len(r) != 1 || !r[0].Diverges {
 				t.Errorf("differs for long: %+v", r)
 			}
 		}
 		two.set("same")
 		pass(3 * time.Second)
-		if r := one.Report(); r[0].Diverges {
+		if r := one.Report().Others; r[0].Diverges {
 			t.Errorf("in step again: %+v", r)
 		}
 
 		two.stop()
 		pass(time.Second)
-		if r := one.Report(); len(r) != 0 {
+		if r := one.Report().Others; len(r) != 0 {
 			t.Errorf("stopped: %+v", r)
 		}
 		one.stop()
@@ -209,10 +252,10 @@ func TestWhoBalancesAnotherServiceIsNoPeer(t *testing.T) {
 		pass(Patience + 3*time.Second)
 		two.drain("n/web-1")
 		synctest.Wait()
-		if r := one.Report(); len(r) != 1 || r[0].ID != "lb-2" || r[0].Diverges || !one.Drained("n/web-1") {
+		if r := one.Report().Others; len(r) != 1 || r[0].ID != "lb-2" || r[0].Diverges || !one.Drained("n/web-1") {
 			t.Errorf("of the same service: %+v", r)
 		}
-		if r := other.Report(); len(r) != 0 || !other.Drained("n/mail-1") {
+		if r := other.Report().Others; len(r) != 0 || !other.Drained("n/mail-1") {
 			t.Errorf("of another one: %+v", r)
 		}
 		for _, b := range []*balancer{one, two, other} {
@@ -241,31 +284,165 @@ func TestOtherSettingsAreReportedWhenTheyLast(t *testing.T) {
 		} {
 			two.setDesign(step.design)
 			pass(step.lasts)
-			if r := one.Report(); len(r) != 1 || r[0].Differs != step.want || r[0].Diverges {
+			if r := one.Report().Others; len(r) != 1 || r[0].Differs != step.want || r[0].Diverges {
 				t.Errorf("%+v: %+v", step, r)
 			}
 		}
 	})
 }
 
+// One that was there at the start may be of a load balancer that is dead: only if it is renewed is it compared.
 func TestAnOldWordIsNoDivergence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &fakeStore{pairs: map[string]consul.Pair{}}
-		if err := store.Put(t.Context(), "zato/main/lb/lb-dead", []byte(`{"consul_index": 3, "digest": "old"}`)); err != nil {
-			t.Fatal(err)
+		say := func(id, word string) {
+			t.Helper()
+			if err := store.Put(t.Context(), "zato/main/lb/"+id, []byte(word)); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if err := store.Put(t.Context(), "zato/main/lb/lb-odd", []byte(`not JSON`)); err != nil {
-			t.Fatal(err)
-		}
+		say("lb-dead", `{"consul_index": 3, "digest": "old", "drained": []}`)
+		say("lb-odd", `not JSON`)
 		one := startBalancer(t, store, "lb-1")
 		defer one.stop()
 		pass(Patience + 3*time.Second)
-		if r := one.Report(); len(r) != 2 || !r[0].Diverges {
-			t.Errorf("%+v", r)
+		if r := one.Report().Others; len(r) != 2 || r[0].Diverges || r[1].Diverges || one.Drained("n/web-1") {
+			t.Errorf("at the start: %+v", r)
+		}
+		say("lb-odd", `not JSON either`)
+		pass(Patience + 3*time.Second)
+		if r := one.Report().Others; len(r) != 1 || r[0].ID != "lb-odd" || !r[0].Diverges || !one.Drained("n/web-1") {
+			t.Errorf("one was renewed: %+v", r)
 		}
 		pass(Lifetime)
-		if r := one.Report(); len(r) != 0 {
+		if r := one.Report().Others; len(r) != 0 {
 			t.Errorf("too old: %+v", r)
+		}
+	})
+}
+
+func TestTheWordOfALoadBalancerThatDiedIsDeletedInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{pairs: map[string]consul.Pair{}}
+		for _, id := range []string{"lb-dead", "lb-other"} {
+			service := map[string]string{"lb-dead": "web", "lb-other": "mail"}[id]
+			if err := store.Put(t.Context(), "zato/main/lb/"+id, []byte(`{"service": "`+service+`"}`)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		one, two := startBalancer(t, store, "lb-1"), startBalancer(t, store, "lb-2")
+		defer one.stop()
+		defer two.stop()
+		pass(keptFor - time.Minute)
+		if !store.has("zato/main/lb/lb-dead") {
+			t.Error("deleted before its time")
+		}
+		pass(2 * time.Minute)
+		for id, want := range map[string]bool{"lb-dead": false, "lb-other": true, "lb-1": true, "lb-2": true} {
+			if store.has("zato/main/lb/"+id) != want {
+				t.Errorf("the word of %s is there: %v", id, !want)
+			}
+		}
+	})
+}
+
+// While the words of others cannot be read, those that were there are waited for, and are not compared.
+func TestWhoCannotBeHeardIsReckonedWith(t *testing.T) {
+	for name, c := range map[string]struct {
+		deaf, silent bool
+		why          string
+	}{"an error": {true, false, "deaf"}, "no answer": {false, true, errSilence.Error()}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &fakeStore{pairs: map[string]consul.Pair{}}
+				one, two, three := startBalancer(t, store, "lb-1"), startBalancer(t, store, "lb-2"), startBalancer(t, store, "lb-3")
+				defer one.stop()
+				defer two.stop()
+				three.drain("n/web-1")
+				two.drain("n/web-9")
+				pass(time.Minute)
+				store.fail(false, c.deaf, c.silent)
+				one.set("newer")
+				for range 5 * 60 {
+					if pass(time.Second); one.Drained("n/web-1") || one.Drained("n/web-9") {
+						t.Fatal("it may go, though lb-2 has not said so")
+					}
+					for _, other := range one.Report().Others {
+						if other.Diverges && c.deaf {
+							t.Fatalf("what it said is old: %+v", other)
+						}
+					}
+				}
+				if r := one.Report(); len(r.Others) != 0 || r.ReadError != c.why || r.ReadFailures < 60 || r.WriteError != "" {
+					t.Errorf("%+v", r)
+				}
+				three.stop()
+				two.drain("n/web-1", "n/web-9")
+				one.set("same")
+				store.fail(false, false, false)
+				pass(time.Second)
+				if r := one.Report(); r.ReadError != "" || len(r.Others) != 1 || r.Others[0].Diverges || !one.Drained("n/web-1") {
+					t.Errorf("it is read again: %+v", r)
+				}
+			})
+		})
+	}
+}
+
+// Consul was away for all. Who comes back later than this one is waited for as if this one had just been started.
+func TestBehindASilenceTheOthersHaveTimeToRenewTheirWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{pairs: map[string]consul.Pair{}}
+		one := startBalancer(t, store, "lb-1")
+		defer one.stop()
+		pass(time.Second)
+		if err := store.Put(t.Context(), "zato/main/lb/lb-2", []byte(`{"service": "web", "digest": "old", "drained": []}`)); err != nil {
+			t.Fatal(err)
+		}
+		pass(2 * time.Second)
+		store.fail(true, true, false)
+		pass(time.Hour / 2)
+		store.fail(false, false, false)
+		pass(renewal - time.Second)
+		if r := one.Report().Others; one.Drained("n/web-1") || len(r) != 1 || r[0].Diverges {
+			t.Errorf("it has time to renew its word: %+v", r)
+		}
+		pass(2 * time.Second)
+		if r := one.Report().Others; !one.Drained("n/web-1") || len(r) != 0 {
+			t.Errorf("it is gone: %+v", r)
+		}
+	})
+}
+
+func TestThatTheOthersCannotBeToldIsLoggedOnceAndReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, log := &fakeStore{pairs: map[string]consul.Pair{}}, &bytes.Buffer{}
+		one := New(store, "zato/main/lb/", "lb-1", "web", func() Applied { return Applied{} }, zerolog.New(log))
+		if one.Drained("n/web-1") {
+			t.Error("before anything was read")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- one.Run(ctx) }()
+		pass(time.Minute)
+		store.fail(true, false, false)
+		pass(time.Minute)
+		if r := one.Report(); r.WriteError != "down" || r.WriteFailures < 45 || r.ReadError != "" {
+			t.Errorf("%+v", r)
+		}
+		store.fail(false, false, false)
+		pass(time.Minute)
+		if r := one.Report(); r.WriteError != "" {
+			t.Errorf("%+v", r)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		for _, message := range []string{one.writing.fails, one.writing.again} {
+			if n := strings.Count(log.String(), message); n != 1 {
+				t.Errorf("%d times %q in\n%s", n, message, log)
+			}
 		}
 	})
 }
