@@ -144,7 +144,9 @@ func outside(t *testing.T, c *cluster.Cluster) *cluster.Edge {
 // names; every alarm finds the metrics that it is about, or those that it is about do not exist while all is well; and
 // the alarms that a dead server raises, a cluster that is down and a dead outer load balancer are raised.
 func TestDashboardAndAlarmsAreAboutRealMetrics(t *testing.T) {
-	c := started(t, withHosts(t, newConfig(t, 2), 2))
+	config := withHosts(t, newConfig(t, 2), 2)
+	config.LBArgs = append(config.LBArgs, "--virtual-address", "127.0.0.1")
+	c := started(t, config)
 	outer := outside(t, c)
 	s := startPrometheus(t, c, outer)
 	ports, err := cluster.FreePorts(1)

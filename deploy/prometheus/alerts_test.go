@@ -372,7 +372,7 @@ type example struct {
 }
 
 // patient are the alarms that wait for longer.
-var patient = []string{"ZatoClusterDrained"}
+var patient = []string{"ZatoClusterDrained", "ZatoYieldForgotten"}
 
 func (e example) test(name string, series map[string]string, want []any) map[string]any {
 	var input []map[string]string
@@ -412,6 +412,18 @@ func heard(what, quiet, consul string) example {
 		map[string]string{words: quiet, up: consul},
 		map[string]string{"cluster": "main", "instance": "one", "what": what},
 	}
+}
+
+// addressed is an example of where two load balancers have the virtual address, beside those of another cluster.
+func addressed(alert string, bad, good [2]string) example {
+	series := func(values [2]string) map[string]string {
+		return map[string]string{
+			`zatoha_lb_virtual_address{address="10.0.0.100",cluster="main",instance="a"}`: values[0],
+			`zatoha_lb_virtual_address{address="10.0.0.100",cluster="main",instance="b"}`: values[1],
+			`zatoha_lb_virtual_address{address="10.0.0.100",cluster="b",instance="a"}`:    steady("1"),
+		}
+	}
+	return example{alert, series(bad), series(good), map[string]string{"address": "10.0.0.100", "cluster": "main"}}
 }
 
 // steady is a value that stays.
@@ -458,6 +470,11 @@ var examples = []example{
 	heard("write", steady("40"), steady("1")),
 	heard("write", "0+5x180", steady("0")),       // told by ZatoConsulAway
 	heard("read", "0+5x160 805x20", steady("1")), // for a moment Consul was away
+	addressed("ZatoNoVirtualAddress", [2]string{steady("0"), steady("0")}, [2]string{steady("0"), steady("1")}),
+	addressed("ZatoNoVirtualAddress", [2]string{steady("0"), "1x100 stale"}, [2]string{"1x178 0x2", steady("0")}), // its machine died; it moves
+	addressed("ZatoVirtualAddressTwice", [2]string{steady("1"), "0x100 1x80"}, [2]string{steady("1"), "0x178 1x2"}),
+	addressed("ZatoVirtualAddressTwice", [2]string{steady("1"), steady("1")}, [2]string{steady("1"), "1x100 stale"}),
+	is("ZatoYieldForgotten", "zatoha_lb_virtual_address_yielded", "1x540", "0x300 1x240", "address", "10.0.0.100"), // work on the machine
 	is("ZatoCertificateExpires", "zatoha_lb_certificate_due", steady("1"), steady("0"), "file", "/front.pem"),
 	is("ZatoCertificateRefused", "zatoha_lb_certificate_refused", steady("1"), "0x175 1x5", "file", "/front.pem"), // it is being written
 	is("ZatoRequestsQueue", "zatoha_lb_haproxy_backend_queue", steady("3"), steady("0"), "proxy", "b"),
