@@ -52,8 +52,8 @@ var namesNotes = map[string]string{
 	preserveNames: "servers see names that CGI and its like mistake for others",
 }
 
-// mistaken are the names that CGI and its like take for those of the headers that only we may set.
-const mistaken = "^x([^a-z0-9-]forwarded[^a-z0-9]|-forwarded[^a-z0-9-])(for|proto)$"
+// mistaken are the names that CGI and its like take for those of the headers that only we, or a trusted proxy, may set.
+const mistaken = "^x([^a-z0-9-]forwarded[^a-z0-9]|-forwarded[^a-z0-9-]|([^a-z0-9-]real[^a-z0-9]|-real[^a-z0-9-])ip$)"
 
 // refusals are the rules that answer a request here.
 func (o Options) refusals(backend string) []edit.Line {
@@ -106,6 +106,8 @@ func (o Options) destination() string {
 // headers are those that only we may say, and those that are not to be passed on.
 func (o Options) headers() []edit.Line {
 	var s lines
+	s.note("http-request del-header X-Forwarded- -m beg"+o.unlessTrusted(""), "Host, Port, Prefix: what a client says there, servers would take for ours")
+	s.note("http-request del-header X-Real-IP"+o.unlessTrusted(""), "likewise")
 	s.note("http-request set-header X-Forwarded-For %[src]", "set, not added to: a client cannot forge it")
 	protocol := "http"
 	if o.TLS.Bind != "" {
@@ -113,7 +115,7 @@ func (o Options) headers() []edit.Line {
 	}
 	s.add("http-request set-header X-Forwarded-Proto " + protocol + o.unlessTrusted("{ req.fhdr(X-Forwarded-Proto) -m str http https }"))
 	if o.HeaderNames == preserveNames {
-		s.note("http-request del-header '"+mistaken+"' -m reg", "CGI programs take them for those two")
+		s.note("http-request del-header '"+mistaken+"' -m reg", "CGI programs take them for those above")
 	}
 	s.note("http-request del-header Forwarded", "a client's word about itself")
 	s.note("http-request del-header Proxy", "CGI programs take it for HTTP_PROXY")

@@ -16,6 +16,8 @@
 //
 //	frontend partner from zatoha
 //	    bind 10.0.0.1:8443 ssl crt /etc/partner.pem verify required ca-file /etc/partner-ca.pem
+//	    http-request del-header X-Forwarded- -m beg
+//	    http-request del-header X-Real-IP
 //	    http-request set-header X-Forwarded-For %[src]
 //	    http-request set-header X-Forwarded-Proto https
 //	    use_backend bck_http_relay if { stopping } { srv_is_up(bck_http_relay/newest) }

@@ -12,13 +12,14 @@ type Options struct {
 	RelaySocket string   // path of the Unix socket at which old workers hand over their requests, see [Options.Sections]; "" for none
 	CheckURI    string   // what health checks ask of a server
 	HidePaths   []string // paths, each with all below it, that the front answers with 404
-	// TrustedProxies are those before us that say who the client is, by X-Forwarded-For and X-Forwarded-Proto. From anybody
-	// else these headers are replaced.
+	// TrustedProxies are those before us that say who the client is, by X-Forwarded-For and X-Forwarded-Proto, and what it
+	// asked for, by other headers of that kind and X-Real-IP, which are passed on. From anybody else the former are replaced
+	// and the latter deleted.
 	TrustedProxies []Network
 
 	// HeaderNames says what becomes of names of a request's headers that have other characters than letters, digits and "-":
 	// "reject" answers 403; "delete" leaves them out; "preserve" passes them on, but for those that CGI and its like would
-	// take for X-Forwarded-For and X-Forwarded-Proto.
+	// take for X-Forwarded-For and others of that kind, or for X-Real-IP.
 	HeaderNames string
 
 	RateLimit RateLimit

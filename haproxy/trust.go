@@ -48,12 +48,13 @@ func (o Options) trust() []edit.Line {
 	return s
 }
 
-// unlessTrusted is the end of a rule that does not hold if a trusted proxy has sent what fits the condition.
+// unlessTrusted is the end of a rule that does not hold if a trusted proxy has sent what fits the condition, or, without
+// one, anything.
 func (o Options) unlessTrusted(condition string) string {
 	if len(o.TrustedProxies) == 0 {
 		return ""
 	}
-	return " unless " + trusted + " " + condition
+	return strings.TrimSuffix(" unless "+trusted+" "+condition, " ")
 }
 
 // orTrusted is one more condition of a rule: that a trusted proxy has sent what fits.

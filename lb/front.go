@@ -16,11 +16,11 @@ type frontFlags struct {
 	HTTPSRedirect int              `name:"https-redirect" placeholder:"PORT" help:"Send plain requests to https (308) on this port, as clients see it: mostly 443. The monitor is answered all the same."`
 	HSTS          time.Duration    `name:"hsts" placeholder:"DURATION" help:"Tell browsers for how long to ask for nothing but HTTPS, like 8760h."`
 
-	TrustedProxies []haproxy.Network `placeholder:"ADDRESS" help:"Addresses, or ranges like 10.0.9.0/24, of outer load balancers: what they say of the client in X-Forwarded-For and X-Forwarded-Proto is believed, for the rate limit and the log too. From others these headers are replaced."`
+	TrustedProxies []haproxy.Network `placeholder:"ADDRESS" help:"Addresses, or ranges like 10.0.9.0/24, of outer load balancers: what they say of the client in X-Forwarded-For and X-Forwarded-Proto is believed, for the rate limit and the log too, and their other X-Forwarded headers and X-Real-IP are passed on. From others these headers are replaced or left out."`
 
 	RateLimit   haproxy.RateLimit `default:"off" placeholder:"N/PERIOD" help:"Requests that one client address (of IPv6, one /64) may send in a period, like 100/10s; more are answered with 429."`
 	AccessLog   haproxy.AccessLog `default:"off" placeholder:"TARGET" help:"Log each request as a line of JSON: to a syslog server (address:port or socket path), or to stdout or stderr of HAProxy, which is haproxy.log in the state directory, for a look at them: nobody rotates that, and HAProxy leaves out a line where two of its threads write at once."`
-	HeaderNames string            `name:"http-restrict-req-hdr-names" default:"reject" help:"What becomes of header names with other characters than letters, digits and -, which CGI and its like take for others: reject answers 403, delete leaves them out, preserve passes on all but those that pass for X-Forwarded-For and X-Forwarded-Proto."`
+	HeaderNames string            `name:"http-restrict-req-hdr-names" default:"reject" help:"What becomes of header names with other characters than letters, digits and -, which CGI and its like take for others: reject answers 403, delete leaves them out, preserve passes on all but those that pass for X-Forwarded-For and others of that kind, or for X-Real-IP."`
 
 	HidePaths []string `default:"/metrics,/debug/pprof" placeholder:"PATH" help:"Paths of the servers, each with all below it, that are answered with 404 from outside."`
 

@@ -40,7 +40,7 @@ type configCommand struct {
 	TrustedProxies []haproxy.Network `placeholder:"ADDRESS" help:"Addresses of proxies before this one that are believed about the client."`
 	RateLimit      haproxy.RateLimit `default:"off" placeholder:"N/PERIOD" help:"Requests that one client address (of IPv6, one /64) may send in a period, like 100/10s."`
 	AccessLog      haproxy.AccessLog `default:"off" placeholder:"TARGET" help:"Log each request as a line of JSON: to a syslog server (address:port or socket path), or to stdout or stderr."`
-	HeaderNames    string            `name:"http-restrict-req-hdr-names" default:"reject" help:"What becomes of header names with other characters than letters, digits and -: reject answers 403, delete leaves them out, preserve passes on all but those that pass for X-Forwarded-For and X-Forwarded-Proto. That of the clusters comes behind it."`
+	HeaderNames    string            `name:"http-restrict-req-hdr-names" default:"reject" help:"What becomes of header names with other characters than letters, digits and -: reject answers 403, delete leaves them out, preserve passes on all but those that pass for X-Forwarded-For and others of that kind, or for X-Real-IP. That of the clusters comes behind it."`
 	HidePaths      []string          `default:"/metrics,/debug/pprof" placeholder:"PATH" help:"Paths, each with all below it, that are answered with 404 from outside."`
 	Times          configTimes       `embed:""`
 	Limits         configLimits      `embed:""`

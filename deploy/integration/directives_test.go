@@ -32,7 +32,8 @@ func headerNames(w http.ResponseWriter, r *http.Request) {
 
 // oddNames is a request with names that CGI and its like would take for others.
 const oddNames = "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX_Tenant: t\r\n" +
-	"X_Forwarded_For: 6.6.6.6\r\nX-Forwarded_For: 6.6.6.6\r\nX_Forwarded-Proto: https\r\nX.Forwarded.Proto: https\r\n\r\n"
+	"X_Forwarded_For: 6.6.6.6\r\nX-Forwarded_For: 6.6.6.6\r\nX_Forwarded-Proto: https\r\nX.Forwarded.Proto: https\r\n" +
+	"X_Forwarded_Host: evil\r\nX-Forwarded_Port: 1\r\nX_Real-IP: 6.6.6.6\r\nX-Real_IP: 6.6.6.6\r\n\r\n"
 
 func TestOddHeaderNamesAreLeftOutOrKeptAsChosen(t *testing.T) {
 	for choice, want := range map[string]string{

@@ -61,6 +61,11 @@ func TestWhatTheEdgeSaysOfTheClientIsBelieved(t *testing.T) {
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Zato-CID", "K-of-the-server")
 		fmt.Fprintf(w, "%s %s", r.Header["X-Forwarded-For"], r.Header["X-Forwarded-Proto"])
+		for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Prefix", "X-Real-Ip"} {
+			if said := r.Header[name]; said != nil {
+				fmt.Fprintf(w, " %s", said)
+			}
+		}
 	}
 	c := fronted(t, handler, "--trusted-proxies=127.0.0.1", "--rate-limit=3/10s")
 	wary := fronted(t, handler, "--trusted-proxies=10.0.0.1")
@@ -81,12 +86,13 @@ func TestWhatTheEdgeSaysOfTheClientIsBelieved(t *testing.T) {
 		t.Errorf("through both: %s %s %v", response.Status, body, response.Header)
 	}
 
-	const lie = "GET /hello HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: %s\r\nX-Forwarded-Proto: https\r\n\r\n"
+	const lie = "GET /hello HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: %s\r\nX-Forwarded-Proto: https\r\n" +
+		"x-forwarded-host: shop\r\nX-Forwarded-Prefix: /shop\r\nX-REAL-IP: 7\r\n\r\n"
 	for _, said := range []struct{ by, address, client, want string }{
-		{"a trusted proxy", c.Front, "192.0.2.7", "[192.0.2.7] [https]"},
-		{"a trusted proxy, of two", c.Front, "192.0.2.66, 192.0.2.8", "[192.0.2.8] [https]"},
-		{"a trusted proxy, of nonsense", c.Front, "nonsense", "[127.0.0.1] [https]"},
-		{"a trusted proxy, in IPv6", c.Front, "2001:db8::1", "[2001:db8::1] [https]"},
+		{"a trusted proxy", c.Front, "192.0.2.7", "[192.0.2.7] [https] [shop] [/shop] [7]"},
+		{"a trusted proxy, of two", c.Front, "192.0.2.66, 192.0.2.8", "[192.0.2.8] [https] [shop] [/shop] [7]"},
+		{"a trusted proxy, of nonsense", c.Front, "nonsense", "[127.0.0.1] [https] [shop] [/shop] [7]"},
+		{"a trusted proxy, in IPv6", c.Front, "2001:db8::1", "[2001:db8::1] [https] [shop] [/shop] [7]"},
 		{"a stranger", wary.Front, "192.0.2.7", "[127.0.0.1] [http]"},
 		{"a client of the outer one", front, "192.0.2.7", "[127.0.0.1] [http]"},
 	} {

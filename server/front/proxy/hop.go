@@ -68,8 +68,8 @@ func when(is bool, c class) class {
 	return endToEnd
 }
 
-// kept are headers that Connection cannot name: they say what the load balancer and the server found out, and a client
-// that could have them dropped could pass for somebody else.
+// kept are headers that Connection cannot name: they say what the load balancer, a proxy that it trusts, and the server
+// found out, and a client that could have them dropped could pass for somebody else.
 func kept(name []byte) bool {
 	for _, prefix := range []string{"x-forwarded-", "x-zato-"} {
 		if len(name) >= len(prefix) && fold(name[:len(prefix)], prefix) {
