@@ -30,7 +30,8 @@ type DataPlane interface {
 	Set(ctx context.Context, changes []Change) (Rewrite, error)
 	// Stats are HAProxy's counters of what is ours.
 	Stats(ctx context.Context) (Stats, error)
-	// Preview is what Prepare would do to the file. It changes nothing.
+	// Preview is what Prepare would do to the file, and whether HAProxy would be reloaded, as far as that can be asked. It
+	// changes nothing. See the packages for whether haproxy checks the file.
 	Preview(ctx context.Context, servers []Server) (Edit, error)
 	// Rollback gives our sections back the design that they had before its last change, and reloads an HAProxy that runs.
 	// The servers stay as they are now, and so does what is not ours. Of the design that is left Prepare, Save and Rebuild
@@ -41,6 +42,6 @@ type DataPlane interface {
 // Edit is a change of the file, before it is made.
 type Edit struct {
 	Old, New   string // the whole file
-	Structural bool   // it takes a reload
+	Structural bool   // it takes a reload, of an HAProxy that runs
 	Redesigned bool   // and not only because the number of slots changes
 }

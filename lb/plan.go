@@ -13,6 +13,7 @@ import (
 
 	"zatoha/deploy/program"
 	"zatoha/haproxy"
+	"zatoha/lb/admin"
 	"zatoha/lb/reconcile"
 	"zatoha/lb/state"
 )
@@ -35,6 +36,11 @@ func (p *planCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) e
 		return plane.refusal(err)
 	}
 	forecast := forecast{pool: pool, place: plane.about().place, running: plane.running(ctx)}
+	if forecast.running {
+		if forecast.stats, err = plane.Stats(ctx); err != nil {
+			return err
+		}
+	}
 	catalog, unreachable := reconcile.Look(ctx, agent, p.Service, pool, p.ServerMaxConn, lookTimeout)
 	if unreachable == nil {
 		members, refused := state.Desire(catalog)
@@ -62,6 +68,7 @@ type forecast struct {
 	edit        haproxy.Edit
 	place       string // of the configuration
 	running     bool
+	stats       haproxy.Stats // if it runs
 }
 
 func (f forecast) print(out io.Writer) error {
@@ -95,19 +102,26 @@ func (f forecast) radius() string {
 	case !f.running:
 		reload = "no reload, for HAProxy is not running and reads it when it starts"
 	}
-	return fmt.Sprintf("Blast radius: %d of %d servers, %d of %d slots, %s; %d removals held back.",
-		f.touched(), f.pool.Used(), len(f.plan.Changes), len(f.pool.Slots), reload, len(f.plan.Held))
+	touched, taking := f.touched()
+	return fmt.Sprintf("Blast radius: %d of %d servers that take traffic, %d of %d slots, %s; %d removals held back.",
+		touched, taking, len(f.plan.Changes), len(f.pool.Slots), reload, len(f.plan.Held))
 }
 
-// touched counts the servers that take traffic now and would be changed.
-func (f forecast) touched() int {
-	n := 0
+// touched counts the servers that take traffic now, by HAProxy's word, and those of them that would be changed.
+func (f forecast) touched() (touched, taking int) {
+	changed := map[string]bool{}
 	for _, change := range f.plan.Changes {
-		if change.Before.Key != "" {
-			n++
+		changed[change.Slot] = true
+	}
+	for _, slot := range f.pool.Slots {
+		if !slot.Free() && admin.TakesTraffic(f.stats.Servers[slot.Name].Traffic, slot.Member) {
+			taking++
+			if changed[slot.Name] {
+				touched++
+			}
 		}
 	}
-	return n
+	return touched, taking
 }
 
 // indented is a text with every line set off, or a word that there is none.

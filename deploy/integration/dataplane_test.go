@@ -282,7 +282,7 @@ func TestADesignIsRolledBackBehindADataPlaneAPI(t *testing.T) {
 	running := underLoad(t, c)
 
 	said, code := lb(t, c, "plan", append(append([]string{}, ours...), "--listen", c.Front)...)
-	wants(t, said, code, 0, "http://"+f.address, "no change", "Blast radius: 0 of 2 servers, 0 of 3 slots, no reload")
+	wants(t, said, code, 0, "http://"+f.address, "no change", "Blast radius: 0 of 2 servers that take traffic, 0 of 3 slots, no reload")
 	said, code = lb(t, c, "plan", append(append([]string{}, ours...), "--listen", c.Front, "--server-timeout", "7s")...)
 	wants(t, said, code, 0, "timeout server 7000ms", "a reload, which closes no connection")
 	has("timeout server 30000ms")

@@ -38,7 +38,7 @@ func TestThePlanShowsWhatAStartWouldChange(t *testing.T) {
 	}
 	flags := []string{"--haproxy-bin", haproxyBin, "--listen", c.Front}
 	said, code := lb(t, c, "plan", flags...)
-	wants(t, said, code, 0, "no change", "Blast radius: 0 of 2 servers, 0 of 10 slots, no reload")
+	wants(t, said, code, 0, "no change", "Blast radius: 0 of 2 servers that take traffic, 0 of 10 slots, no reload")
 
 	said, code = lb(t, c, "plan", append(flags, "--server-timeout", "7s")...)
 	wants(t, said, code, 0, "+    timeout server 7000ms", "-    timeout server 30000ms", "a reload, which closes no connection")

@@ -80,7 +80,7 @@ func (d *DataPlane) update(ctx context.Context, servers []haproxy.Server, runs f
 	if err != nil {
 		return haproxy.Rewrite{}, err
 	}
-	d.suspect = d.suspect || edited.Structural && edited.byOthers != ""
+	d.suspect = d.suspects(edited)
 	if !runs() {
 		return edited.done(""), nil
 	}
@@ -110,14 +110,24 @@ func (d *DataPlane) reload(ctx context.Context, edited change, reason haproxy.Re
 
 // catchUp reloads a running HAProxy whose structure is not, or may not be, that of a file that was edited.
 func (d *DataPlane) catchUp(ctx context.Context, edited change) (haproxy.Rewrite, error) {
-	running, err := d.runtime.structure(ctx)
-	if err != nil || running == edited.structure && !d.suspect {
+	if outdated, err := d.outdated(ctx, edited); err != nil || !outdated {
 		return edited.done(""), err
 	}
 	if err := process.Validate(ctx, d.binary, d.paths.Config); err != nil {
 		return edited.done(""), fmt.Errorf("haproxy runs on another structure than its file has, which cannot be loaded: %w", err)
 	}
 	return d.reload(ctx, edited, haproxy.ReloadAfter(edited.Structural, edited.byOthers))
+}
+
+// outdated says whether the structure of a running HAProxy is not, or may not be, that of a file that was edited.
+func (d *DataPlane) outdated(ctx context.Context, edited change) (bool, error) {
+	running, err := d.runtime.structure(ctx)
+	return running != edited.structure || d.suspects(edited), err
+}
+
+// suspects says whether HAProxy may have loaded what somebody else made of the structure.
+func (d *DataPlane) suspects(edited change) bool {
+	return d.suspect || edited.Structural && edited.byOthers != ""
 }
 
 // Servers are the backend's servers as the running HAProxy has them.

@@ -39,14 +39,6 @@ func (d *DataPlane) inPlace(ctx context.Context, edit func() (change, error)) (c
 	return change{}, fmt.Errorf("somebody else writes %s all the time, gave up after %d attempts: see who else does", d.paths.Config, attempts)
 }
 
-// Preview is what Prepare would do to the file.
-func (d *DataPlane) Preview(_ context.Context, servers []haproxy.Server) (haproxy.Edit, error) {
-	d.file.Lock()
-	defer d.file.Unlock()
-	edited, err := d.edit(servers)
-	return edited.Edit, err
-}
-
 // change is an edit of the file.
 type change struct {
 	haproxy.Edit

@@ -9,7 +9,8 @@ import (
 	"zatoha/haproxy/edit"
 )
 
-// Preview is what Prepare would do to the file, as the API would write it.
+// Preview is what Prepare would do to the file, as the API would write it. It is not checked by haproxy: asked to do no
+// more than that, the API does not say why a file is refused.
 func (d *DataPlane) Preview(ctx context.Context, servers []haproxy.Server) (preview haproxy.Edit, err error) {
 	err = d.inTurn(ctx, func() (err error) {
 		preview, err = d.preview(ctx, servers)

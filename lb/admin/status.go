@@ -196,7 +196,7 @@ func newSlot(slot state.Slot, now haproxy.Counters) Slot {
 	m := slot.Member
 	return Slot{
 		Slot: slot.Name, Instance: m.ID, Address: haproxy.Server{Address: m.Address, Port: m.Port}.Endpoint(),
-		Mode: m.Mode, Weight: m.Weight, TakesTraffic: takesTraffic(now.Traffic, m), StatusS: int64(now.InStatus.Seconds()),
+		Mode: m.Mode, Weight: m.Weight, TakesTraffic: TakesTraffic(now.Traffic, m), StatusS: int64(now.InStatus.Seconds()),
 		Traffic: now.Traffic, counters: now,
 	}
 }
@@ -214,8 +214,9 @@ func newSync(report reconcile.Report, now time.Time) Sync {
 	return s
 }
 
-// takesTraffic follows HAProxy's nbsrv, which decides /zato-lb-alive: up by its own checks, and not draining.
-func takesTraffic(now haproxy.Traffic, member state.Member) bool {
+// TakesTraffic says whether a server gets requests. It follows HAProxy's nbsrv, which decides /zato-lb-alive: up by its
+// own checks, and not draining.
+func TakesTraffic(now haproxy.Traffic, member state.Member) bool {
 	return up(now) && member.Mode == state.Ready && member.Weight > 0
 }
 
