@@ -1,6 +1,9 @@
 package haproxy
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // DataPlane is one HAProxy, as a controller drives it: its configuration file and its running servers. There are two,
 // package embedded for an HAProxy of this process and package remote for one behind a Data Plane API; package
@@ -35,13 +38,24 @@ type DataPlane interface {
 	Preview(ctx context.Context, servers []Server) (Edit, error)
 	// Rollback gives our sections back the design that they had before its last change, and reloads an HAProxy that runs.
 	// The servers stay as they are now, and so does what is not ours. Of the design that is left Prepare, Save and Rebuild
-	// keep away until another one is wanted; a second Rollback returns to it.
+	// keep away until another one is wanted and in place; a second Rollback returns to it.
 	Rollback(ctx context.Context) (Rewrite, error)
+	// Placed is the design that the last call has put, or found, in place; zero before the first. It waits for nobody.
+	Placed() Placed
+}
+
+// Placed is a design of our sections that is in place.
+type Placed struct {
+	Design string // tells it from the other designs of this data plane
+	// RolledBack is when the design that is wanted was taken back by a rollback, for which this one stays; zero if it is
+	// this one.
+	RolledBack time.Time
 }
 
 // Edit is a change of the file, before it is made.
 type Edit struct {
-	Old, New   string // the whole file
-	Structural bool   // it takes a reload, of an HAProxy that runs
-	Redesigned bool   // and not only because the number of slots changes
+	Old, New   string    // the whole file
+	Structural bool      // it takes a reload, of an HAProxy that runs
+	Redesigned bool      // and not only because the number of slots changes
+	RolledBack time.Time // see [Placed]; zero if the design that is wanted is in New
 }

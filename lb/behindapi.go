@@ -126,7 +126,7 @@ func (b *behindAPI) Look(ctx context.Context) admin.Seen {
 		DataPlane: admin.DataPlane{
 			Kind: admin.Remote, Address: b.place(), Reachable: answers == nil || errors.Is(answers, remote.ErrNotRunning),
 		},
-		Running: answers == nil, Stats: stats, Err: err,
+		Running: answers == nil, Stats: stats, Err: err, RolledBack: b.Placed().RolledBack,
 	}
 }
 

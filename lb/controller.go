@@ -24,7 +24,7 @@ import (
 type controller struct {
 	agent        *consul.Client
 	service      string
-	design       string // see peers.Applied
+	designs      *designs // see peers.Applied
 	registration consul.Registration
 	plane        plane
 	seen         lastSeen
@@ -88,7 +88,7 @@ func (c *controller) run(ctx context.Context, listener net.Listener) error {
 func (c *controller) applied() peers.Applied {
 	report := c.loop.Report()
 	return peers.Applied{
-		Index: report.Index, Digest: report.Pool.Digest(), Design: c.design, At: time.Now().UTC(), Drained: c.loop.Drained(),
+		Index: report.Index, Digest: report.Pool.Digest(), Design: c.designs.told(c.plane.Placed()), At: time.Now().UTC(), Drained: c.loop.Drained(),
 	}
 }
 

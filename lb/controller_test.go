@@ -18,6 +18,7 @@ func TestTheOtherLoadBalancersAreToldOfTheSettings(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := g.Run.controller(nil, g.StateDir, zerolog.Nop())
+		c.plane = localPlane(t, "haproxy", "")
 		c.loop = reconcile.New(state.NewPool(1), nil, nil, zerolog.Nop(), reconcile.Options{})
 		return c.applied().Design
 	}

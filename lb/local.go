@@ -112,7 +112,7 @@ func (l *local) Look(ctx context.Context) admin.Seen {
 	seen := admin.Seen{
 		DataPlane: admin.DataPlane{Kind: admin.Embedded, Address: l.paths.Config}, Process: l.process.Status(), Certificates: l.certificates.List(),
 	}
-	seen.Running = seen.Process.Master != 0
+	seen.Running, seen.RolledBack = seen.Process.Master != 0, l.Placed().RolledBack
 	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
 	defer cancel()
 	seen.Stats, seen.Err = l.Counters(ctx)

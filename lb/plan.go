@@ -82,6 +82,9 @@ func (f forecast) print(out io.Writer) error {
 		fmt.Fprintf(&text, "  cannot be balanced: %s: %s\n", refusal.ID, refusal.Reason)
 	}
 	text.WriteString(indentedParity(f.parity))
+	if at := f.edit.RolledBack; !at.IsZero() {
+		fmt.Fprintf(&text, "HAProxy's settings would not be in effect, they were rolled back at %s: %s\n", at.Format(time.RFC3339), admin.AfterRollback)
+	}
 	diff, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
 		A: difflib.SplitLines(f.edit.Old), B: difflib.SplitLines(f.edit.New), FromFile: f.place + ", now", ToFile: f.place + ", then",
 	})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"zatoha/haproxy"
 	"zatoha/lb/state"
@@ -18,6 +19,19 @@ func TestAPlanSaysWhatAReloadCloses(t *testing.T) {
 	} {
 		if got := f.radius(); !strings.Contains(got, says) {
 			t.Errorf("%q does not say %q", got, says)
+		}
+	}
+}
+
+func TestAPlanSaysThatTheSettingsWereRolledBack(t *testing.T) {
+	for _, at := range []time.Time{{}, time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)} {
+		var text strings.Builder
+		f := forecast{edit: haproxy.Edit{RolledBack: at}}
+		if err := f.print(&text); err != nil {
+			t.Fatal(err)
+		}
+		if says := strings.Contains(text.String(), "rolled back at 2026-01-02T12:00:00Z: the ones before stay until lb is started with other flags"); says == at.IsZero() {
+			t.Errorf("rolled back at %s, it says\n%s", at, text.String())
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"zatoha/consul"
 	"zatoha/deploy/program"
 	"zatoha/lb/address"
+	"zatoha/lb/admin"
 	"zatoha/lb/reconcile"
 )
 
@@ -43,7 +44,7 @@ func (r *runCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) er
 
 // controller knows what the flags say, and has no parts yet.
 func (r *runCommand) controller(agent *consul.Client, stateDir string, log zerolog.Logger) *controller {
-	return &controller{agent: agent, service: r.Service, design: r.options().Shared(), seen: newLastSeen(stateDir), log: log}
+	return &controller{agent: agent, service: r.Service, designs: newDesigns(stateDir, r.options().Shared()), seen: newLastSeen(stateDir), log: log}
 }
 
 // assemble puts the parts together and the configuration in order.
@@ -59,8 +60,20 @@ func (r *runCommand) assemble(ctx context.Context, c *controller, files address.
 	if err != nil {
 		return c.plane.refusal(err)
 	}
+	c.tellDesign()
 	if used := pool.Used(); used > 0 {
 		c.log.Info().Int("servers", used).Str("from", c.plane.about().place).Msg("going on with the servers that haproxy's configuration had last")
 	}
 	return nil
+}
+
+// tellDesign says so if the design in place is not that of the flags, and else remembers what others are told of it.
+func (c *controller) tellDesign() {
+	placed := c.plane.Placed()
+	if !placed.RolledBack.IsZero() {
+		c.log.Warn().Time("rolled_back", placed.RolledBack).Msg("the settings of haproxy are not in effect, they were rolled back: " + admin.AfterRollback)
+	}
+	if err := c.designs.note(placed); err != nil {
+		c.log.Warn().Err(err).Msg("after a rollback, other load balancers will be told of a difference that may be none; does the disk take writes?")
+	}
 }

@@ -85,14 +85,24 @@ func TestADesignIsRolledBack(t *testing.T) {
 	has("timeout server 30000ms")
 	restart("--server-timeout=7s") // the same again is still not wanted
 	has("timeout server 30000ms")
+	told := []string{"rolled back", "lb is started with other flags"}
+	said, code = lb(t, c, "status", "--admin", c.Admin)
+	wants(t, said, code, 0, told...)
+	wants(t, logged(t, c), 0, 0, append(told, "the settings of haproxy are not in effect")...)
+	said, code = lb(t, c, "plan", "--haproxy-bin", haproxyBin, "--listen", c.Front, "--server-timeout=7s")
+	wants(t, said, code, 0, append(told, "no reload")...)
 	if err := c.LB.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	said, code = lb(t, c, "rollback", "--haproxy-bin", haproxyBin) // without a controller, and back again
 	wants(t, said, code, 0, "rolled back")
 	has("timeout server 7000ms")
+	said, code = lb(t, c, "rollback", "--haproxy-bin", haproxyBin)
+	wants(t, said, code, 0, "rolled back")
 	restart("--server-timeout=8s")
 	has("timeout server 8000ms")
+	restart("--server-timeout=7s") // after another design, the one that was rolled back is wanted again
+	has("timeout server 7000ms")
 	noErrors(t, running)
 }
 

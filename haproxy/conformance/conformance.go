@@ -45,6 +45,8 @@ type Exceptions map[string]string
 const (
 	ForeignBytes = "the operator's lines stay byte for byte"
 	Concurrency  = "calls may be concurrent"
+
+	ForgottenDesign = "a design that was rolled back is in place again when another was in between"
 )
 
 type testCase struct {
@@ -65,6 +67,7 @@ var cases = []testCase{
 	{"a file that haproxy refuses is not put in place", refused},
 	{"a preview is what is done then", previewed},
 	{"a design that was rolled back stays away", rolledBack},
+	{ForgottenDesign, rolledBackAndForgotten},
 	{"what somebody makes of our lines is put right and told", editedByHand},
 	{"a design that was rolled back is kept from edits too", editedAfterRollback},
 	{"a section in the way is named", clash},

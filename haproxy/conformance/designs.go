@@ -43,6 +43,46 @@ func rolledBack(t *testing.T, start Factory) {
 	runs(t, s, want)
 }
 
+// rolledBackAndForgotten is what the flags say: A, B, which is rolled back, C, and B.
+func rolledBackAndForgotten(t *testing.T, start Factory) {
+	s := start(t, "", 2)
+	placed := func(seconds int, rolledBack bool) (design string) {
+		t.Helper()
+		thinks(t, s, seconds)
+		now := s.Placed()
+		if now.RolledBack.IsZero() == rolledBack || now.Design == "" {
+			t.Errorf("in place is %+v", now)
+		}
+		return now.Design
+	}
+	a := placed(30, false)
+	s.Redesign(t, 7)
+	did(s.Prepare(t.Context(), Free(2))).by(t, haproxy.ReloadToSet)
+	b := placed(7, false)
+	did(s.Rollback(t.Context())).by(t, haproxy.ReloadToRollBack)
+	if now := placed(30, true); now != a || now == b {
+		t.Errorf("rolled back from %s to %s is %s", b, a, now)
+	}
+	s.Redesign(t, 7)
+	if preview, err := s.Preview(t.Context(), Free(2)); err != nil || preview.Structural || preview.RolledBack.IsZero() {
+		t.Errorf("%v, the preview is %+v", err, preview)
+	}
+	did(s.Prepare(t.Context(), Free(2))).quietly(t)
+	placed(30, true)
+
+	s.Redesign(t, 8)
+	did(s.Prepare(t.Context(), Free(2))).by(t, haproxy.ReloadToSet)
+	placed(8, false)
+	s.Redesign(t, 7)
+	if preview, err := s.Preview(t.Context(), Free(2)); err != nil || !preview.Structural || !preview.RolledBack.IsZero() {
+		t.Errorf("%v, the preview is %+v", err, preview)
+	}
+	did(s.Prepare(t.Context(), Free(2))).by(t, haproxy.ReloadToSet)
+	if now := placed(7, false); now != b {
+		t.Errorf("%s is %s when it comes again", b, now)
+	}
+}
+
 // thinks expects servers to have so many seconds by the file.
 func thinks(t *testing.T, s Subject, seconds int) {
 	t.Helper()

@@ -29,6 +29,7 @@ type DataPlane struct {
 	process *process.Process
 	round   atomic.Int64 // see entrance; as the servers were when they were read last
 	memory  *rollback.Memory
+	placed  atomic.Pointer[haproxy.Placed]
 	file    sync.Mutex     // one change of haproxy.cfg at a time, with the reload that belongs to it
 	ours    []edit.Section // our sections as they were when they were last as they should be; nil before
 	suspect bool           // HAProxy may have loaded what somebody else made of the structure, which names itself as before

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"zatoha/haproxy"
 	"zatoha/haproxy/edit"
@@ -17,7 +18,25 @@ import (
 // write edits the file, if it is not as wanted. Another structure is checked by haproxy first, members alone cannot make
 // a valid file invalid; and the file that another design replaces is kept as the last good one.
 func (d *DataPlane) write(ctx context.Context, servers []haproxy.Server) (change, error) {
-	return d.inPlace(ctx, func() (change, error) { return d.edit(servers) })
+	edited, err := d.inPlace(ctx, func() (change, error) { return d.edit(servers) })
+	if err != nil {
+		return edited, err
+	}
+	d.note(edited.sections, edited.RolledBack)
+	return edited, edited.settle()
+}
+
+// note keeps which design is in place.
+func (d *DataPlane) note(ours []edit.Section, rolledBack time.Time) {
+	d.placed.Store(&haproxy.Placed{Design: haproxy.Design(ours), RolledBack: rolledBack})
+}
+
+// Placed is the design that the last call has put, or found, in place.
+func (d *DataPlane) Placed() haproxy.Placed {
+	if placed := d.placed.Load(); placed != nil {
+		return *placed
+	}
+	return haproxy.Placed{}
 }
 
 // attempts is how often an edit is made again after somebody else has written the file in between.
@@ -45,6 +64,7 @@ type change struct {
 	sections  []edit.Section // ours, as the file has them with it
 	structure string         // likewise
 	byOthers  string         // what somebody else has made of our lines, which it puts right
+	settle    func() error   // is called when it is in place
 	replaced  string         // the file with the design that it replaces, without what somebody else has made of that; "" if none
 }
 
@@ -58,11 +78,13 @@ func (d *DataPlane) edit(servers []haproxy.Server) (change, error) {
 	if err != nil {
 		return change{}, err
 	}
-	want, err := d.memory.Wanted(d.known(have), d.options.Sections(servers))
+	choice, err := d.memory.Wanted(d.known(have), d.options.Sections(servers))
 	if err != nil {
 		return change{}, err
 	}
-	return d.compare(old, have, want)
+	edited, err := d.compare(old, have, choice.Sections)
+	edited.RolledBack, edited.settle = choice.RolledBack, choice.Settle
+	return edited, err
 }
 
 // known are our sections as they should be in the file, as far as that is known, whatever the file has.

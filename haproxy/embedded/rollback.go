@@ -38,5 +38,10 @@ func (d *DataPlane) rollBack(ctx context.Context) (change, error) {
 	if err != nil {
 		return change{}, err
 	}
-	return edited, d.memory.Reject(left)
+	if err := d.memory.Reject(left); err != nil {
+		return edited, err
+	}
+	choice, err := d.memory.Wanted(edited.sections, d.options.Sections(nil))
+	d.note(edited.sections, choice.RolledBack)
+	return edited, err
 }

@@ -17,6 +17,7 @@ import (
 
 	"zatoha/haproxy"
 	"zatoha/haproxy/edit"
+	"zatoha/haproxy/rollback"
 )
 
 const rawPath = "configuration/raw"
@@ -35,9 +36,10 @@ type post struct {
 	text       string
 	sections   []edit.Section // ours, in it
 	changed    bool
-	structural bool           // it takes a reload
-	redesigned bool           // and not only because the number of slots changes
-	byOthers   string         // see document; it puts that right
+	structural bool   // it takes a reload
+	redesigned bool   // and not only because the number of slots changes
+	byOthers   string // see document; it puts that right
+	choice     rollback.Choice
 	replaced   string         // the document with the design that it replaces, without what somebody else has made of that; "" if none
 	actions    []string       // to be run without a reload
 	worker     int64          // which worker a reload shall replace, 0 for none
@@ -81,11 +83,13 @@ func (d *DataPlane) read(ctx context.Context) (document, error) {
 
 // edit makes our sections in a document what they shall be.
 func (d *DataPlane) edit(have document, servers []haproxy.Server) (post, error) {
-	want, err := d.memory.Wanted(d.known(have), d.sections(servers))
+	choice, err := d.memory.Wanted(d.known(have), d.sections(servers))
 	if err != nil {
 		return post{}, err
 	}
-	return d.replace(have, want)
+	p, err := d.replace(have, choice.Sections)
+	p.choice = choice
+	return p, err
 }
 
 // replace puts sections in the place of ours in a document.
@@ -155,10 +159,12 @@ func (d *DataPlane) try(ctx context.Context, edited func(document) (post, error)
 		}
 		if !p.changed {
 			d.ours = p.sections
-			return haproxy.Rewrite{}, nil
+			return haproxy.Rewrite{}, d.settle(p)
 		}
 		var done haproxy.Rewrite
-		if done, err = d.post(ctx, have, p); !failure(err, (*Error).conflict) {
+		if done, err = d.post(ctx, have, p); err == nil {
+			return done, d.settle(p)
+		} else if !failure(err, (*Error).conflict) {
 			return done, err
 		}
 	}

@@ -50,6 +50,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"zatoha/haproxy"
@@ -66,6 +67,7 @@ type DataPlane struct {
 	limit    int           // of connections, of a free slot
 	patience time.Duration // with a reload
 	turn     chan struct{} // holds a token while somebody writes
+	placed   atomic.Pointer[haproxy.Placed]
 
 	// These belong to whose turn it is.
 	refused  refusal

@@ -29,7 +29,7 @@ func (d *DataPlane) preview(ctx context.Context, servers []haproxy.Server) (hapr
 		return haproxy.Edit{}, err
 	}
 	now := unversioned(have.raw)
-	preview := haproxy.Edit{Old: now, New: now, Structural: p.structural, Redesigned: p.redesigned}
+	preview := haproxy.Edit{Old: now, New: now, Structural: p.structural, Redesigned: p.redesigned, RolledBack: p.choice.RolledBack}
 	if p.changed {
 		preview.New, err = rewritten(unversioned(p.text))
 	}
@@ -59,11 +59,11 @@ func (d *DataPlane) Rollback(ctx context.Context) (done haproxy.Rewrite, err err
 
 // rollBack notes what is given up before anybody else may change the document: it could bring it again.
 func (d *DataPlane) rollBack(ctx context.Context) (haproxy.Rewrite, error) {
-	var left []edit.Section
+	var left, before []edit.Section
 	done, err := d.try(ctx, func(have document) (post, error) {
 		known := d.known(have)
-		before, err := d.memory.Before(known)
-		if err != nil {
+		var err error
+		if before, err = d.memory.Before(known); err != nil {
 			return post{}, err
 		}
 		p, err := d.replace(have, before)
@@ -81,5 +81,9 @@ func (d *DataPlane) rollBack(ctx context.Context) (haproxy.Rewrite, error) {
 		return done, err
 	}
 	// Also when nobody knows what became of it: else the next change would bring the design again.
-	return done, errors.Join(err, d.memory.Reject(left))
+	if err := errors.Join(err, d.memory.Reject(left)); err != nil {
+		return done, err
+	}
+	choice, err := d.memory.Wanted(before, d.sections(nil))
+	return done, errors.Join(err, d.note(before, choice.RolledBack))
 }

@@ -60,6 +60,51 @@ func TestARollbackThatFailsIsRememberedAsFarAsItWent(t *testing.T) {
 	}
 }
 
+// What the flags say is A, B, which is rolled back, C, and B.
+func TestADesignIsForgottenWhenAnotherIsInPlace(t *testing.T) {
+	text, worker := "", 42
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodPost:
+			body, _ := io.ReadAll(r.Body)
+			text, worker = string(body), worker+1
+		case strings.HasSuffix(r.URL.Path, "/configuration/raw"):
+			answer(w, http.StatusOK, map[string]any{"_version": 7, "data": text})
+		default:
+			answer(w, http.StatusOK, []any{map[string]any{"info": map[string]any{"pid": worker}}})
+		}
+	}))
+	defer server.Close()
+	path, options := memory(t), someOptions()
+	for i, step := range []struct {
+		wants    time.Duration
+		rollback bool
+		runs     string
+		away     bool
+	}{
+		{time.Second, false, "1000ms", false},
+		{2 * time.Second, false, "2000ms", false},
+		{2 * time.Second, true, "1000ms", true},
+		{2 * time.Second, false, "1000ms", true},
+		{3 * time.Second, false, "3000ms", false},
+		{2 * time.Second, false, "2000ms", false},
+	} {
+		options.ServerTimeout = step.wants
+		plane := connected(t, server.URL, options, path)
+		do := func() (haproxy.Rewrite, error) { return plane.Prepare(t.Context(), conformance.Free(2)) }
+		if step.rollback {
+			do = func() (haproxy.Rewrite, error) { return plane.Rollback(t.Context()) }
+		}
+		if _, err := do(); err != nil {
+			t.Fatal(err)
+		}
+		placed := plane.Placed()
+		if !strings.Contains(text, "timeout server "+step.runs) || placed.RolledBack.IsZero() == step.away || placed.Design == "" {
+			t.Errorf("step %d: in place is %+v,\n%s", i, placed, text)
+		}
+	}
+}
+
 func TestOnlyALimitThatIsNotTheSlotsTakesAReload(t *testing.T) {
 	options := someOptions()
 	options.SlotMaxConn = 4000

@@ -5,8 +5,9 @@
 // One case, walked through: the load balancer is started with another time-out. The data plane hands the file as it was
 // to [Memory.Keep] and puts the new one in place. The operator rolls back: [Memory.Before] gives the sections of the file
 // that was kept, with the servers of now, and when they are in place, [Memory.Reject] notes the design that they
-// replaced. Whatever the flags say, [Memory.Wanted] keeps away from that one until they say something else again. A
-// second rollback returns to it, by the same three steps.
+// replaced. Whatever the flags say, [Memory.Wanted] keeps away from that one. When they say something else, that is put
+// in place, and [Choice.Settle] forgets what was given up: they may say it again. A second rollback returns to it too, by
+// the same three steps.
 package rollback
 
 import (
@@ -15,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"zatoha/haproxy"
 	"zatoha/haproxy/edit"
@@ -38,21 +40,51 @@ func (m *Memory) lastGood() string { return m.path + ".last-good" }
 
 func (m *Memory) rejected() string { return m.path + ".rejected" }
 
-// Wanted are the sections to be put in place of those that the file has: the ones that are wanted, unless their design
-// is the one that was given up. Then only their servers are put in place.
-func (m *Memory) Wanted(have, want []edit.Section) ([]edit.Section, error) {
-	text, err := os.ReadFile(m.rejected())
-	if errors.Is(err, fs.ErrNotExist) || len(have) == 0 {
-		return want, nil
+// Choice is what is to be put in place.
+type Choice struct {
+	Sections []edit.Section
+	// RolledBack is when the design that is wanted was given up, for which the present one stays; zero if it does not.
+	RolledBack time.Time
+
+	outdated string // the file with the design that was given up, if that is not wanted any more
+}
+
+// Settle is called when the choice is in place: what was given up before is forgotten if something else was wanted.
+func (c Choice) Settle() error {
+	if c.outdated == "" {
+		return nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("the design that was rolled back: %w", err)
+	if err := os.Remove(c.outdated); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forgetting the design that was rolled back: %w", err)
+	}
+	return nil
+}
+
+// Wanted chooses the sections to be put in place of those that the file has: the ones that are wanted, unless their
+// design is the one that was given up. Then only their servers are put in place.
+func (m *Memory) Wanted(have, want []edit.Section) (Choice, error) {
+	text, err := os.ReadFile(m.rejected())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Choice{Sections: want}, nil
+	case len(have) == 0: // without sections HAProxy would not start
+		return Choice{Sections: want, outdated: m.rejected()}, nil
+	case err != nil:
+		return Choice{}, fmt.Errorf("the design that was rolled back: %w", err)
 	}
 	design, err := m.design(want)
 	if err != nil || strings.TrimSpace(string(text)) != design {
-		return want, err
+		return Choice{Sections: want, outdated: m.rejected()}, err
 	}
-	return haproxy.WithServers(have, want), nil
+	// It is still there if a rollback went wrong: it may be about to be replaced, and must not come again then.
+	if now, err := m.design(have); err != nil || now == design {
+		return Choice{Sections: want}, err
+	}
+	info, err := os.Stat(m.rejected())
+	if err != nil {
+		return Choice{}, fmt.Errorf("the design that was rolled back: %w", err)
+	}
+	return Choice{Sections: haproxy.WithServers(have, want), RolledBack: info.ModTime()}, nil
 }
 
 // Keep keeps a file whose design is about to be replaced. A file without a section of ours was never ours to go back

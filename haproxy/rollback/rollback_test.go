@@ -73,8 +73,19 @@ func TestARejectedDesignIsKeptAwayFromUntilAnotherIsAskedFor(t *testing.T) {
 	have := sections(1*time.Second, 2)
 	wants := func(have, want, put []edit.Section) {
 		t.Helper()
-		if got, err := m.Wanted(have, want); err != nil || !reflect.DeepEqual(got, put) {
-			t.Errorf("%v, puts in place\n%+v\nwant\n%+v", err, got, put)
+		got, err := m.Wanted(have, want)
+		if err != nil || !reflect.DeepEqual(got.Sections, put) {
+			t.Errorf("%v, puts in place\n%+v\nwant\n%+v", err, got.Sections, put)
+		}
+		if away := !reflect.DeepEqual(want, put); got.RolledBack.IsZero() == away || time.Since(got.RolledBack) < time.Minute != away {
+			t.Errorf("rolled back at %v", got.RolledBack)
+		}
+	}
+	settle := func(have, want []edit.Section) {
+		t.Helper()
+		choice, err := m.Wanted(have, want)
+		if err := errors.Join(err, choice.Settle()); err != nil {
+			t.Fatal(err)
 		}
 	}
 	rejected := sections(2*time.Second, 3)
@@ -84,7 +95,31 @@ func TestARejectedDesignIsKeptAwayFromUntilAnotherIsAskedFor(t *testing.T) {
 	}
 	wants(have, rejected, sections(1*time.Second, 3))
 	wants(have, sections(3*time.Second, 3), sections(3*time.Second, 3))
-	wants(nil, rejected, rejected) // somebody removed the file: without sections HAProxy would not start
+	wants(nil, rejected, rejected)      // somebody removed the file: without sections HAProxy would not start
+	wants(rejected, rejected, rejected) // it is not gone yet, if the rollback failed half-way
+	settle(have, rejected)
+	settle(rejected, rejected)
+	wants(have, rejected, sections(1*time.Second, 3))
+
+	third := sections(3*time.Second, 3)
+	settle(have, third)
+	wants(third, rejected, rejected)
+	settle(third, third)
+}
+
+func TestADesignIsForgottenWhenItIsPutInPlaceAllTheSame(t *testing.T) {
+	m := newMemory(t)
+	have, rejected := sections(1*time.Second, 2), sections(2*time.Second, 2)
+	if err := m.Reject(rejected); err != nil {
+		t.Fatal(err)
+	}
+	choice, err := m.Wanted(nil, rejected)
+	if err := errors.Join(err, choice.Settle()); err != nil {
+		t.Fatal(err)
+	}
+	if choice, err := m.Wanted(have, rejected); err != nil || !choice.RolledBack.IsZero() {
+		t.Errorf("%v, still rolled back: %v", err, choice.RolledBack)
+	}
 }
 
 func TestWhatCannotBeRolledBackIsSaid(t *testing.T) {

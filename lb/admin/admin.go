@@ -49,6 +49,8 @@ type Seen struct {
 	Stats   haproxy.Stats
 	Err     error // why there are no Stats
 
+	RolledBack time.Time // see [haproxy.Placed]
+
 	Certificates []haproxy.Certificate // of the HTTPS front, as far as this controller keeps them
 }
 

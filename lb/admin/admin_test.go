@@ -31,6 +31,7 @@ type fake struct {
 	remote  *Seen // instead of the last three, for an HAProxy that somebody else runs
 
 	certificates []haproxy.Certificate
+	rolledBack   time.Time
 	connectors   *connectors.Report
 }
 
@@ -42,7 +43,7 @@ func (f *fake) Look(context.Context) Seen {
 	}
 	return Seen{
 		DataPlane: DataPlane{Kind: Embedded, Address: "/var/lib/zatoha/lb/haproxy.cfg", Reachable: f.err == nil},
-		Running:   f.process.Master != 0, Process: f.process, Stats: f.stats, Err: f.err, Certificates: f.certificates,
+		Running:   f.process.Master != 0, Process: f.process, Stats: f.stats, Err: f.err, Certificates: f.certificates, RolledBack: f.rolledBack,
 	}
 }
 

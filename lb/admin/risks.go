@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"zatoha/lb/state"
@@ -64,6 +65,7 @@ func (s *Status) risks() []Risk {
 	split := s.split()
 	risk(split != "", split,
 		"No hash is that of more than half, so nobody is held out of rotation. In the middle of an upgrade this passes.")
+	risk(!s.RolledBack.IsZero(), "The settings of HAProxy are not in effect: they were rolled back", "At "+s.RolledBack.Format(time.RFC3339)+". "+capital(AfterRollback)+".")
 	found = append(found, s.peerRisks()...)
 	found = append(found, s.certificateRisks()...)
 	found = append(found, s.connectorRisks()...)
@@ -94,6 +96,12 @@ func (s *Status) peerRisks() (found []Risk) {
 	}
 	return found
 }
+
+// AfterRollback is what there is to do about settings that were rolled back.
+const AfterRollback = "the ones before stay until lb is started with other flags; lb rollback puts these in effect again"
+
+// capital begins a sentence.
+func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
 // failing is the number of servers that are out though nobody asked them to be.
 func (s *Status) failing() int {

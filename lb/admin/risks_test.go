@@ -84,8 +84,9 @@ func TestWhatWouldBreakItIsSaid(t *testing.T) {
 				{File: "/day.pem", NotBefore: noon.Add(-12 * time.Hour), NotAfter: noon.Add(12 * time.Hour)},
 			}
 		},
-		"7 requests wait in the queue": func(f *fake) { f.stats.Backend.Queue = 7 },
-		"No slot is free":              func(f *fake) { f.report.Pool.Slots = f.report.Pool.Slots[:3] },
+		"The settings of HAProxy are not in effect: they were rolled back": func(f *fake) { f.rolledBack = noon.Add(-time.Hour) },
+		"7 requests wait in the queue":                                     func(f *fake) { f.stats.Backend.Queue = 7 },
+		"No slot is free":                                                  func(f *fake) { f.report.Pool.Slots = f.report.Pool.Slots[:3] },
 	} {
 		t.Run(name, func(t *testing.T) {
 			want, _, _ := strings.Cut(name, ", where")

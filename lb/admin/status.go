@@ -42,6 +42,10 @@ type Status struct {
 	Peers     []peers.Peer      `json:"other_load_balancers"` // of the same cluster
 	Exchange  peers.Exchange    `json:"exchange"`             // whether load balancers hear of each other
 
+	// RolledBack is when the settings of HAProxy that the flags have were rolled back, because of which they are not in
+	// effect; absent if they are.
+	RolledBack time.Time `json:"rolled_back,omitzero"`
+
 	// Certificates are those of the HTTPS front; absent if there is none, or its HAProxy is behind a Data Plane API.
 	Certificates []haproxy.Certificate `json:"certificates,omitempty"`
 
@@ -132,7 +136,7 @@ func (a *Admin) status(ctx context.Context) Status {
 	s := Status{
 		Cluster: a.options.Cluster, Service: a.options.Service, Version: a.options.Version, Now: a.now(),
 		Rotation: []string{}, Own: []string{}, Slots: []Slot{}, Refused: list(report.Refused), Held: list(report.Held), Changes: list(report.History),
-		DataPlane: seen.DataPlane, Certificates: seen.Certificates,
+		DataPlane: seen.DataPlane, Certificates: seen.Certificates, RolledBack: seen.RolledBack,
 		HAProxy: HAProxy{
 			Running: seen.Running, Status: seen.Process, UptimeS: int64(seen.Stats.Uptime.Seconds()),
 			Frontend: seen.Stats.Frontend, Backend: seen.Stats.Backend, DroppedLogs: seen.Stats.DroppedLogs,
