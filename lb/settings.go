@@ -32,7 +32,7 @@ type settings struct {
 
 	Slots    int                `default:"10" help:"Server slots to begin with."`
 	Headroom int                `default:"10" help:"Free slots to have after growing, which takes a reload."`
-	Guard    float64            `default:"0.5" help:"Largest share of the servers that may vanish unannounced at once; more are kept. 1 turns the guard off."`
+	Guard    float64            `default:"0.5" help:"Largest share of the servers taking traffic that may be lost unannounced at once; more are kept. 1 turns the guard off."`
 	Parity   state.ParityPolicy `default:"report" enum:"report,hold" help:"What becomes of a server whose services are not those of most servers: ${enum}. hold keeps it out of rotation until it is like most, or as many are like it."`
 	Resync   time.Duration      `default:"5s" help:"Longest time between two comparisons of HAProxy with what it should be."`
 	CheckURI string             `default:"/zato/ping" help:"What HAProxy's health checks ask of a server; any answer but a 5xx is good."`

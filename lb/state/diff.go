@@ -11,8 +11,8 @@ type Policy struct {
 	Headroom int
 	// NoGrowth leaves the pool as long as it is: who finds no free slot waits.
 	NoGrowth bool
-	// Guard is the largest share (0..1) of the members in rotation that may vanish unannounced in one plan. If more
-	// do, the catalog is disbelieved and all of them stay. 1 lets everything through.
+	// Guard is the largest share (0..1) of the members that serve that may stop unannounced in one plan: vanish, go out,
+	// or fall to a weight of 0. If more do, the catalog is disbelieved and all of them stay. 1 lets everything through.
 	Guard float64
 	// Parity is what becomes of servers whose services differ: see [Compare], which comes before [Diff].
 	Parity ParityPolicy
@@ -75,7 +75,7 @@ func (s *seating) keep() {
 	}
 }
 
-// takeOver seats newcomers that listen where somebody gone did: the same program under another name. One that is out
+// takeOver seats newcomers that listen where somebody gone did: the same program under another name. One that is missing
 // takes over nothing: whether the place was really given up is for the guard to say.
 func (s *seating) takeOver() {
 	type endpoint struct {
@@ -84,7 +84,7 @@ func (s *seating) takeOver() {
 	}
 	newcomers := map[endpoint]Member{}
 	for _, member := range s.order {
-		if _, free := s.unseated[member.Key]; free && member.Mode != Out {
+		if _, free := s.unseated[member.Key]; free && !member.missing() {
 			newcomers[endpoint{member.Address, member.Port}] = member
 		}
 	}
@@ -100,19 +100,19 @@ func (s *seating) takeOver() {
 	})
 }
 
-// leave frees the slots of those gone, unless the guard finds too many members out of rotation at once. Those that
-// announced it (they were draining) and those that were out already do not count.
+// leave frees the slots of those gone, unless the guard finds that too many members cease to serve at once. Those that
+// announce it (they drain) and those that did not serve before do not count.
 func (s *seating) leave(policy Policy) {
 	for _, i := range s.gone {
 		s.after[i] = Member{}
 	}
 	var vanishing []int
 	for i, slot := range s.before.Slots {
-		if slot.Member.Mode == Ready && (s.after[i].Key == "" || s.after[i].Mode == Out) {
+		if slot.Member.serves() && s.after[i].missing() {
 			vanishing = append(vanishing, i)
 		}
 	}
-	if float64(len(vanishing)) <= policy.Guard*float64(s.before.Ready()) {
+	if float64(len(vanishing)) <= policy.Guard*float64(s.before.Serving()) {
 		return
 	}
 	for _, i := range vanishing {

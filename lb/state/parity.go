@@ -102,3 +102,6 @@ func (p Parity) hold(pool Pool, members []Member, services map[string]string) ([
 
 // serves says whether the member is to take traffic.
 func (m Member) serves() bool { return m.Mode == Ready && m.Weight > 0 }
+
+// missing says whether the member, or nobody, takes no traffic and has not announced that by draining.
+func (m Member) missing() bool { return !m.serves() && m.Mode != Drain }

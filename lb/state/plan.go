@@ -10,7 +10,7 @@ import (
 type Plan struct {
 	Grow    int      // the number of slots to have, or 0 to leave it; growing costs a reload
 	Changes []Change // at most one for each slot, in the pool's order
-	Held    []Change // removals that the guard did not let through
+	Held    []Change // removals, falls to a weight of 0 among them, that the guard did not let through
 	Waiting []Member // newcomers for whom there is no slot, if the pool may not grow
 }
 

@@ -46,8 +46,8 @@ func Adopt(slots []Slot, n int) Pool {
 // Used is the number of slots with a member.
 func (p Pool) Used() int { return p.count(func(s Slot) bool { return !s.Free() }) }
 
-// Ready is the number of slots whose member takes traffic.
-func (p Pool) Ready() int { return p.count(func(s Slot) bool { return s.Member.Mode == Ready }) }
+// Serving is the number of slots whose member takes traffic: it is ready, and has a weight.
+func (p Pool) Serving() int { return p.count(func(s Slot) bool { return s.Member.serves() }) }
 
 // Digest identifies who gets how much traffic, in whatever slots: two load balancers that follow the same catalog have
 // the same digest.

@@ -226,24 +226,6 @@ func TestAMemberThatReturnsGetsItsSlotBack(t *testing.T) {
 	})
 }
 
-func TestTheGuardBoundsWhatVanishesUnannounced(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		pool, want := anyPool(t), anyMembers(t, 8)
-		policy := Policy{Headroom: 2, Guard: 0.5}
-		after := Diff(pool, want, policy).ApplyTo(pool)
-		vanished := 0
-		for i, slot := range pool.Slots {
-			now := after.Slots[i].Member
-			if slot.Member.Mode == Ready && (now.Key == "" || now.Mode == Out) {
-				vanished++
-			}
-		}
-		if 2*vanished > pool.Ready() {
-			t.Fatalf("%d of %d vanished at once", vanished, pool.Ready())
-		}
-	})
-}
-
 func TestApplyToLeavesItsArgumentAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pool := anyPool(t)
