@@ -151,6 +151,10 @@ func setCommands(backend string, change haproxy.Change) (commands []string) {
 	if from.Admin != to.Admin {
 		set("state %s", to.Admin)
 	}
+	// Who leaves maintenance is up at once. By way of that it would go too, but whoever is not down would be cut off.
+	if change.Anew && to.Admin == haproxy.Ready && from.Admin != haproxy.Maint {
+		set("health up")
+	}
 	return commands
 }
 

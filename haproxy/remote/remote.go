@@ -36,6 +36,7 @@
 //
 // What HAProxy reports of its servers' health, see [haproxy.Event], does not come through the API: HAProxy ends the
 // sessions of a server itself at the moment at which its checks take it out, and the history of changes lacks that.
+// A server that was down, and registers anew in a slot kept for it, waits half a second or so for HAProxy's checks.
 //
 // A limit of connections that is not the slot's takes a reload, see [DataPlane.Set]. Certificates are files on HAProxy's
 // machine: haproxy refuses a front whose certificate is not there, and takes up new contents when whoever renews them

@@ -231,7 +231,7 @@ func (p parting) take(plan state.Plan, now time.Time) []haproxy.Change {
 		}
 		to := p.server(state.Slot{Name: change.Slot, Member: change.After})
 		if from != to {
-			changes = append(changes, haproxy.Change{From: from, To: to})
+			changes = append(changes, haproxy.Change{From: from, To: to, Anew: change.Before.Key != change.After.Key})
 		}
 	}
 	return changes

@@ -34,10 +34,11 @@ type fakePlane struct {
 	refuses  error           // to be reloaded
 	full     error           // why the file cannot be written
 	done     haproxy.Rewrite // what the next call is to say that it did
-	deaf     string          // the key that cannot be written
-	away     error           // why Consul's KV cannot be asked
-	frozen   bool            // Consul's KV takes questions and does not answer
-	hang     chan struct{}   // if not nil, reading the servers takes until it is closed
+	set      []haproxy.Change
+	deaf     string        // the key that cannot be written
+	away     error         // why Consul's KV cannot be asked
+	frozen   bool          // Consul's KV takes questions and does not answer
+	hang     chan struct{} // if not nil, reading the servers takes until it is closed
 }
 
 func (f *fakePlane) Servers(context.Context) ([]haproxy.Server, error) {
@@ -65,6 +66,7 @@ func (f *fakePlane) Stats(context.Context) (haproxy.Stats, error) {
 func (f *fakePlane) Set(_ context.Context, changes []haproxy.Change) (haproxy.Rewrite, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.set = append(f.set, changes...)
 	for _, change := range changes {
 		i := slices.IndexFunc(f.running, func(s haproxy.Server) bool { return s.Name == change.To.Name })
 		if i < 0 {
