@@ -89,8 +89,8 @@ func (b *bare) time(ctx context.Context, sample *Sample, change func() error) er
 	return wait(ctx, quiet)
 }
 
-// bare registers the subject and deregisters it, some times, and adds when a bare blocking query was answered.
-func (s *subject) bare(ctx context.Context, l *lab, trials int, times *propagationTimes) error {
+// bare registers newcomers and deregisters them, and adds when a bare blocking query was answered.
+func (n *newcomers) bare(ctx context.Context, l *lab, trials int, times *propagationTimes) error {
 	ctx, stop := context.WithCancel(ctx)
 	watch := l.watchBare(ctx)
 	defer func() {
@@ -100,12 +100,15 @@ func (s *subject) bare(ctx context.Context, l *lab, trials int, times *propagati
 	if _, err := watch.await(ctx); err != nil { // the first answer comes at once
 		return err
 	}
-	r := member(subjectID, s.server)
 	for range trials {
-		if err := watch.time(ctx, &times.bareUp, func() error { return l.Register(ctx, r) }); err != nil {
-			return err
-		}
-		if err := watch.time(ctx, &times.bareDown, func() error { return l.Deregister(ctx, r.ID) }); err != nil {
+		err := n.each(func(s *subject) error {
+			r := member(s.id, s.server)
+			if err := watch.time(ctx, &times.bareUp, func() error { return l.Register(ctx, r) }); err != nil {
+				return err
+			}
+			return watch.time(ctx, &times.bareDown, func() error { return l.Deregister(ctx, r.ID) })
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -3,8 +3,8 @@
 //
 // One case, [Propagation] with three servers: Consul, the load balancer and HAProxy are started, three HTTP servers in
 // this process registered, and a paced load put on the front. A fourth is registered and deregistered again, many times
-// over; each time it notes when it answered its first and its last request. The times since the change was sent to
-// Consul are the sample, of which the report shows n, median, p99 and worst.
+// over and each time another one; it notes when it answered its first and its last request. The times since the change
+// was sent to Consul are the sample, of which the report shows n, median, p99 and worst.
 package measure
 
 import (

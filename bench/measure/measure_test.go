@@ -125,12 +125,30 @@ func TestTheMostMemoryOfAProcess(t *testing.T) {
 
 func TestInstancesHaveAddressesOfTheirOwn(t *testing.T) {
 	seen := map[string]bool{}
-	for i := range 5000 {
+	for i := range 6000 { // and newcomers
 		address := instance(i, 1).Address
 		if seen[address] {
 			t.Fatalf("%s is given twice", address)
 		}
 		seen[address] = true
+	}
+}
+
+func TestEachNewcomerIsAnother(t *testing.T) {
+	var n newcomers
+	seen := map[string]bool{}
+	for range 3 {
+		err := n.each(func(s *subject) error {
+			r := member(s.id, s.server)
+			if seen[r.ID] || r.Address == "" {
+				t.Errorf("%s at %q comes again, or is nowhere", r.ID, r.Address)
+			}
+			seen[r.ID] = true
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

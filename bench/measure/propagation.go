@@ -24,8 +24,8 @@ const propagationLoad = 5000
 // turns with it, of a peer.
 func Propagation(ctx context.Context, o Options) (Outcome, error) {
 	page := report.New("Propagation", o.Circumstances)
-	page.Paragraph(fmt.Sprintf("One instance is registered, with a check that passes from the first, and deregistered again, under "+
-		"a load of %d requests a second over 8 connections. Times begin when the change is sent to Consul, so Consul's own "+
+	page.Paragraph(fmt.Sprintf("An instance, each time another one at a port of its own, is registered, with a check that passes "+
+		"from the first, and deregistered again, under a load of %d requests a second over 8 connections. Times begin when the change is sent to Consul, so Consul's own "+
 		"write is in them; the rows \"since Consul has answered\" are without it. They end when the instance has answered its "+
 		"first, or last, request that came through the front. \"Answered to a bare blocking query\" is when Consul, under the same "+
 		"load, has told a client of the change that does nothing but ask, beside the controller, which asks too: it shows what "+
@@ -137,6 +137,7 @@ func (p propagationTimes) chart() report.Chart {
 
 func (o Options) propagation(ctx context.Context, servers int) (times propagationTimes, err error) {
 	times.servers = servers
+	// One newcomer at a time needs one slot, whoever is still parting from it: the others are for a controller that is late.
 	l, err := o.lab(ctx, 0, fmt.Sprintf("--slots=%d", servers+5))
 	if err != nil {
 		return times, err
@@ -155,12 +156,8 @@ func (o Options) propagation(ctx context.Context, servers int) (times propagatio
 	if err := l.await(ctx, func(s cluster.Status) bool { return len(s.Rotation) == servers }); err != nil {
 		return times, err
 	}
-	subject, err := newSubject()
-	if err != nil {
-		return times, err
-	}
-	defer subject.server.close()
-	if err := o.takeTurns(ctx, l, subject, &times); err != nil {
+	var subjects newcomers
+	if err := o.takeTurns(ctx, l, &subjects, &times); err != nil {
 		return times, err
 	}
 	for _, by := range []struct {
@@ -172,7 +169,7 @@ func (o Options) propagation(ctx context.Context, servers int) (times propagatio
 		}
 	}
 	for range o.Trials {
-		if err := subject.show(ctx, l, &times); err != nil {
+		if err := subjects.each(func(s *subject) error { return s.show(ctx, l, &times) }); err != nil {
 			return times, err
 		}
 	}
@@ -184,15 +181,31 @@ func member(id string, server *responder) cluster.Registration {
 	return cluster.Registration{ID: id, Service: service, Address: server.address(), Tags: []string{peer.FabioTag, id}, Passing: true}
 }
 
-// subject is the instance that comes and goes. It knows when it answered.
+// newcomers are the instances that come and go, one after the other. Each is another one: one that came again within
+// half a minute would have its old slot, at the same address, kept for it.
+type newcomers struct{ made int }
+
+// each has one do something, and ends it.
+func (n *newcomers) each(do func(*subject) error) error {
+	n.made++
+	s, err := newSubject(fmt.Sprintf("subject-%d", n.made))
+	if err != nil {
+		return err
+	}
+	defer s.server.close()
+	return do(s)
+}
+
+// subject is one of them. It knows when it answered.
 type subject struct {
+	id     string
 	server *responder
-	first  chan time.Time // holds the time of the first answer since it was emptied
+	first  chan time.Time // holds the time of the first answer
 	last   atomic.Int64   // time of the last answer, in Unix nanoseconds
 }
 
-func newSubject() (s *subject, err error) {
-	s = &subject{first: make(chan time.Time, 1)}
+func newSubject(id string) (s *subject, err error) {
+	s = &subject{id: id, first: make(chan time.Time, 1)}
 	s.server, err = newResponder(func(path string, at time.Time) {
 		if path != "/asked" {
 			return // a health check
@@ -209,16 +222,10 @@ func newSubject() (s *subject, err error) {
 // quiet is how long nothing comes to an instance that is out of rotation for good.
 const quiet = 60 * time.Millisecond
 
-const subjectID = "subject"
-
 // visit registers the subject and deregisters it, and adds what that took by a balancer.
 func (s *subject) visit(ctx context.Context, l *lab, by *rival) error {
-	select {
-	case <-s.first:
-	default:
-	}
 	began := time.Now()
-	if err := l.Register(ctx, member(subjectID, s.server)); err != nil {
+	if err := l.Register(ctx, member(s.id, s.server)); err != nil {
 		return err
 	}
 	answered := time.Now()
@@ -235,14 +242,14 @@ func (s *subject) visit(ctx context.Context, l *lab, by *rival) error {
 		return err
 	}
 	began = time.Now()
-	if err := l.Deregister(ctx, subjectID); err != nil {
+	if err := l.Deregister(ctx, s.id); err != nil {
 		return err
 	}
 	answered = time.Now()
 	if err := wait(ctx, quiet); err != nil { // to ask the controller now would keep it, and this machine, from its work
 		return err
 	}
-	if err := by.await(ctx, func(status cluster.Status) bool { return !slices.Contains(status.Rotation, subjectID) }); err != nil {
+	if err := by.await(ctx, func(status cluster.Status) bool { return !slices.Contains(status.Rotation, s.id) }); err != nil {
 		return err
 	}
 	if err := wait(ctx, quiet); err != nil {
@@ -269,14 +276,14 @@ func (s *subject) show(ctx context.Context, l *lab, times *propagationTimes) err
 		return errors.Join(err, wait(ctx, quiet))
 	}
 	began := time.Now()
-	if err := l.Register(ctx, member(subjectID, s.server)); err != nil {
+	if err := l.Register(ctx, member(s.id, s.server)); err != nil {
 		return err
 	}
 	if err := shown(true, began, &times.shownUp); err != nil {
 		return err
 	}
 	began = time.Now()
-	if err := l.Deregister(ctx, subjectID); err != nil {
+	if err := l.Deregister(ctx, s.id); err != nil {
 		return err
 	}
 	return shown(false, began, &times.shownDown)

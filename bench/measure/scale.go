@@ -41,7 +41,7 @@ const (
 func Scale(ctx context.Context, o Options, sizes []int) (Outcome, error) {
 	page := report.New("Scale", o.Circumstances)
 	page.Paragraph("Instances are registered in one Consul agent, without checks; nobody listens at their addresses, so HAProxy's own " +
-		"checks are refused. A change is a new weight, a newcomer one instance more; it has arrived when HAProxy's runtime socket says so. \"In hand\" is the " +
+		"checks are refused. A change is a new weight, a newcomer one instance more, each time another; it has arrived when HAProxy's runtime socket says so. \"In hand\" is the " +
 		"controller's own zatoha_lb_propagation_seconds: from Consul's answer decoded to HAProxy set, with the 3 ms, of a newcomer, for which it is given more than its weight. Changes are made \"at once\" while the controller is " +
 		"stopped, by SIGSTOP, and their time begins at its SIGCONT.")
 	var all []target
@@ -104,7 +104,7 @@ func (o Options) scale(ctx context.Context, size int) (s scaled, err error) {
 		}
 	}
 	for i := range o.Trials {
-		if err := s.arrive(ctx, l, 10+i%200); err != nil {
+		if err := s.arrive(ctx, l, instance(size+i, 10+i%200)); err != nil {
 			return s, err
 		}
 	}
@@ -172,8 +172,9 @@ func (l *lab) weighed(ctx context.Context, n, weight int) error {
 }
 
 // arrive registers one instance more, waits for HAProxy to have it, and deregisters it. It is known by its weight, which
-// no other has, in a slot that was free.
-func (s *scaled) arrive(ctx context.Context, l *lab, weight int) error {
+// no other has, in a slot that was free. It must be another one each time: one that came again within half a minute would
+// have its old slot, at the same address, kept for it.
+func (s *scaled) arrive(ctx context.Context, l *lab, newcomer cluster.Registration) error {
 	state, err := l.Runtime(ctx, "show servers state bck_http_plain")
 	if err != nil {
 		return err
@@ -188,14 +189,13 @@ func (s *scaled) arrive(ctx context.Context, l *lab, weight int) error {
 	if err != nil {
 		return err
 	}
-	newcomer := instance(s.instances, weight)
 	began := time.Now()
 	if err := l.Register(ctx, newcomer); err != nil {
 		return err
 	}
 	err = poll(ctx, time.Millisecond, func() (bool, error) {
 		answer, err := l.Runtime(ctx, strings.Join(ask, ";"))
-		return slices.ContainsFunc(strings.Split(answer, "\n"), func(line string) bool { return strings.HasPrefix(line, strconv.Itoa(weight)+" ") }), err
+		return slices.ContainsFunc(strings.Split(answer, "\n"), func(line string) bool { return strings.HasPrefix(line, strconv.Itoa(newcomer.Weight)+" ") }), err
 	})
 	if err != nil {
 		return err

@@ -32,13 +32,13 @@ func (c *rival) await(ctx context.Context, wanted func(cluster.Status) bool) err
 
 // takeTurns times changes, in turns: so many by ours, as many by a bare blocking query beside it, as many by the peer.
 // Who has not the turn is stopped by SIGSTOP, and so costs the other nothing.
-func (o Options) takeTurns(ctx context.Context, l *lab, s *subject, times *propagationTimes) (err error) {
+func (o Options) takeTurns(ctx context.Context, l *lab, subjects *newcomers, times *propagationTimes) (err error) {
 	ours, err := l.rival(ctx, &times.ours)
 	if err != nil {
 		return err
 	}
 	ourTurn := func(n int) error {
-		return o.turn(ctx, l, s, ours, n, func() error { return s.bare(ctx, l, n, times) })
+		return o.turn(ctx, l, subjects, ours, n, func() error { return subjects.bare(ctx, l, n, times) })
 	}
 	if o.Fabio == "" {
 		return ourTurn(o.Trials)
@@ -66,7 +66,7 @@ func (o Options) takeTurns(ctx context.Context, l *lab, s *subject, times *propa
 		if err := handOver(ctx, ours, theirs, times.servers); err != nil {
 			return err
 		}
-		if err := o.turn(ctx, l, s, theirs, n, func() error { return nil }); err != nil {
+		if err := o.turn(ctx, l, subjects, theirs, n, func() error { return nil }); err != nil {
 			return err
 		}
 	}
@@ -82,7 +82,7 @@ func handOver(ctx context.Context, from, to *rival, servers int) error {
 }
 
 // turn times n changes by a balancer under load, and then does what else is done under the same load.
-func (o Options) turn(ctx context.Context, l *lab, s *subject, by *rival, n int, then func() error) error {
+func (o Options) turn(ctx context.Context, l *lab, subjects *newcomers, by *rival, n int, then func() error) error {
 	running, err := load.Start(ctx, load.Options{
 		Addr: by.Address(), Connections: 8, Rate: propagationLoad, Templates: []load.Template{load.Get("/asked")},
 	})
@@ -94,7 +94,7 @@ func (o Options) turn(ctx context.Context, l *lab, s *subject, by *rival, n int,
 		return err
 	}
 	for range n {
-		if err := s.visit(ctx, l, by); err != nil {
+		if err := subjects.each(func(s *subject) error { return s.visit(ctx, l, by) }); err != nil {
 			return err
 		}
 	}
