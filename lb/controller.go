@@ -27,7 +27,7 @@ type controller struct {
 	designs      *designs // see peers.Applied
 	registration consul.Registration
 	plane        plane
-	seen         lastSeen
+	seen, whole  lastSeen
 	loop         *reconcile.Loop
 	peers        *peers.Peers
 	connectors   *connectors.Watcher
@@ -48,6 +48,7 @@ func (c *controller) equip(pool state.Pool, r *runCommand, files address.Files) 
 		Cluster:    r.Cluster,
 		Resync:     r.Resync,
 		LastSeen:   c.seen.at(),
+		LastWhole:  c.whole.at(),
 		Propagated: admin.Propagation(registry),
 		Drained:    func() { c.peers.Changed() },
 		Agreed:     func(key string) bool { return c.peers.Drained(key) },
@@ -69,7 +70,11 @@ func (c *controller) run(ctx context.Context, listener net.Listener) error {
 	parts.Go(func() error { return c.peers.Run(ctx) })
 	parts.Go(func() error { return c.connectors.Run(ctx) })
 	parts.Go(func() error {
-		c.seen.keep(ctx, c.log, func() bool { return c.loop.Report().Consul.Reachable })
+		c.seen.keep(ctx, c.log, c.lastAnswer)
+		return nil
+	})
+	parts.Go(func() error {
+		c.whole.keep(ctx, c.log, func() time.Time { return c.loop.Report().LastWhole })
 		return nil
 	})
 	parts.Go(func() error {
@@ -82,6 +87,14 @@ func (c *controller) run(ctx context.Context, listener net.Listener) error {
 		return nil
 	})
 	return parts.Wait()
+}
+
+// lastAnswer is now while Consul answers; when it does not, what is noted already stays.
+func (c *controller) lastAnswer() time.Time {
+	if c.loop.Report().Consul.Reachable {
+		return time.Now()
+	}
+	return time.Time{}
 }
 
 // applied is what this load balancer tells the others of itself.

@@ -44,7 +44,7 @@ func (r *runCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) er
 
 // controller knows what the flags say, and has no parts yet.
 func (r *runCommand) controller(agent *consul.Client, stateDir string, log zerolog.Logger) *controller {
-	return &controller{agent: agent, service: r.Service, designs: newDesigns(stateDir, r.options().Shared()), seen: newLastSeen(stateDir), log: log}
+	return &controller{agent: agent, service: r.Service, designs: newDesigns(stateDir, r.options().Shared()), seen: newLastSeen(stateDir), whole: newLastWhole(stateDir), log: log}
 }
 
 // assemble puts the parts together and the configuration in order.

@@ -280,6 +280,30 @@ func TestTheAgeOfTheCatalogIsAMetric(t *testing.T) {
 	}
 }
 
+// Consul may answer, and not be believed: the servers are as old as what was last believed.
+func TestTheAgeOfTheLastGoodSetIsAMetric(t *testing.T) {
+	hourAgo, held := time.Now().Add(-time.Hour), []state.Change{{Slot: "slot-001"}}
+	for name, c := range map[string]struct {
+		reachable bool
+		held      []state.Change
+		last      time.Time
+		want      string
+	}{
+		"followed":     {true, nil, time.Now(), "0"},
+		"held":         {true, held, hourAgo, "3600"},
+		"away":         {false, nil, hourAgo, "3600"},
+		"never":        {true, held, time.Time{}, "+Inf"},
+		"not yet seen": {false, nil, time.Time{}, "+Inf"},
+	} {
+		f := healthy()
+		f.report.Consul.Reachable, f.report.Held, f.report.LastWhole = c.reachable, c.held, c.last
+		_, body := f.get(t, "/metrics")
+		if _, got, _ := strings.Cut(body, "\nzatoha_lb_catalog_followed_age_seconds "); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: the age is %.20s, want %s", name, got, c.want)
+		}
+	}
+}
+
 func TestAnInstanceWithAnImpossibleNameIsCountedToo(t *testing.T) {
 	f := healthy()
 	f.report.Pool.Slots[0].Member.ID = "web\xff\"1\n"

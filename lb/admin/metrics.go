@@ -31,6 +31,7 @@ var (
 	descMajority   = desc("services_majority", "1 unless the servers disagree on their services, and no hash is that of most.")
 	descConsul     = desc("consul_up", "1 while Consul answers.")
 	descCatalogAge = desc("catalog_age_seconds", "Time since Consul answered last; 0 while it answers.")
+	descWholeAge   = desc("catalog_followed_age_seconds", "Time since all that Consul said was followed last, nothing held back by the guard; 0 while it is so, +Inf if never.")
 	descIndex      = desc("consul_index", "Consul's index of the last snapshot applied.")
 	descSync       = desc("last_sync_timestamp_seconds", "Seconds since 1970 when HAProxy was last seen to follow the catalog.")
 	descSyncAge    = desc("last_sync_age_seconds", "Seconds since HAProxy was last seen to follow the catalog; +Inf if never.")
@@ -81,6 +82,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descMajority, truth(!s.Parity.Split()))
 	gauge(descConsul, truth(s.Consul.Reachable))
 	gauge(descCatalogAge, catalogAge(s))
+	gauge(descWholeAge, wholeAge(s))
 	gauge(descIndex, float64(s.Consul.Index))
 	gauge(descSync, seconds(s.Sync.Last))
 	gauge(descSyncAge, syncAge(s.Sync))
@@ -119,15 +121,21 @@ func orInfinite(value *float64) float64 {
 	return *value
 }
 
-// catalogAge is how old the catalog is that is served.
-func catalogAge(s Status) float64 {
+// catalogAge is how old Consul's last answer is, whether or not it is believed.
+func catalogAge(s Status) float64 { return age(s.Now, s.Consul.Reachable, s.Consul.Since) }
+
+// wholeAge is how old the set of servers is that is served, if that is not what Consul says now.
+func wholeAge(s Status) float64 { return age(s.Now, s.Consul.Whole, s.Consul.LastWhole) }
+
+// age is how long ago something was last so, if it is not so still; infinite if that is not known.
+func age(now time.Time, still bool, last time.Time) float64 {
 	switch {
-	case s.Consul.Reachable:
+	case still:
 		return 0
-	case s.Consul.Since.IsZero():
+	case last.IsZero():
 		return math.Inf(1)
 	default:
-		return s.Now.Sub(s.Consul.Since).Seconds()
+		return now.Sub(last).Seconds()
 	}
 }
 

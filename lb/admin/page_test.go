@@ -44,7 +44,7 @@ func busy() *fake {
 		}
 	}
 	f.report = reconcile.Report{
-		Pool: pool, Index: 1042, LastSync: noon.Add(-1200 * time.Millisecond),
+		Pool: pool, Index: 1042, LastSync: noon.Add(-1200 * time.Millisecond), LastWhole: noon.Add(-1200 * time.Millisecond),
 		Consul:   reconcile.ConsulReport{Reachable: true, Since: noon.Add(-50 * time.Hour)},
 		Counters: reconcile.Counters{Changes: 17, Drift: reconcile.Drift{Runtime: 1}, Reloads: map[haproxy.Reload]uint64{haproxy.ReloadToGrow: 1}},
 		History: []reconcile.Entry{
@@ -68,6 +68,7 @@ func troubled() *fake {
 	slots[2].Member.ID = `<script>alert("web-3")</script>`
 	f.report.Pool.Slots = slots[:3]
 	f.stats.Backend.Queue = 7
+	f.report.LastWhole = noon.Add(-time.Hour)
 	f.report.Consul = reconcile.ConsulReport{Since: noon.Add(-5 * time.Minute), Error: "dial tcp 127.0.0.1:8500: connect: connection refused"}
 	f.report.Error = "setting servers of bck_http_plain: <b>no</b>"
 	f.report.AckError = "acknowledging that <b>no is drained: 403"

@@ -112,6 +112,10 @@ type Consul struct {
 	reconcile.ConsulReport
 	Address string `json:"address"`
 	Index   uint64 `json:"index"` // of the last snapshot applied
+
+	// Whole says whether all that Consul says is followed: it answers, and the guard holds nothing back.
+	Whole     bool      `json:"followed_whole"`
+	LastWhole time.Time `json:"last_followed_whole"` // when that was last so; zero if it is not known
 }
 
 // Sync is how well HAProxy follows the catalog.
@@ -141,7 +145,7 @@ func (a *Admin) status(ctx context.Context) Status {
 			Running: seen.Running, Status: seen.Process, UptimeS: int64(seen.Stats.Uptime.Seconds()),
 			Frontend: seen.Stats.Frontend, Backend: seen.Stats.Backend, DroppedLogs: seen.Stats.DroppedLogs,
 		},
-		Consul: Consul{ConsulReport: report.Consul, Address: a.options.Consul, Index: report.Index},
+		Consul: Consul{ConsulReport: report.Consul, Address: a.options.Consul, Index: report.Index, Whole: report.Whole(), LastWhole: report.LastWhole},
 	}
 	s.Sync = newSync(report, s.Now)
 	if a.options.Peers != nil {

@@ -52,6 +52,7 @@ type Options struct {
 	Cluster    string              // under whose keys drained instances are acknowledged
 	Resync     time.Duration       // the longest time between two rounds
 	LastSeen   time.Time           // when Consul answered last, before this loop was made; zero if that is not known
+	LastWhole  time.Time           // likewise, when what it said was last followed whole: see [Report]
 	Propagated func(time.Duration) // is told how long each change took from Consul's answer to HAProxy
 
 	Drained func()                // is called when [Loop.Drained] has changed
@@ -94,6 +95,7 @@ type catalogSeen struct {
 func New(pool state.Pool, plane DataPlane, acks Acknowledger, log zerolog.Logger, options Options) *Loop {
 	return &Loop{
 		options: options, plane: plane, acks: acks, log: log, pool: pool, consul: ConsulReport{Since: options.LastSeen},
+		report:  Report{LastWhole: options.LastWhole},
 		convert: newConverter(options.MaxConn), drained: []string{},
 		wake: make(chan struct{}, 1), asked: make(chan struct{}), drains: drains{}, parting: parting{},
 	}

@@ -20,9 +20,14 @@ type Report struct {
 	Index    uint64          // of the last snapshot applied
 	Consul   ConsulReport
 	LastSync time.Time // when HAProxy was last seen to be as the pool wants it; zero if never
-	Error    string    // why the last round failed, or ""
-	AckError string    // why servers that are drained could not be told so at the last attempt, or ""
-	History  []Entry   // the last changes, newest first
+
+	// LastWhole is when the pool last followed all that Consul said: it answered, and nothing was held. It is noted in each
+	// round; zero if it is not known. So old is the last good set, also where Consul answers, and is not believed.
+	LastWhole time.Time
+
+	Error    string  // why the last round failed, or ""
+	AckError string  // why servers that are drained could not be told so at the last attempt, or ""
+	History  []Entry // the last changes, newest first
 	Counters Counters
 }
 
@@ -32,6 +37,9 @@ type ConsulReport struct {
 	Since     time.Time `json:"since"` // when that became so, or when it answered last; zero if neither is known
 	Error     string    `json:"error,omitempty"`
 }
+
+// Whole says whether the pool follows all that Consul says now.
+func (r Report) Whole() bool { return r.Consul.Reachable && !r.LastWhole.IsZero() && len(r.Held) == 0 }
 
 // Entry is one applied change, or one of health that HAProxy's own checks found.
 type Entry struct {
@@ -83,6 +91,9 @@ func (l *Loop) commit(next state.Pool, plan state.Plan, refused []state.Refusal,
 			Msg("too many servers vanished at once, keeping them: see the status page")
 	}
 	r.Held, r.Refused, r.Index = plan.Held, refused, seen.catalog.Index
+	if l.consul.Reachable && len(plan.Held) == 0 {
+		r.LastWhole = time.Now()
+	}
 	r.Counters.Changes += uint64(len(plan.Changes))
 	if plan.Grow > 0 {
 		l.addHistory(seen.catalog.Index, fmt.Sprintf("grown to %d slots", plan.Grow))
