@@ -81,7 +81,12 @@ func (b balancer) tell(ctx context.Context, commands ...string) error {
 	return err
 }
 
-const lookCommands = "show servers state " + haproxy.EdgeBackend + ";show stat " + haproxy.EdgeBackend + " 4 -1"
+// What a look asks for: what is wanted of each cluster, and what it does.
+const (
+	showStates   = "show servers state " + haproxy.EdgeBackend
+	showStats    = "show stat " + haproxy.EdgeBackend + " 4 -1"
+	lookCommands = showStates + ";" + showStats
+)
 
 // look reads what the load balancer does with each cluster.
 func (b balancer) look(ctx context.Context) ([]endpoint, error) {

@@ -90,6 +90,9 @@ func TestBadFlagsAreRefusedByName(t *testing.T) {
 	if _, err := parsed(t, "watch", "--state-file=/x", "--connect-timeout=0s"); err == nil || !strings.Contains(err.Error(), "--connect-timeout") {
 		t.Error(err)
 	}
+	if _, err := parsed(t, "status", "--masters=10.0.9.2:9998"); err == nil || !strings.Contains(err.Error(), "--masters") {
+		t.Error(err)
+	}
 	for _, socket := range []string{"", "x", "host:0"} {
 		if _, err := config(t, "--clusters=a=10.0.1.1:1", "--sockets="+socket); err == nil || !strings.Contains(err.Error(), "--sockets") {
 			t.Errorf("--sockets=%s: %v", socket, err)

@@ -2,10 +2,10 @@
 // cluster out of all of them in good order and brings it back, and looks after clusters that hang.
 //
 // One case, an upgrade of the cluster b behind two outer load balancers: `edge drain b --sockets …` tells both to send
-// it nothing new, waits until its last session has ended, saying how many are left, and ends with status 0. Now
-// whatever is done to b, no client notices. `edge ready b --sockets …` brings it back, and ends when both send to it
-// again. Had b been the last cluster that took requests, or had one of the two not answered, `edge drain` would have
-// changed nothing and said why.
+// it nothing new, waits until its last session has ended, also in a worker that a reload of HAProxy has replaced, saying
+// how many are left, and ends with status 0. Now whatever is done to b, no client notices. `edge ready b --sockets …`
+// brings it back, and ends when both send to it again. Had b been the last cluster that took requests, or had one of the
+// two not answered, `edge drain` would have changed nothing and said why.
 //
 // HAProxy itself is started as ever, by the unit of its package. Beside it runs `edge watch`, and `edge track` if it
 // shares a virtual address with another: deploy/keepalived. `edge yield` gives that away, before somebody works on the
@@ -38,6 +38,8 @@ type grammar struct {
 
 	Sockets []string `default:"/run/haproxy/edge.sock" placeholder:"SOCKET" help:"Runtime sockets of the outer load balancers that this is about: paths, or host:port. Watch, yield and resume take their own alone; name all of them to drain, ready and status."`
 
+	Masters []string `placeholder:"SOCKET" help:"Paths of the master sockets (haproxy -S) of the same HAProxies, in any order: drain then waits also for the workers that a reload has replaced, and status shows them. Without it, /run/haproxy-master.sock, that of Debian's haproxy.service, if it is there."`
+
 	program.Common
 }
 
@@ -55,6 +57,11 @@ func (g *grammar) Validate() error {
 	}
 	if len(g.Sockets) == 0 {
 		faults = append(faults, errors.New("--sockets: name at least one"))
+	}
+	for _, master := range g.Masters {
+		if !strings.Contains(master, "/") {
+			faults = append(faults, fmt.Errorf("--masters: %q: must be the path of a socket; ssh -L brings that of another machine here", master))
+		}
 	}
 	return errors.Join(faults...)
 }

@@ -94,18 +94,19 @@ const (
 )
 
 // until looks at all of them until done, whose text says how far it is. It says that at most once a second.
-func until(ctx context.Context, out io.Writer, sockets []string, done func([]view) (bool, string)) error {
+func until(ctx context.Context, out io.Writer, sockets []string, done func(context.Context, []view) (bool, string, error)) error {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
 	said, saidAt := "", time.Time{}
 	for {
-		views, err := lookAt(context.WithoutCancel(ctx), sockets) // a look that was begun tells how far it is
+		look := context.WithoutCancel(ctx) // one that was begun tells how far it is
+		views, err := lookAt(look, sockets)
 		if err != nil {
 			return err
 		}
-		over, text := done(views)
-		if over {
-			return nil
+		over, text, err := done(look, views)
+		if over || err != nil {
+			return err
 		}
 		if text != said && time.Since(saidAt) >= sayInterval {
 			fmt.Fprintln(out, text)
@@ -128,10 +129,10 @@ type drainCommand struct {
 
 // Run drains the cluster.
 func (d *drainCommand) Run(ctx context.Context, g *grammar) error {
-	return d.drain(ctx, os.Stdout, g.Sockets)
+	return d.drain(ctx, os.Stdout, g.Sockets, g.masters(ctx, debianMaster)...)
 }
 
-func (d *drainCommand) drain(ctx context.Context, out io.Writer, sockets []string) error {
+func (d *drainCommand) drain(ctx context.Context, out io.Writer, sockets []string, masters ...string) error {
 	views, err := lookAt(ctx, sockets)
 	if err != nil {
 		return fmt.Errorf("nothing was changed: %w: if that one is down, leave it out of --sockets", err)
@@ -142,40 +143,75 @@ func (d *drainCommand) drain(ctx context.Context, out io.Writer, sockets []strin
 	if err := last(views, d.Cluster); err != nil && !d.Force {
 		return err
 	}
+	workers, err := lookAtReplaced(ctx, masters)
+	if err != nil {
+		return fmt.Errorf("nothing was changed: %w", err)
+	}
+	sayUnseen(out, sockets, masters)
 	began := time.Now()
 	if err := tellAll(ctx, views, d.Cluster, "set server %s state drain"); err != nil {
 		return fmt.Errorf("draining %s: %w: it may be drained at some: see edge status", d.Cluster, err)
 	}
-	fmt.Fprintf(out, "%s gets nothing new; waiting for %d sessions to end\n", d.Cluster, sessions(views, d.Cluster))
-	err = d.wait(ctx, out, sockets, began)
+	old, _ := remains(workers, d.Cluster)
+	fmt.Fprintf(out, "%s gets nothing new; waiting for %d sessions to end\n", d.Cluster, sessions(views, d.Cluster)+old)
+	wait := wait{drainCommand: *d, sockets: sockets, masters: masters, began: began}
+	err = wait.run(ctx, out)
 	if errors.Is(err, context.DeadlineExceeded) && d.Cut {
-		fmt.Fprintf(out, "ending what is left of %s\n", d.Cluster)
-		if err = tellAll(ctx, views, d.Cluster, "shutdown sessions server %s"); err == nil {
-			cut := *d
-			cut.Timeout = askTimeout
-			err = cut.wait(ctx, out, sockets, began)
-		}
+		err = wait.cut(ctx, out, views)
 	}
 	if err != nil {
-		return fmt.Errorf("%s is not drained: %w: it gets nothing new; wait on by the same command, end its sessions by --cut, or take it back by edge ready %s", d.Cluster, err, d.Cluster)
+		return fmt.Errorf("%s is not drained: %w: wait on by the same command, end its sessions by --cut, or take it back by edge ready %s", d.Cluster, err, d.Cluster)
 	}
 	fmt.Fprintf(out, "%s is drained: no session is left after %s\n", d.Cluster, time.Since(began).Round(lookInterval))
 	return nil
 }
 
-// wait ends when the cluster has been without a session at two looks, a moment after it was drained.
-func (d *drainCommand) wait(ctx context.Context, out io.Writer, sockets []string, began time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
+// wait is that for the last session of a cluster.
+type wait struct {
+	drainCommand
+	sockets, masters []string
+	began            time.Time // when the cluster was drained
+	ending           bool      // its sessions have been ended: nobody else is waited for
+}
+
+// run ends when the cluster has been without a session at two looks, a moment after it was drained, and no worker that a
+// reload has replaced can send to it.
+func (w *wait) run(ctx context.Context, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, w.Timeout)
 	defer cancel()
 	none := 0
-	return until(ctx, out, sockets, func(views []view) (bool, string) {
-		n := sessions(views, d.Cluster)
+	return until(ctx, out, w.sockets, func(ctx context.Context, views []view) (bool, string, error) {
+		workers, err := lookAtReplaced(ctx, w.masters)
+		n, sending := remains(workers, w.Cluster)
+		n += sessions(views, w.Cluster)
+		text := fmt.Sprintf("%s: %d sessions are left", w.Cluster, n)
+		if len(sending) > 0 {
+			text += "; " + mayCome(sending)
+		}
 		none++
-		if n > 0 {
+		if n > 0 || len(sending) > 0 && !w.ending {
 			none = 0
 		}
-		return none >= 2 && time.Since(began) >= settled, fmt.Sprintf("%s: %d sessions are left", d.Cluster, n)
+		return none >= 2 && time.Since(w.began) >= settled, text, err
 	})
+}
+
+// cut ends the sessions that are left, and says who may yet bring others.
+func (w *wait) cut(ctx context.Context, out io.Writer, views []view) error {
+	fmt.Fprintf(out, "ending what is left of %s\n", w.Cluster)
+	err := tellAll(ctx, views, w.Cluster, "shutdown sessions server %s")
+	if err == nil {
+		err = endReplaced(ctx, w.masters, w.Cluster)
+	}
+	workers, lookErr := lookAtReplaced(ctx, w.masters)
+	if err := errors.Join(err, lookErr); err != nil {
+		return err
+	}
+	if _, sending := remains(workers, w.Cluster); len(sending) > 0 {
+		fmt.Fprintln(out, mayCome(sending))
+	}
+	w.ending, w.Timeout = true, askTimeout
+	return w.run(ctx, out)
 }
 
 type readyCommand struct {
@@ -201,7 +237,10 @@ func (r *readyCommand) ready(ctx context.Context, out io.Writer, sockets []strin
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
-	if err := until(ctx, out, sockets, func(views []view) (bool, string) { return taking(views, r.Cluster) }); err != nil {
+	if err := until(ctx, out, sockets, func(_ context.Context, views []view) (bool, string, error) {
+		takes, text := taking(views, r.Cluster)
+		return takes, text, nil
+	}); err != nil {
 		return fmt.Errorf("%s takes no requests yet: %w: it will as soon as it answers its checks", r.Cluster, err)
 	}
 	fmt.Fprintf(out, "%s takes requests\n", r.Cluster)
@@ -222,10 +261,10 @@ type statusCommand struct{}
 
 // Run prints what all outer load balancers see.
 func (statusCommand) Run(ctx context.Context, g *grammar) error {
-	return status(ctx, os.Stdout, g.Sockets)
+	return status(ctx, os.Stdout, g.Sockets, g.masters(ctx, debianMaster)...)
 }
 
-func status(ctx context.Context, out io.Writer, sockets []string) error {
+func status(ctx context.Context, out io.Writer, sockets []string, masters ...string) error {
 	views, err := lookAt(ctx, sockets)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "OUTER LOAD BALANCER\tCLUSTER\tSTATE\tSESSIONS\tREQUESTS\tLAST CHECK")
@@ -238,7 +277,15 @@ func status(ctx context.Context, out io.Writer, sockets []string) error {
 			}
 		}
 	}
-	return errors.Join(append(failures, table.Flush())...)
+	workers, err := lookAtReplaced(ctx, masters)
+	for _, worker := range workers {
+		for _, e := range worker.endpoints {
+			fmt.Fprintf(table, "%s, old worker %d\t%s\treplaced by a reload\t%d\t%d\t\n", worker.socket, worker.pid, e.cluster, e.sessions, e.requests)
+		}
+	}
+	failures = append(failures, err, table.Flush())
+	sayUnseen(out, sockets, masters)
+	return errors.Join(failures...)
 }
 
 // state is HAProxy's word, and what an operator wants of it.

@@ -69,6 +69,7 @@ func newMadeUp(t *testing.T, name string) *madeUp {
 // outer is a running outer load balancer before the made-up clusters a and b.
 type outer struct {
 	socket, front string
+	masterSocket  string
 	metrics       string // address of HAProxy's exporter
 	state         string // path of the file
 	master        int    // pid of HAProxy
@@ -83,7 +84,7 @@ func startOuter(t *testing.T, change func(*haproxy.Edge)) outer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	o := outer{socket: filepath.Join(dir, "edge.sock"), state: filepath.Join(dir, "edge.state"), front: freeAddress(t), metrics: freeAddress(t), a: newMadeUp(t, "a"), b: newMadeUp(t, "b")}
+	o := outer{socket: filepath.Join(dir, "edge.sock"), masterSocket: filepath.Join(dir, "master.sock"), state: filepath.Join(dir, "edge.state"), front: freeAddress(t), metrics: freeAddress(t), a: newMadeUp(t, "a"), b: newMadeUp(t, "b")}
 	e := haproxy.DefaultEdge()
 	e.Bind, e.StatsSocket, e.ReturnAfter, e.StateFile = o.front, o.socket, 200*time.Millisecond, o.state
 	e.MetricsListen = o.metrics
@@ -102,7 +103,7 @@ func startOuter(t *testing.T, change func(*haproxy.Edge)) outer {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	process := exec.Command(binary, "-W", "-f", file)
+	process := exec.Command(binary, "-W", "-S", o.masterSocket, "-f", file)
 	if err := process.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -115,6 +116,9 @@ func startOuter(t *testing.T, change func(*haproxy.Edge)) outer {
 		endpoints, err := balancer{o.socket}.look(t.Context())
 		if err == nil && len(endpoints) != 2 {
 			err = fmt.Errorf("%+v", endpoints)
+		}
+		if err == nil {
+			_, err = lookAtReplaced(t.Context(), []string{o.masterSocket}) // the master hears signals from then on
 		}
 		return err
 	})

@@ -23,12 +23,12 @@ func (d *DataPlane) Stats(ctx context.Context) (haproxy.Stats, error) {
 	if err != nil {
 		return haproxy.Stats{}, err
 	}
-	answers, err := process.AskOld(ctx, d.paths, "show sess")
+	answers, err := process.AskOld(ctx, d.paths.Master(), "show sess")
 	if err != nil {
 		return haproxy.Stats{}, fmt.Errorf("the sessions of old workers: %w", err)
 	}
-	for _, answer := range answers {
-		for name, sessions := range parseSessions(answer, haproxy.Backend) {
+	for _, old := range answers {
+		for name, sessions := range parseSessions(old.Answer, haproxy.Backend) {
 			counters := stats.Servers[name]
 			counters.Sessions += sessions
 			stats.Servers[name] = counters

@@ -159,26 +159,64 @@ func parseProc(answer string) (Processes, error) {
 	return found, nil
 }
 
-// AskOld puts a runtime command to each worker that a reload has replaced and that has something in hand. One that ends
-// meanwhile has no answer. A master that is executing itself anew, as at each reload, is asked again.
-func AskOld(ctx context.Context, paths Paths, command string) (answers []string, err error) {
+// Old is what a worker that a reload has replaced, and that has something in hand, answers.
+type Old struct {
+	PID    int
+	Answer string
+}
+
+// AskOld puts runtime commands to each old worker of the HAProxy with this master socket. One that ends meanwhile is left
+// out. A master that is executing itself anew, as at each reload, is asked again, for two seconds in all.
+func AskOld(ctx context.Context, master string, commands ...string) ([]Old, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	found, err := showProc(ctx, paths.Master())
-	for err != nil && pause(ctx, 5*time.Millisecond) {
-		found, err = showProc(ctx, paths.Master())
+	for {
+		all, err := askOld(ctx, master, commands)
+		if err == nil || !pause(ctx, 5*time.Millisecond) {
+			return all, err
+		}
 	}
+}
+
+// ended begins the master's answer to who asks for a worker that it does not have any more.
+const ended = "Can't find the target PID"
+
+func askOld(ctx context.Context, master string, commands []string) (all []Old, err error) {
+	found, err := showProc(ctx, master)
 	if err != nil {
 		return nil, err
 	}
 	for _, pid := range found.Old {
-		answer, err := ask(ctx, paths.Master(), fmt.Sprintf("@!%d %s", pid, command))
+		worker := fmt.Sprintf("@!%d ", pid)
+		answer, err := ask(ctx, master, worker+strings.Join(commands, ";"+worker))
 		if err != nil {
 			return nil, err
 		}
-		answers = append(answers, answer)
+		if !strings.Contains(answer, ended) {
+			all = append(all, Old{pid, answer})
+		}
 	}
-	return answers, nil
+	return all, nil
+}
+
+// EndOld ends the sessions that old workers have with a server. HAProxy takes no command about the server itself there.
+func EndOld(ctx context.Context, master, backend, server string) error {
+	all, err := AskOld(ctx, master, "show sess")
+	if err != nil {
+		return err
+	}
+	for _, old := range all {
+		for line := range strings.Lines(old.Answer) {
+			id, about, _ := strings.Cut(line, ": ")
+			if !strings.Contains(about, " be="+backend+" srv="+server+" ") {
+				continue
+			}
+			if _, err := ask(ctx, master, fmt.Sprintf("@!%d shutdown session %s", old.PID, id)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // serves says whether the runtime socket is answered by this very worker.
