@@ -392,7 +392,7 @@ func (o outer) watch(ctx context.Context, said io.Writer) (ended <-chan struct{}
 	go func() {
 		defer close(done)
 		w := watch{balancer: balancer{o.socket}, stateFile: o.state, log: zerolog.New(said)}
-		w.run(ctx)
+		w.run(ctx, func() {})
 	}()
 	return done
 }

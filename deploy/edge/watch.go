@@ -35,8 +35,10 @@ func (w *watchCommand) Run(ctx context.Context, log zerolog.Logger, g *grammar) 
 		return program.BadConfig("--state-file", filepath.Dir(w.StateFile)+" is no folder", "create it, or name a file in one that is there")
 	}
 	one := watch{balancer: balancer{g.Sockets[0]}, stateFile: w.StateFile, connect: w.ConnectTimeout, log: log}
-	one.run(ctx)
-	return nil
+	return program.Turning(ctx, log, func(ctx context.Context, turned func()) error {
+		one.run(ctx, turned)
+		return nil
+	})
 }
 
 // watch looks after one HAProxy.
@@ -61,13 +63,15 @@ const (
 	unreachable = "L4TOUT"
 )
 
-// run ends the sessions of what has been down for long enough, and keeps the state file up to date.
-func (w *watch) run(ctx context.Context) {
+// run ends the sessions of what has been down for long enough, and keeps the state file up to date. It calls turned
+// behind each look, also one that HAProxy did not answer in time.
+func (w *watch) run(ctx context.Context, turned func()) {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
 	w.down = map[string]time.Time{}
 	for ctx.Err() == nil {
 		w.look(context.WithoutCancel(ctx)) // to its end, which is near
+		turned()
 		select {
 		case <-ctx.Done():
 		case <-tick.C:

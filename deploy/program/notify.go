@@ -2,10 +2,12 @@ package program
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -25,6 +27,44 @@ func Attend(ctx context.Context, log zerolog.Logger, alive func(context.Context)
 	}
 	if err != nil {
 		log.Error().Err(err).Msg("the service manager cannot be told how this program does, and may end it")
+	}
+}
+
+// Turning runs a loop to its end, and tells the service manager of it as [Attend] does: ready when it has turned for the
+// first time, and alive as long as it has turned again between two questions. The loop calls turned behind each round,
+// from one goroutine, and at least once in a third of what the unit's WatchdogSec grants. The error is the loop's.
+func Turning(ctx context.Context, log zerolog.Logger, loop func(ctx context.Context, turned func()) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	first, attended := make(chan struct{}), make(chan struct{})
+	var rounds atomic.Uint64
+	go func() {
+		defer close(attended)
+		select {
+		case <-first:
+			Attend(ctx, log, again(&rounds))
+		case <-ctx.Done():
+		}
+	}()
+	err := loop(ctx, func() {
+		if rounds.Add(1) == 1 {
+			close(first)
+		}
+	})
+	cancel()
+	<-attended
+	return err
+}
+
+// again says whether there are more rounds than when it was asked before.
+func again(rounds *atomic.Uint64) func(context.Context) error {
+	before := uint64(0)
+	return func(context.Context) error {
+		now := rounds.Load()
+		if now == before {
+			return errors.New("the loop has not turned since it was asked before")
+		}
+		before = now
+		return nil
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -93,6 +94,73 @@ func TestTheServiceManagerHearsOfAProgramThatIsAlive(t *testing.T) {
 	}
 	if !strings.Contains(said.String(), "it does not turn") {
 		t.Errorf("the log does not say why: %s", said.String())
+	}
+}
+
+// A loop is ready when it has turned, and no longer well when it hangs.
+func TestTheServiceManagerHearsOfALoopThatTurns(t *testing.T) {
+	path, hears := listenAsManager(t)
+	const within, patience = 300 * time.Millisecond, 10 * time.Second
+	t.Setenv("NOTIFY_SOCKET", path)
+	t.Setenv("WATCHDOG_USEC", strconv.FormatInt(within.Microseconds(), 10))
+	ctx, cancel := context.WithCancel(t.Context())
+	begin := make(chan struct{})
+	var hangs atomic.Bool
+	ended := make(chan error, 1)
+	theEnd := errors.New("the loop's own")
+	go func() {
+		ended <- Turning(ctx, zerolog.Nop(), func(ctx context.Context, turned func()) error {
+			<-begin
+			tick := time.NewTicker(time.Millisecond)
+			defer tick.Stop()
+			for ctx.Err() == nil {
+				<-tick.C
+				if !hangs.Load() {
+					turned()
+				}
+			}
+			return theEnd
+		})
+	}()
+	if got := hears(within); got != "" {
+		t.Errorf("before the first round it is told %q", got)
+	}
+	close(begin)
+	for _, want := range []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1"} {
+		if got := hears(patience); got != want {
+			t.Fatalf("heard %q, want %q", got, want)
+		}
+	}
+	hangs.Store(true)
+	quiet := false
+	for range 10 { // what was under way
+		if quiet = hears(within) == ""; quiet {
+			break
+		}
+	}
+	if !quiet {
+		t.Error("the watchdog still hears of a loop that hangs")
+	}
+	hangs.Store(false)
+	if got := hears(patience); got != "WATCHDOG=1" {
+		t.Errorf("as it turns again, it is told %q", got)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, theEnd) {
+		t.Error(err)
+	}
+	for got := hears(patience); got != "STOPPING=1"; got = hears(patience) {
+		if got == "" {
+			t.Fatal("it does not say that it stops")
+		}
+	}
+}
+
+// Without a service manager a loop is run and no more.
+func TestALoopThatNeverTurnsEnds(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", "")
+	if err := Turning(t.Context(), zerolog.Nop(), func(context.Context, func()) error { return nil }); err != nil {
+		t.Error(err)
 	}
 }
 

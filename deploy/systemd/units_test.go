@@ -168,9 +168,9 @@ func TestWhatDiesWithAUnit(t *testing.T) {
 	for unit, want := range map[string][]string{
 		"zatoha-lb.service":         {after, "KillMode=process", "Type=notify", "Restart=always", "WatchdogSec=120", "LimitNOFILE=", "Nice=-10", "PrivateTmp=no", "OOMPolicy=continue"},
 		"consul.service":            {"After=network-online.target", "KillMode=process", "Restart=always", "Nice=-10", "ExecReload=/bin/kill --signal HUP"},
-		"zatoha-track.service":      {after, "KillMode=mixed", "Type=exec", "Restart=always", "Nice=-10", "Before=keepalived.service"},
-		"zatoha-edge.service":       {"After=network-online.target haproxy.service", "KillMode=mixed", "Type=exec", "Restart=always"},
-		"zatoha-edge-track.service": {"After=network-online.target haproxy.service", "KillMode=mixed", "Type=exec", "Restart=always", "Nice=-10", "Before=keepalived.service"},
+		"zatoha-track.service":      {after, "KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=15", "Nice=-10", "Before=keepalived.service"},
+		"zatoha-edge.service":       {"After=network-online.target haproxy.service", "KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=30"},
+		"zatoha-edge-track.service": {"After=network-online.target haproxy.service", "KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=15", "Nice=-10", "Before=keepalived.service"},
 		"zatoha-server.service":     {after, "KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=30", "LimitNOFILE="},
 		"zatoha-connectorhost.service": {
 			after, "KillMode=mixed", "Type=notify", "Restart=always", "WatchdogSec=15", "LimitNOFILE=", "Nice=-10", "SystemCallFilter=setpriority",

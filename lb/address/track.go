@@ -16,6 +16,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
+
+	"zatoha/deploy/program"
 )
 
 // Files are where the load balancer and keepalived meet.
@@ -128,19 +130,20 @@ func (m *Monitor) Close() { m.client.CloseIdleConnections() }
 
 // Track keeps the file of keepalived up to date until ctx ends. It goes on with the value that an earlier process has
 // left: that this one was started says nothing about HAProxy, and must not move the address. After a start of the
-// machine, HAProxy has to prove itself first.
+// machine, HAProxy has to prove itself first. The service manager, if there is one, is told that it is ready when the
+// file has been seen to, and that it is alive as long as that goes on.
 func Track(ctx context.Context, monitor *Monitor, outlook *Outlook, files Files, log zerolog.Logger) error {
 	defer monitor.Close()
-	last, left := files.left()
-	judge := &Judge{}
-	if left {
-		judge = resumed(last)
-		outlook.resume(last)
-	} else {
-		last = Fault
-		if err := files.write(last); err != nil {
-			return err
-		}
+	return program.Turning(ctx, log, func(ctx context.Context, turned func()) error {
+		return track(ctx, monitor, outlook, files, log, turned)
+	})
+}
+
+// track calls turned behind each answer that it has made a value of.
+func track(ctx context.Context, monitor *Monitor, outlook *Outlook, files Files, log zerolog.Logger, turned func()) error {
+	judge, last, err := begin(outlook, files)
+	if err != nil {
+		return err
 	}
 	looking, stop := context.WithCancel(ctx)
 	var looks sync.WaitGroup
@@ -164,10 +167,20 @@ func Track(ctx context.Context, monitor *Monitor, outlook *Outlook, files Files,
 			log.Info().Int("value", value).Str("haproxy", string(judge.Counts())).Bool("yielded", yielded).Bool("alone", alone).AnErr("answer", err).
 				Msg("keepalived is told how this load balancer does")
 		}
+		turned()
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
 	}
+}
+
+// begin goes on with the value that an earlier process has left, else with [Fault].
+func begin(outlook *Outlook, files Files) (judge *Judge, value int, err error) {
+	if value, left := files.left(); left {
+		outlook.resume(value)
+		return resumed(value), value, nil
+	}
+	return &Judge{}, Fault, files.write(Fault)
 }
