@@ -110,7 +110,7 @@ func (l *local) run(ctx context.Context, told func(haproxy.Event)) error {
 // give them, must not cost the status page all that is known besides.
 func (l *local) Look(ctx context.Context) admin.Seen {
 	seen := admin.Seen{
-		DataPlane: admin.DataPlane{Kind: admin.Embedded, Address: l.paths.Config}, Process: l.process.Status(), Certificates: l.certificates.List(),
+		DataPlane: admin.DataPlane{Kind: admin.Embedded, Address: l.paths.Config}, Process: l.process.Look(ctx), Certificates: l.certificates.List(),
 	}
 	seen.Running, seen.RolledBack = seen.Process.Master != 0, l.Placed().RolledBack
 	ctx, cancel := context.WithTimeout(ctx, statsTimeout)

@@ -133,8 +133,17 @@ func reloadHAProxy(ctx context.Context, c *cluster.Cluster) error {
 	if err != nil {
 		return err
 	}
-	_, err = reload(ctx, pids[0], c.HAProxyBin, c.Runtime)
-	return err // the old worker ends when the outer load balancers close what they keep open to it
+	before, err := reload(ctx, pids[0], c.HAProxyBin, c.Runtime)
+	if err != nil {
+		return err
+	}
+	return until(ctx, func(ctx context.Context) error { // the old one ends when the outer load balancers close what they keep open to it
+		status, err := c.Status(ctx)
+		if err == nil && (status.HAProxy.Worker == before || status.HAProxy.Master != pids[0]) {
+			err = fmt.Errorf("the status page has worker %d of master %d", status.HAProxy.Worker, status.HAProxy.Master)
+		}
+		return err
+	})
 }
 
 // reload checks what HAProxy itself does not tell: that the master and a new worker run the new program. It returns the

@@ -59,17 +59,6 @@ func (p Paths) Check() error {
 	return nil
 }
 
-// Status is what is running now. The zero value is nothing.
-type Status struct {
-	Master   int       `json:"master_pid"`
-	Worker   int       `json:"worker_pid"`
-	Version  string    `json:"version"`
-	Since    time.Time `json:"since"`    // when this controller started or adopted it
-	Adopted  bool      `json:"adopted"`  // it was already running
-	Restarts int       `json:"restarts"` // times it died under this controller
-	Reloads  int       `json:"reloads"`  // reloads that this controller asked for and saw done
-}
-
 // Process supervises one HAProxy. Its methods may be called from several goroutines.
 type Process struct {
 	binary  string
@@ -83,23 +72,9 @@ type Process struct {
 }
 
 // New prepares the supervision of one HAProxy. changed is called whenever HAProxy has been started, adopted or
-// reloaded, or has died, from the goroutine of [Process.Run] or [Process.Reload].
+// reloaded, or has died, from the goroutine of [Process.Run], [Process.Reload] or [Process.Look].
 func New(binary string, paths Paths, log zerolog.Logger, changed func()) *Process {
 	return &Process{binary: binary, paths: paths, log: log, changed: changed}
-}
-
-// Status is a copy of the present state.
-func (p *Process) Status() Status {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.status
-}
-
-func (p *Process) update(change func(*Status)) {
-	p.mu.Lock()
-	change(&p.status)
-	p.mu.Unlock()
-	p.changed()
 }
 
 // startTimeout bounds the wait for a started HAProxy to answer.

@@ -244,6 +244,55 @@ func TestReloadBringsANewWorkerUnderTheSameMaster(t *testing.T) {
 	f.serves(t)
 }
 
+// An operator has HAProxy run its new program by a signal to the master.
+func TestAReloadOfSomebodyElsesIsSeen(t *testing.T) {
+	f := newFixture(t)
+	if status := f.Look(t.Context()); status != (Status{}) {
+		t.Errorf("nobody runs, and seen is %+v", status)
+	}
+	stop := f.run(t)
+	defer stop()
+	before := f.await(t, up)
+	if seen := f.Look(t.Context()); seen != before {
+		t.Errorf("without a reload seen is %+v, was %+v", seen, before)
+	}
+	f.update(func(s *Status) { s.Version = "2.6.0" }) // the program that was adopted
+	if err := syscall.Kill(before.Master, syscall.SIGUSR2); err != nil {
+		t.Fatal(err)
+	}
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.After(10 * time.Second); f.Look(t.Context()).Worker == before.Worker; {
+		select {
+		case <-poll.C:
+		case <-deadline:
+			t.Fatalf("the status stays %+v", f.Status())
+		}
+	}
+	after := f.Status()
+	if found, err := showProc(t.Context(), f.paths.Master()); err != nil || after.Worker != found.Worker || after.Version != found.Version {
+		t.Errorf("seen is %+v, and the master says %+v, %v", after, found, err)
+	}
+	if after.Master != before.Master || after.Since != before.Since || after.Reloads != 0 || after.Restarts != 0 {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+}
+
+func TestAMasterThatHangsCostsALookItsBoundAlone(t *testing.T) {
+	f := newFixture(t)
+	stop := f.run(t)
+	defer stop()
+	before := f.await(t, up)
+	if err := syscall.Kill(before.Master, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Kill(before.Master, syscall.SIGCONT) }()
+	began := time.Now()
+	if seen := f.Look(t.Context()); seen != before || time.Since(began) > commandTimeout {
+		t.Errorf("after %s seen is %+v, was %+v", time.Since(began), seen, before)
+	}
+}
+
 func TestAReloadThatHAProxyRefusesKeepsTheOldWorker(t *testing.T) {
 	f := newFixture(t)
 	stop := f.run(t)
