@@ -31,6 +31,9 @@ type DataPlane interface {
 	// Set makes running servers others, without a reload (but see package remote about limits of connections) and in the
 	// order given. The file may change with them. It is not atomic: after an error some may be changed.
 	Set(ctx context.Context, changes []Change) (Rewrite, error)
+	// Open has the front take connections again, if somebody has stopped that by the runtime socket, and says so in the
+	// [Rewrite]. It may take a reload, with these servers in the file.
+	Open(ctx context.Context, servers []Server) (Rewrite, error)
 	// Stats are HAProxy's counters of what is ours.
 	Stats(ctx context.Context) (Stats, error)
 	// Preview is what Prepare would do to the file, and whether HAProxy would be reloaded, as far as that can be asked. It

@@ -72,6 +72,10 @@ type Server struct {
 	MaxConn int // requests at a time, the others wait; 0 is no limit
 	Admin   Admin
 	Note    string // who it is; kept in the file behind our mark
+
+	// Unchecked says of a running server that somebody has switched off its health checks by the runtime socket: it would
+	// stay up when it is dead.
+	Unchecked bool
 }
 
 // Free says whether nobody is behind the server line.
@@ -84,10 +88,10 @@ func (s Server) Endpoint() string { return net.JoinHostPort(s.Address, strconv.I
 // traffic does not matter.
 func (s Server) Differs(running Server) bool {
 	if s.Free() {
-		return running.Admin != Maint
+		return running.Admin != Maint || running.Unchecked
 	}
 	return s.Address != running.Address || s.Port != running.Port || s.Weight != running.Weight ||
-		s.MaxConn != running.MaxConn || s.Admin != running.Admin
+		s.MaxConn != running.MaxConn || s.Admin != running.Admin || running.Unchecked
 }
 
 // Change makes a running server another one.

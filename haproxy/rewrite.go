@@ -8,6 +8,8 @@ type Rewrite struct {
 	Edited string
 	// Reload is why HAProxy was reloaded. It is "" if it was not, or has not been seen to run on the file.
 	Reload Reload
+	// Opened says that somebody had stopped the front by the runtime socket, and that it takes connections again.
+	Opened bool
 }
 
 // Reload is a reason to reload HAProxy.
@@ -20,11 +22,12 @@ const (
 	ReloadToRollBack Reload = "rollback" // an operator took a design back
 	ReloadToLimit    Reload = "maxconn"  // a server got a limit of connections that is not its slot's: behind a Data Plane API
 	ReloadToSet      Reload = "settings" // our lines are others, for other settings or another version of ours
+	ReloadToUndo     Reload = "undo"     // of somebody's command at the runtime socket, which nothing else undoes
 )
 
 // Reloads are all reasons.
 func Reloads() []Reload {
-	return []Reload{ReloadToGrow, ReloadToLimit, ReloadToRepair, ReloadToRollBack, ReloadToSet}
+	return []Reload{ReloadToGrow, ReloadToLimit, ReloadToRepair, ReloadToRollBack, ReloadToSet, ReloadToUndo}
 }
 
 // ReloadAfter is why HAProxy is reloaded once our lines are in the file: for our settings, if those have changed the

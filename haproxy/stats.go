@@ -10,6 +10,10 @@ type Stats struct {
 	Backend  Counters
 	Servers  map[string]Counters // by the server's name
 
+	// Full says that the front, or the whole process, has as many connections as it may have: more clients wait in the
+	// kernel.
+	Full bool
+
 	// DroppedLogs are lines of the log, of requests or of its own, that it could not write without waiting.
 	DroppedLogs uint64
 }
@@ -32,6 +36,15 @@ type Counters struct {
 	CheckFailures  uint64        `json:"check_failures"`  // health checks that failed
 	Downs          uint64        `json:"downs"`           // times that checks took it out
 }
+
+// What HAProxy says of a front that takes no connections, because of somebody's command at its runtime socket.
+const (
+	Paused = "PAUSED" // disable frontend; to be undone by enable frontend
+	Shut   = "STOP"   // shutdown frontend; to be undone by a reload alone
+)
+
+// Closed says whether these are the counters of a front that takes no connections. Those that it has go on.
+func (c Counters) Closed() bool { return c.Status == Paused || c.Status == Shut }
 
 // Responses counts answers by the first digit of their status; what has no class that HTTP knows is under 0.
 type Responses [6]uint64

@@ -18,20 +18,23 @@ type drifting struct {
 	ask  func(command string) (string, error) // HAProxy's runtime socket
 }
 
-// TestDriftIsSetRightCountedAndTold edits our lines in haproxy.cfg, changes a slot by the runtime socket, starts the
+// drifts are clusters with either data plane.
+var drifts = map[string]func(t *testing.T) drifting{
+	"of this machine": func(t *testing.T) drifting {
+		c := started(t, newConfig(t, 2))
+		ask := func(command string) (string, error) { return c.Runtime(t.Context(), command) }
+		return drifting{c, c.HAProxyCfg(), ask}
+	},
+	"behind a Data Plane API": func(t *testing.T) drifting {
+		c, f := withForeign(t)
+		return drifting{c, f.path("haproxy.cfg"), f.ask}
+	},
+}
+
+// TestDriftIsSetRightCountedAndTold edits our lines in haproxy.cfg, changes slots by the runtime socket, starts the
 // controller with another flag, and rolls that back, under load.
 func TestDriftIsSetRightCountedAndTold(t *testing.T) {
-	for name, start := range map[string]func(t *testing.T) drifting{
-		"of this machine": func(t *testing.T) drifting {
-			c := started(t, newConfig(t, 2))
-			ask := func(command string) (string, error) { return c.Runtime(t.Context(), command) }
-			return drifting{c, c.HAProxyCfg(), ask}
-		},
-		"behind a Data Plane API": func(t *testing.T) drifting {
-			c, f := withForeign(t)
-			return drifting{c, f.path("haproxy.cfg"), f.ask}
-		},
-	} {
+	for name, start := range drifts {
 		t.Run(name, func(t *testing.T) {
 			c := start(t)
 			running := underLoad(t, c.Cluster)
@@ -42,6 +45,10 @@ func TestDriftIsSetRightCountedAndTold(t *testing.T) {
 				t.Fatalf("%q, %v", said, err)
 			}
 			c.tells(t, "", cluster.Drift{File: 1, Runtime: 2}, "set right: slot-001")
+			if said, err := c.ask("disable health bck_http_plain/slot-002"); err != nil || strings.TrimSpace(said) != "" {
+				t.Fatalf("%q, %v", said, err)
+			}
+			c.tells(t, "", cluster.Drift{File: 1, Runtime: 3}, "set right: slot-002")
 
 			if err := c.LB.Stop(t.Context()); err != nil {
 				t.Fatal(err)
@@ -61,6 +68,23 @@ func TestDriftIsSetRightCountedAndTold(t *testing.T) {
 				t.Errorf("the rolled back design is not in the file:\n%s", text)
 			}
 			noErrors(t, running)
+		})
+	}
+}
+
+// TestAFrontThatSomebodyStopsIsOpened stops the front by the runtime socket.
+func TestAFrontThatSomebodyStopsIsOpened(t *testing.T) {
+	for name, start := range drifts {
+		t.Run(name, func(t *testing.T) {
+			c := start(t)
+			for i, command := range []string{"disable frontend front_http_plain", "shutdown frontend front_http_plain"} {
+				if said, err := c.ask(command); err != nil || strings.TrimSpace(said) != "" {
+					t.Fatalf("%s: %q, %v", command, said, err)
+				}
+				c.tells(t, "", cluster.Drift{Runtime: i + 1}, "set right: the front takes connections again")
+				answers(t, "http://"+c.Front+"/zato-lb-alive", http.StatusOK)
+				answers(t, "http://"+c.Admin+"/zato-lb-alive", http.StatusOK)
+			}
 		})
 	}
 }

@@ -441,6 +441,8 @@ var examples = []example{
 	is("ZatoServersFailing", "zatoha_lb_servers_failing", steady("1"), steady("0")),
 	is("ZatoHAProxyDown", "zatoha_lb_haproxy_up", steady("0"), steady("1")),
 	is("ZatoHAProxyDown", "zatoha_lb_haproxy_up", steady("0"), "1x100 stale"), // its Data Plane API does not answer
+	is("ZatoFrontStopped", "zatoha_lb_front_open", steady("0"), "1x179 0x1"),  // the controller has not looked yet
+	is("ZatoFrontFull", "zatoha_lb_front_full", steady("1"), steady("0")),
 	is("ZatoHAProxyRestarted", "zatoha_lb_haproxy_restarts_total", rising("1"), steady("3")),
 	{
 		"ZatoHAProxyCountersMissing",

@@ -155,6 +155,9 @@ func setCommands(backend string, change haproxy.Change) (commands []string) {
 	if change.Anew && to.Admin == haproxy.Ready && from.Admin != haproxy.Maint {
 		set("health up")
 	}
+	if from.Unchecked {
+		commands = append(commands, fmt.Sprintf("enable health %s/%s", backend, to.Name))
+	}
 	return commands
 }
 
@@ -235,6 +238,7 @@ const (
 	columnAddr   = 4
 	columnAdmin  = 6
 	columnWeight = 7
+	columnCheck  = 13
 	columnPort   = 18
 )
 
@@ -242,6 +246,12 @@ const (
 const (
 	maintBits = 0x01 | 0x02 | 0x20 // forced, inherited, by failed resolution
 	drainBits = 0x08 | 0x10        // forced, inherited
+)
+
+// Bits of the state of a server's health checks. Enabled are also those that rest in maintenance.
+const (
+	checkConfigured = 0x02
+	checkEnabled    = 0x04
 )
 
 func parseServers(answer string) ([]haproxy.Server, error) {
@@ -261,11 +271,13 @@ func parseServers(answer string) ([]haproxy.Server, error) {
 		port, portErr := strconv.Atoi(fields[columnPort])
 		weight, weightErr := strconv.Atoi(fields[columnWeight])
 		bits, bitsErr := strconv.Atoi(fields[columnAdmin])
-		if err := errors.Join(portErr, weightErr, bitsErr); err != nil {
+		check, checkErr := strconv.Atoi(fields[columnCheck])
+		if err := errors.Join(portErr, weightErr, bitsErr, checkErr); err != nil {
 			return nil, fmt.Errorf("the line %q: %w", line, err)
 		}
 		servers = append(servers, haproxy.Server{
 			Name: fields[columnName], Address: fields[columnAddr], Port: port, Weight: weight, Admin: admin(bits),
+			Unchecked: check&(checkConfigured|checkEnabled) == checkConfigured,
 		})
 	}
 	return servers, nil

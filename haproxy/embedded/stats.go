@@ -62,13 +62,18 @@ func (d *DataPlane) Counters(ctx context.Context) (haproxy.Stats, error) {
 	}
 	stats.Uptime = time.Duration(value(info.Uptime)) * time.Second
 	stats.DroppedLogs = uint64(value(info.DroppedLogs))
+	stats.Full = stats.Full || value(info.MaxConn) > 0 && value(info.CurrConns) >= value(info.MaxConn)
 	return stats, nil
 }
 
 // stats reads "show stat". The library's own reading takes a second or more for some thousand servers, too long for a
 // page that asks every second.
 func (s *socket) stats(ctx context.Context, frontend, backend string) (haproxy.Stats, error) {
-	const command = "show stat"
+	return s.counted(ctx, "show stat", frontend, backend)
+}
+
+// counted reads as much of "show stat" as is asked for.
+func (s *socket) counted(ctx context.Context, command, frontend, backend string) (haproxy.Stats, error) {
 	answer, err := within(ctx, func() (string, error) { return s.api.ExecuteWithResponse(command) })
 	if err != nil {
 		return haproxy.Stats{}, fmt.Errorf("%s: %w", command, err)
@@ -107,6 +112,7 @@ func parseStats(answer, frontend, backend string) (haproxy.Stats, error) {
 			stats.Frontend = r.counters()
 			// Its sessions are connections, of which each may carry many requests.
 			stats.Frontend.Rate, stats.Frontend.Requests = int(r.number("req_rate")), r.number("req_tot")
+			stats.Full = r.number("slim") > 0 && r.number("scur") >= r.number("slim")
 		case proxy == backend && server == "BACKEND":
 			stats.Backend = r.counters()
 		case proxy == backend:

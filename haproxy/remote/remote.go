@@ -38,12 +38,14 @@
 // sessions of a server itself at the moment at which its checks take it out, and the history of changes lacks that.
 // A server that was down, and registers anew in a slot kept for it, waits half a second or so for HAProxy's checks.
 //
-// A limit of connections that is not the slot's takes a reload, see [DataPlane.Set]. Certificates are files on HAProxy's
-// machine: haproxy refuses a front whose certificate is not there, and takes up new contents when whoever renews them
-// reloads it there. The API can store certificates too; nothing here uses that. A change of membership is one call, which
-// has haproxy check the file: about 50 ms where the runtime socket takes one or two. And the API is slow to count: the
-// statistics of 1,000 servers take it some 0.3 s, of 3,000 about 1 s, on every look at the status page and every
-// comparison.
+// A limit of connections that is not the slot's takes a reload, see [DataPlane.Set]. So does what somebody has done
+// by the runtime socket to the front, or to the health checks of a server, which shows only while that is up.
+//
+// Certificates are files on HAProxy's machine: haproxy refuses a front whose certificate is not there, and takes up
+// new contents when whoever renews them reloads it there. The API can store certificates too; nothing here uses that.
+// A change of membership is one call, which has haproxy check the file: about 50 ms where the runtime socket takes
+// one or two. And the API is slow to count: the statistics of 1,000 servers take it some 0.3 s, of 3,000 about 1 s,
+// on every look at the status page and every comparison.
 package remote
 
 import (
@@ -69,6 +71,7 @@ type DataPlane struct {
 	patience time.Duration // with a reload
 	turn     chan struct{} // holds a token while somebody writes
 	placed   atomic.Pointer[haproxy.Placed]
+	closed   atomic.Bool // the front takes no connections; as it was when the servers were read last
 
 	// These belong to whose turn it is.
 	refused  refusal
@@ -153,12 +156,13 @@ func (d *DataPlane) Rebuild(ctx context.Context, servers []haproxy.Server, reaso
 const batch = 1000
 
 // Set changes servers in the running HAProxy and in the file, in one call for each thousand of them. A server's limit of
-// connections is the one thing that the API cannot change in a running HAProxy: one that is not its slot's (see
-// [haproxy.Options]) takes a reload, one for all of them, after which other servers that drained are in maintenance, as
-// the file has them. An HAProxy that does not run is an error, but the file has the servers then.
+// connections the API cannot change in a running HAProxy, nor can it switch health checks on: a limit that is not its
+// slot's (see [haproxy.Options]), and checks that somebody has switched off, take a reload, one for all of them, after
+// which other servers that drained are in maintenance, as the file has them. An HAProxy that does not run is an error,
+// but the file has the servers then.
 func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) (done haproxy.Rewrite, err error) {
-	if slices.ContainsFunc(changes, d.limits) {
-		if done, err = d.reloadWith(ctx, changes); err != nil {
+	if reason := d.reloads(changes); reason != "" {
+		if done, err = d.reloadWith(ctx, changes, reason); err != nil {
 			return done, about(err)
 		}
 		changes = reloaded(changes)
@@ -177,14 +181,37 @@ func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) (done hap
 
 func about(err error) error { return fmt.Errorf("setting servers of %s: %w", haproxy.Backend, err) }
 
+// reloads is why changes take a reload, or "".
+func (d *DataPlane) reloads(changes []haproxy.Change) haproxy.Reload {
+	switch {
+	case slices.ContainsFunc(changes, func(change haproxy.Change) bool { return change.From.Unchecked }):
+		return haproxy.ReloadToUndo
+	case slices.ContainsFunc(changes, d.limits):
+		return haproxy.ReloadToLimit
+	default:
+		return ""
+	}
+}
+
+// Open has the front take connections again if it took none when the servers were read last. The API has no other way to
+// do that than a reload.
+func (d *DataPlane) Open(ctx context.Context, servers []haproxy.Server) (haproxy.Rewrite, error) {
+	if !d.closed.Load() {
+		return haproxy.Rewrite{}, nil
+	}
+	done, err := d.Rebuild(ctx, servers, haproxy.ReloadToUndo)
+	done.Opened = err == nil
+	return done, err
+}
+
 // reloadWith makes changes in the file, and has HAProxy load it.
-func (d *DataPlane) reloadWith(ctx context.Context, changes []haproxy.Change) (haproxy.Rewrite, error) {
+func (d *DataPlane) reloadWith(ctx context.Context, changes []haproxy.Change, reason haproxy.Reload) (haproxy.Rewrite, error) {
 	return d.change(ctx, func(have document) (post, error) {
 		p, err := d.applied(have, changes)
 		if err != nil {
 			return p, err
 		}
-		p.reason = haproxy.ReloadToLimit
+		p.reason = reason
 		p.worker, err = d.worker(ctx)
 		return p, err
 	})

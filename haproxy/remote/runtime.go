@@ -44,12 +44,13 @@ func actions(backend string, changes []haproxy.Change) (commands []string) {
 // Servers are the backend's servers as the running HAProxy has them. The API's list of servers has no weights, and
 // takes a server that drains for one in maintenance when the file has it disabled. Its statistics know better, but have
 // the weight that a server has at the moment: in its slow start and in maintenance that is not the one that was set, and
-// the one in the file stands in.
+// the one in the file stands in. That its checks were switched off they say of a server that is up.
 func (d *DataPlane) Servers(ctx context.Context) ([]haproxy.Server, error) {
 	rows, err := d.rows(ctx) // which says so when HAProxy does not run; the list is empty then
 	if err != nil {
 		return nil, err
 	}
+	d.closed.Store(stats(rows).Frontend.Closed())
 	saved, err := d.saved(ctx)
 	if err != nil {
 		return nil, err
@@ -63,6 +64,9 @@ func (d *DataPlane) Servers(ctx context.Context) ([]haproxy.Server, error) {
 	}
 	return merged(running, statistics(rows), saved)
 }
+
+// unchecked is the status of a server that is up because nobody looks whether it is.
+const unchecked = "no check"
 
 // statistics are those of the backend's servers, by name.
 func statistics(rows []*models.NativeStat) map[string]*models.NativeStatStats {
@@ -90,6 +94,7 @@ func merged(running models.RuntimeServers, stats map[string]*models.NativeStatSt
 		server := haproxy.Server{
 			Name: one.Name, Address: one.Address, Port: int(value(one.Port)),
 			Weight: int(value(row.Weight)), MaxConn: int(value(row.Slim)), Admin: haproxy.Admin(one.AdminState),
+			Unchecked: row.Status == unchecked,
 		}
 		maint := strings.HasPrefix(row.Status, "MAINT")
 		if server.Admin == haproxy.Maint && !maint {

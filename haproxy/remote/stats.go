@@ -42,6 +42,7 @@ func (d *DataPlane) Stats(ctx context.Context) (haproxy.Stats, error) {
 	counted := stats(rows)
 	counted.Uptime = time.Duration(value(info.Uptime)) * time.Second
 	counted.DroppedLogs = count(info.DroppedLogs)
+	counted.Full = counted.Full || value(info.MaxConn) > 0 && value(info.CurrConns) >= value(info.MaxConn)
 	return counted, nil
 }
 
@@ -59,6 +60,7 @@ func stats(rows []*models.NativeStat) haproxy.Stats {
 			// Its sessions are connections, of which each may carry many requests.
 			counted.Frontend.Rate = int(value(row.Stats.ReqRate))
 			counted.Frontend.Requests = count(row.Stats.ReqTot)
+			counted.Full = value(row.Stats.Slim) > 0 && value(row.Stats.Scur) >= value(row.Stats.Slim)
 		}
 	}
 	return counted

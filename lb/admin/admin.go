@@ -2,7 +2,7 @@
 //
 //	GET /               the status page, for people; it keeps itself up to date
 //	GET /status         the same and more, as JSON; see [Status]
-//	GET /zato-lb-alive  200 while at least one server can take traffic, else 503, and why
+//	GET /zato-lb-alive  200 while at least one server can take traffic and clients can connect, else 503, and why
 //	GET /metrics        for Prometheus
 //	POST /actions/NAME  what an operator may ask for; see [Action]
 //
@@ -127,7 +127,7 @@ func (a *Admin) Handler() http.Handler {
 
 // Alive is the answer of the deep probe.
 type Alive struct {
-	Alive     bool      `json:"alive"` // at least one server can take traffic
+	Alive     bool      `json:"alive"` // at least one server can take traffic, and clients can connect
 	Servers   int       `json:"servers"`
 	HAProxy   bool      `json:"haproxy_running"`
 	DataPlane bool      `json:"data_plane_reachable"` // if not, what HAProxy does is not known

@@ -145,6 +145,9 @@ func TestTheTruthInOneLine(t *testing.T) {
 		"no consul": {func(f *fake) {
 			f.report.Consul = reconcile.ConsulReport{Error: "refused"}
 		}, 200, "healthy: 2 of 2 servers take traffic; consul does not answer, servers stay as they were"},
+		"the front is disabled":  {func(f *fake) { f.stats.Frontend.Status = haproxy.Paused }, 503, "DOWN: nobody can connect, while 2 of 2 servers take traffic"},
+		"the front is shut down": {func(f *fake) { f.stats.Frontend.Status = haproxy.Shut }, 503, "DOWN: nobody can connect, while 2 of 2 servers take traffic"},
+		"the front is full":      {func(f *fake) { f.stats.Full = true }, 200, "healthy: 2 of 2 servers take traffic"},
 		"held back": {func(f *fake) {
 			f.report.Held = []state.Change{{Slot: "slot-001"}}
 			f.report.Refused = []state.Refusal{{ID: "x"}, {ID: "y"}}
@@ -198,7 +201,7 @@ func TestMetricsFollowTheStatus(t *testing.T) {
 		`zatoha_lb_haproxy_reloads_total{reason="grow"} 1`, `zatoha_lb_haproxy_reloads_total{reason="settings"} 0`,
 		`zatoha_lb_drift_total{where="file"} 2`, `zatoha_lb_drift_total{where="runtime"} 3`, `zatoha_lb_changes_total 2`, `zatoha_lb_in_sync 1`,
 		`zatoha_lb_propagation_seconds_count 1`, `zatoha_lb_build_info{version="test"} 1`, `zatoha_lb_slots_free_for_seconds +Inf`,
-		`zatoha_lb_data_plane_up{kind="embedded"} 1`,
+		`zatoha_lb_data_plane_up{kind="embedded"} 1`, `zatoha_lb_front_open 1`, `zatoha_lb_front_full 0`,
 		`zatoha_lb_haproxy_frontend_sessions{proxy="front_http_plain"} 4`,
 		`zatoha_lb_haproxy_frontend_responses_total{code="5xx",proxy="front_http_plain"} 1`,
 		`zatoha_lb_haproxy_backend_retries_total{proxy="bck_http_plain"} 2`,
@@ -210,6 +213,17 @@ func TestMetricsFollowTheStatus(t *testing.T) {
 	} {
 		if !strings.Contains(body, line+"\n") {
 			t.Errorf("no line %s", line)
+		}
+	}
+}
+
+func TestTheMetricsSayWhetherClientsCanConnect(t *testing.T) {
+	f := healthy()
+	f.stats.Frontend.Status, f.stats.Full = haproxy.Paused, true
+	_, body := f.get(t, "/metrics")
+	for _, line := range []string{"zatoha_lb_front_open 0", "zatoha_lb_front_full 1"} {
+		if !strings.Contains(body, line+"\n") {
+			t.Errorf("no line %s in\n%s", line, body)
 		}
 	}
 }
@@ -261,7 +275,7 @@ func TestWhatCannotBeReadIsAGapInTheMetrics(t *testing.T) {
 	f.stats, f.err = haproxy.Stats{}, errors.New("no socket")
 	f.report.LastSync = time.Time{}
 	code, body := f.get(t, "/metrics")
-	if code != 200 || strings.Contains(body, "zatoha_lb_haproxy_server") || strings.Contains(body, "zatoha_lb_servers_in_rotation") ||
+	if code != 200 || strings.Contains(body, "zatoha_lb_haproxy_server") || strings.Contains(body, "zatoha_lb_front_") || strings.Contains(body, "zatoha_lb_servers_in_rotation") ||
 		!strings.Contains(body, "zatoha_lb_haproxy_up 1\n") || !strings.Contains(body, "zatoha_lb_last_sync_age_seconds +Inf\n") {
 		t.Errorf("%d %s", code, body)
 	}

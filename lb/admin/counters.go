@@ -53,6 +53,8 @@ var (
 	backendExporter  = newExporter(ofBackend, "haproxy_backend_", "proxy")
 	serverExporter   = newExporter(ofServer, "haproxy_server_", "slot", "instance")
 
+	descOpen        = desc("front_open", "1 while HAProxy's front takes connections, 0 while somebody has stopped that; absent while it cannot be asked.")
+	descFull        = desc("front_full", "1 while HAProxy has as many connections as it may have, and more clients wait; absent while it cannot be asked.")
 	descDroppedLogs = desc("haproxy_dropped_logs_total", "Lines of the log, of requests or HAProxy's own, that it could not write at once."+countedSince+".")
 )
 
@@ -99,6 +101,8 @@ func exportHAProxy(out chan<- prometheus.Metric, s Status) {
 	if s.HAProxy.Error != "" {
 		return // a gap in a graph is the truth, a 0 is not
 	}
+	out <- prometheus.MustNewConstMetric(descOpen, prometheus.GaugeValue, truth(!s.closed()))
+	out <- prometheus.MustNewConstMetric(descFull, prometheus.GaugeValue, truth(s.HAProxy.Full))
 	frontendExporter.export(out, s.HAProxy.Frontend, haproxy.Frontend)
 	backendExporter.export(out, s.HAProxy.Backend, haproxy.Backend)
 	out <- prometheus.MustNewConstMetric(descDroppedLogs, prometheus.CounterValue, float64(s.HAProxy.DroppedLogs))

@@ -41,7 +41,7 @@ var (
 	descRestarts   = desc("haproxy_restarts_total", "Times that HAProxy died and was started again.")
 	descReloads    = desc("haproxy_reloads_total", "Reloads of HAProxy by this controller, by reason.", "reason")
 	descChanges    = desc("changes_total", "Slots changed because the catalog said so.")
-	descDrift      = desc("drift_total", "What was set right that nobody had planned to change: times that our lines in haproxy.cfg were edited (file); running servers, and times that HAProxy ran on other lines than ours (runtime).", "where")
+	descDrift      = desc("drift_total", "What was set right that nobody had planned to change: times that our lines in haproxy.cfg were edited (file); running servers, and times that the front was stopped or HAProxy ran on other lines than ours (runtime).", "where")
 	descFailures   = desc("failures_total", "Rounds of the reconciler that failed.")
 	descHolds      = desc("guard_holds_total", "Snapshots of which the guard held something back.")
 	descAcks       = desc("acknowledgement_failures_total", "Failed attempts to tell drained servers that they may go.")

@@ -37,6 +37,11 @@ func (s *Status) risks() []Risk {
 		"Nobody listens at the front. Start it where it runs; this controller cannot.")
 	risk(s.HAProxy.Running && s.HAProxy.Error != "", "HAProxy's counters cannot be read: "+s.HAProxy.Error,
 		"What stands here about traffic may be missing; HAProxy itself may serve.")
+	risk(s.closed(), "The front is stopped",
+		"Nobody can connect; clients that are connected are served. Somebody has stopped it by HAProxy's socket. The controller opens it within --resync.")
+	full := s.full()
+	risk(full != "", full,
+		"Others wait until one of them goes. Raise --maxconn, and the limit of open files with it, or see who keeps so many.")
 	nobody := s.HAProxy.Running && s.HAProxy.Error == "" && s.serving() == 0
 	risk(nobody && len(s.Slots) == 0, "No server is registered",
 		"Every request is answered 503. Whoever registers in Consul under the service's name is balanced.")

@@ -85,8 +85,12 @@ func TestWhatWouldBreakItIsSaid(t *testing.T) {
 			}
 		},
 		"The settings of HAProxy are not in effect: they were rolled back": func(f *fake) { f.rolledBack = noon.Add(-time.Hour) },
-		"7 requests wait in the queue":                                     func(f *fake) { f.stats.Backend.Queue = 7 },
-		"No slot is free":                                                  func(f *fake) { f.report.Pool.Slots = f.report.Pool.Slots[:3] },
+		"The front is stopped": func(f *fake) { f.stats.Frontend.Status = haproxy.Paused },
+		"The front is full: 7 clients are connected": func(f *fake) {
+			f.stats.Full, f.stats.Frontend.Sessions = true, 7
+		},
+		"7 requests wait in the queue": func(f *fake) { f.stats.Backend.Queue = 7 },
+		"No slot is free":              func(f *fake) { f.report.Pool.Slots = f.report.Pool.Slots[:3] },
 	} {
 		t.Run(name, func(t *testing.T) {
 			want, _, _ := strings.Cut(name, ", where")

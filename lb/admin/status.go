@@ -17,7 +17,7 @@ import (
 
 // Status is the answer of /status: is it healthy, what changed last, what would break it.
 type Status struct {
-	Healthy bool      `json:"healthy"` // at least one server can take traffic
+	Healthy bool      `json:"healthy"` // at least one server can take traffic, and clients can connect
 	State   State     `json:"state"`   // the same in a word, and whether it will stay so
 	Summary string    `json:"summary"` // the same, and what is wrong, in one line
 	Risks   []Risk    `json:"risks"`   // what would break it, the worst first
@@ -59,7 +59,7 @@ type State string
 const (
 	Well   State = "healthy"
 	AtRisk State = "at risk" // healthy, but something of [Status.Risks] stands against its staying so
-	Down   State = "down"    // no server takes traffic
+	Down   State = "down"    // no server takes traffic, or nobody can connect
 )
 
 // Slot is one slot in use: who sits there, what it should do, and what HAProxy says that it does.
@@ -104,6 +104,7 @@ type HAProxy struct {
 	Frontend haproxy.Counters `json:"frontend"`
 	Backend  haproxy.Counters `json:"backend"`
 
+	Full        bool   `json:"full"`               // it has as many connections as it may have, and more clients wait
 	DroppedLogs uint64 `json:"dropped_logs_total"` // lines of the log that it could not write at once; counted since its last reload
 }
 
@@ -143,7 +144,7 @@ func (a *Admin) status(ctx context.Context) Status {
 		DataPlane: seen.DataPlane, Certificates: seen.Certificates, RolledBack: seen.RolledBack,
 		HAProxy: HAProxy{
 			Running: seen.Running, Status: seen.Process, UptimeS: int64(seen.Stats.Uptime.Seconds()),
-			Frontend: seen.Stats.Frontend, Backend: seen.Stats.Backend, DroppedLogs: seen.Stats.DroppedLogs,
+			Frontend: seen.Stats.Frontend, Backend: seen.Stats.Backend, Full: seen.Stats.Full, DroppedLogs: seen.Stats.DroppedLogs,
 		},
 		Consul: Consul{ConsulReport: report.Consul, Address: a.options.Consul, Index: report.Index, Whole: report.Whole(), LastWhole: report.LastWhole},
 	}
@@ -234,7 +235,7 @@ func up(now haproxy.Traffic) bool {
 
 // judge says whether it is healthy, and what stands against its staying so.
 func (s *Status) judge() {
-	s.Healthy = s.serving() > 0
+	s.Healthy = s.serving() > 0 && !s.closed()
 	s.Summary = s.summarize()
 	s.Risks = list(s.risks())
 	switch {
@@ -247,7 +248,7 @@ func (s *Status) judge() {
 	}
 }
 
-// Headline is how many servers take traffic.
+// Headline is how many servers take traffic, and whether nobody can reach them.
 func (s *Status) Headline() string {
 	line := ""
 	switch n := len(s.Rotation); {
@@ -259,6 +260,9 @@ func (s *Status) Headline() string {
 		line = fmt.Sprintf("1 of %d servers takes traffic", len(s.Slots))
 	default:
 		line = fmt.Sprintf("%d of %d servers take traffic", n, len(s.Slots))
+	}
+	if s.closed() {
+		line = "nobody can connect, while " + line
 	}
 	if len(s.Own) > 0 {
 		line += ", and " + plural(len(s.Own), "server line of your own is", "server lines of your own are") + " up"

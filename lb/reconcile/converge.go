@@ -10,15 +10,17 @@ import (
 	"zatoha/lb/state"
 )
 
-// converge sets every running server that differs from its slot, also while the backend lacks some of the slots. It says
-// whether all that run are as they should be.
+// converge sets every running server that differs from its slot, also while the backend lacks some of the slots, and has
+// the front open. It says whether all servers that run are as they should be.
 func (l *Loop) converge(ctx context.Context, pool state.Pool, plan state.Plan) (set bool, err error) {
 	want := l.parting.servers(pool)
 	running, err := l.running(ctx)
 	if err != nil {
 		return false, err
 	}
+	running, shut := l.open(ctx, want, running)
 	running, amiss := l.mend(ctx, want, running)
+	amiss = errors.Join(shut, amiss)
 	differ := differing(want, running)
 	if len(differ) == 0 {
 		return true, amiss
@@ -38,6 +40,28 @@ func (l *Loop) running(ctx context.Context) (map[string]haproxy.Server, error) {
 		named[server.Name] = server
 	}
 	return named, err
+}
+
+// open has the front take connections again if somebody has stopped that, and returns the servers that run then. Attempts
+// that do not help come ever more slowly, for each may be a reload; whether one has helped is seen by the next round.
+func (l *Loop) open(ctx context.Context, want []haproxy.Server, running map[string]haproxy.Server) (map[string]haproxy.Server, error) {
+	if !l.openings.due(time.Now()) {
+		return running, l.openings.err
+	}
+	done, err := l.plane.Open(ctx, want)
+	l.Rewritten(done)
+	if err != nil {
+		return running, l.openings.failed(time.Now(), fmt.Errorf("having the front take connections: %w", err))
+	}
+	if !done.Opened {
+		l.openings.succeeded()
+		return running, nil
+	}
+	_ = l.openings.failed(time.Now(), nil)
+	if done.Reload == "" {
+		return running, nil
+	}
+	return l.running(ctx)
 }
 
 // mend rebuilds a backend whose slots are not ours, and returns the servers that run then. Reloads that do not help,

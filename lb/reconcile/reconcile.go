@@ -35,6 +35,8 @@ type DataPlane interface {
 	// Save writes the servers for the next start of HAProxy, if they are not written already. It reloads an HAProxy that
 	// turns out to run on another structure.
 	Save(ctx context.Context, servers []haproxy.Server) (haproxy.Rewrite, error)
+	// Open has the front take connections again if somebody has stopped that, by a reload if it takes one.
+	Open(ctx context.Context, servers []haproxy.Server) (haproxy.Rewrite, error)
 	// Rebuild changes the number of servers, by a reload that closes no connection.
 	Rebuild(ctx context.Context, servers []haproxy.Server, reason haproxy.Reload) (haproxy.Rewrite, error)
 }
@@ -72,6 +74,7 @@ type Loop struct {
 	parting   parting       // likewise
 	repairs   attempts      // likewise; to get the backend's slots back by a reload
 	growths   attempts      // likewise; to get more slots by a reload
+	openings  attempts      // likewise; to have the front take connections again
 	ackFailed time.Time     // likewise; when telling drained servers failed last
 	underWay  time.Time     // likewise; since when a change is known that HAProxy may not have yet
 

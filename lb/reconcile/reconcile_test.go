@@ -207,6 +207,7 @@ func TestWhatWasEditedAndWhyHAProxyWasReloadedIsTold(t *testing.T) {
 			said = append(said, entry.What)
 		}
 		if want := []string{
+			"haproxy reloaded (undo): somebody had stopped the front, or a server's health checks, by the runtime socket",
 			"haproxy reloaded (settings): our lines are others, for other settings or another version",
 			"haproxy reloaded (rollback): an operator has rolled our lines back",
 			"haproxy reloaded (repair): it ran, or may have run, on other lines than ours",

@@ -61,7 +61,7 @@ type Counters struct {
 // Drift counts what was not as it had been left, by where, and was set right. Nobody had planned these changes.
 type Drift struct {
 	File    uint64 `json:"file"`    // times that our lines in haproxy.cfg had been edited
-	Runtime uint64 `json:"runtime"` // running servers that were others, and times that HAProxy ran on other lines than ours
+	Runtime uint64 `json:"runtime"` // running servers that were others, and times that the front was stopped or HAProxy ran on other lines than ours
 }
 
 // historyLength is the number of changes kept for the status page.

@@ -13,10 +13,11 @@ var causes = map[haproxy.Reload]string{
 	haproxy.ReloadToRepair:   "it ran, or may have run, on other lines than ours",
 	haproxy.ReloadToRollBack: "an operator has rolled our lines back",
 	haproxy.ReloadToSet:      "our lines are others, for other settings or another version",
+	haproxy.ReloadToUndo:     "somebody had stopped the front, or a server's health checks, by the runtime socket",
 }
 
 // Rewritten notes what a call to the data plane did: it counts, logs and keeps in the history that somebody had edited
-// our lines, and that HAProxy was reloaded.
+// our lines or stopped the front, and that HAProxy was reloaded.
 func (l *Loop) Rewritten(done haproxy.Rewrite) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -24,6 +25,10 @@ func (l *Loop) Rewritten(done haproxy.Rewrite) {
 	if done.Edited != "" {
 		counters.Drift.File++
 		l.addHistory(0, "haproxy.cfg set right, somebody had edited our lines: "+done.Edited)
+	}
+	if done.Opened {
+		counters.Drift.Runtime++
+		l.addHistory(0, "set right: the front takes connections again, somebody had stopped it by the runtime socket")
 	}
 	if done.Reload == "" {
 		return

@@ -27,6 +27,9 @@ type fakePlane struct {
 	saved    []haproxy.Server
 	sessions map[string]int
 	foreign  []haproxy.Server // an operator's own server lines, which the file has above ours
+	closed   int              // how many more attempts to open the front do not help; it is open at 0
+	shut     error            // why they fail
+	opens    int              // attempts
 	lost     string           // the slot that HAProxy runs without, whatever its file has
 	changed  func()           // is called when HAProxy was reloaded
 	rebuilds int              // all that were asked for
@@ -105,6 +108,21 @@ func (f *fakePlane) Rebuild(_ context.Context, servers []haproxy.Server, reason 
 	f.running = slices.DeleteFunc(f.running, func(s haproxy.Server) bool { return s.Name == f.lost })
 	f.changed()
 	return haproxy.Rewrite{Reload: reason}, nil
+}
+
+func (f *fakePlane) Open(context.Context, []haproxy.Server) (haproxy.Rewrite, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed == 0 {
+		return haproxy.Rewrite{}, f.down
+	}
+	f.closed--
+	f.opens++
+	if f.shut != nil {
+		return haproxy.Rewrite{}, f.shut
+	}
+	f.load()
+	return haproxy.Rewrite{Opened: true, Reload: haproxy.ReloadToUndo}, nil
 }
 
 // load has HAProxy run what the file says, which has no word for draining. It is for the caller who holds the lock.
