@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"zatoha/haproxy"
+	"zatoha/haproxy/process"
 )
 
 // Events listens to what HAProxy says of its servers' health, and ends the sessions of those that are down, as
@@ -20,6 +21,7 @@ import (
 // is lost, or was sent while nobody listened, only makes it later.
 type Events struct {
 	path    string
+	paths   process.Paths
 	runtime *socket
 	log     zerolog.Logger
 	told    func(haproxy.Event)
@@ -29,7 +31,7 @@ type Events struct {
 
 // Events are those of this data plane. Each is told to the function given, from the goroutine of Run.
 func (d *DataPlane) Events(log zerolog.Logger, told func(haproxy.Event)) *Events {
-	return &Events{path: d.paths.Events(), runtime: d.runtime, log: log, told: told, connect: d.options.ConnectTimeout, down: map[string]time.Time{}}
+	return &Events{path: d.paths.Events(), paths: d.paths, runtime: d.runtime, log: log, told: told, connect: d.options.ConnectTimeout, down: map[string]time.Time{}}
 }
 
 const (
@@ -42,6 +44,7 @@ const (
 	unreachable = "L4TOUT"
 	// cutInterval is the longest time between two looks.
 	cutInterval = 5 * time.Second
+	cutAgain    = time.Second     // after sessions could not be ended, which is told each time
 	cutTimeout  = 2 * time.Second // of a look
 )
 
@@ -105,27 +108,33 @@ func listen(ctx context.Context, listener net.Conn, messages chan<- string) erro
 	}
 }
 
-// look ends the sessions of servers that have been down for long enough. It returns how long the next look can wait.
+// look ends the sessions of servers that have been down for long enough. It returns how long the next look can wait,
+// which is not long if this one was cut short: HAProxy may be away, with its sessions, or only busy.
 func (e *Events) look(ctx context.Context) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, cutTimeout)
 	defer cancel()
 	stats, err := e.runtime.stats(ctx, haproxy.Frontend, haproxy.Backend)
 	if err != nil {
-		return cutInterval // HAProxy is away, and so are its sessions
+		return cutDelay
 	}
-	due, wait := e.due(stats, time.Now())
-	if len(due) == 0 {
+	down, wait := e.due(stats, time.Now())
+	if len(down) == 0 {
 		return wait
 	}
-	if err := e.runtime.cut(ctx, haproxy.Backend, due); err != nil {
-		e.log.Warn().Err(err).Strs("servers", due).Msg("requests that wait for servers that are down go on waiting")
-		return wait
+	busy := slices.DeleteFunc(slices.Clone(down), func(name string) bool { return stats.Servers[name].Sessions == 0 })
+	if err := e.runtime.cut(ctx, haproxy.Backend, busy); err != nil {
+		e.log.Warn().Err(err).Strs("servers", busy).Msg("requests that wait for servers that are down go on waiting")
+		return min(wait, cutAgain)
 	}
-	e.log.Debug().Strs("servers", due).Msg("what waited for servers that are down is tried elsewhere")
+	if err := e.cutOld(ctx, down); err != nil {
+		e.log.Debug().Err(err).Strs("servers", down).Msg("requests in old workers may wait for servers that are down")
+		return min(wait, cutAgain)
+	}
+	e.log.Debug().Strs("servers", busy).Msg("what waited for servers that are down is tried elsewhere")
 	return wait
 }
 
-// due are the servers that have sessions and have been down for long enough, and how long the next look can wait.
+// due are the servers that have been down for long enough, and how long the next look can wait.
 func (e *Events) due(stats haproxy.Stats, now time.Time) (due []string, wait time.Duration) {
 	wait = cutInterval
 	for name, server := range stats.Servers {
@@ -141,7 +150,6 @@ func (e *Events) due(stats haproxy.Stats, now time.Time) (due []string, wait tim
 			delay += 2 * e.connect // the time-out, and as much for a machine that is busy
 		}
 		switch left := e.down[name].Add(delay).Sub(now); {
-		case server.Sessions == 0:
 		case left <= 0:
 			due = append(due, name)
 		default:

@@ -38,7 +38,7 @@ func TestSessionsAreEndedOnceTheirServerHasBeenDownForAMoment(t *testing.T) {
 		{cutDelay, "UP", 3, false, cutInterval},
 		{cutDelay, "DOWN", 3, false, cutDelay},
 		{2 * cutDelay, "DOWN 1/2", 3, true, cutInterval},
-		{3 * cutDelay, "DOWN", 0, false, cutInterval},
+		{3 * cutDelay, "DOWN", 0, true, cutInterval}, // an old worker may have some
 		{4 * cutDelay, "DOWN", 1, true, cutInterval},
 		{5 * cutDelay, "MAINT", 1, false, cutInterval},
 		{5 * cutDelay, "DRAIN", 1, false, cutInterval},
@@ -66,8 +66,10 @@ func TestConnectionsToAHostThatIsCutOffEndByTheirOwnTimeOut(t *testing.T) {
 // freezing is a server that stops answering when it is told to.
 type freezing struct {
 	*httptest.Server
-	frozen atomic.Bool
-	asked  chan struct{} // gets a token for each request that is not a check
+	frozen  atomic.Bool
+	slow    atomic.Bool   // only what is not a check is not answered, until release is closed, if it can be
+	release chan struct{} // may be nil
+	asked   chan struct{} // gets a token for each request that is not a check
 }
 
 func newFreezing(t *testing.T) *freezing {
@@ -77,6 +79,12 @@ func newFreezing(t *testing.T) *freezing {
 	f.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/asked" {
 			f.asked <- struct{}{}
+			if f.slow.Load() {
+				select {
+				case <-f.release:
+				case <-end:
+				}
+			}
 		}
 		if f.frozen.Load() {
 			<-end
@@ -94,9 +102,9 @@ func (f *freezing) in(slot string) haproxy.Server {
 	return haproxy.Server{Name: slot, Address: "127.0.0.1", Port: address.Port, Weight: 1, Admin: haproxy.Ready}
 }
 
-// A request that waits for a server that froze is answered by another one, long before the server's time is up.
-func TestWhatWaitsForAFrozenServerIsAnsweredByAnother(t *testing.T) {
-	d, _ := start(t, 2)
+// listening hears what a data plane's HAProxy says until the test ends.
+func listening(t *testing.T, d *DataPlane) <-chan haproxy.Event {
+	t.Helper()
 	told := make(chan haproxy.Event, 10)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -108,12 +116,11 @@ func TestWhatWaitsForAFrozenServerIsAnsweredByAnother(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return told
+}
 
-	frozen, well := newFreezing(t), newFreezing(t)
-	if err := set(t, d, []haproxy.Server{frozen.in("slot-001"), {Name: "slot-002", Admin: haproxy.Maint}}); err != nil {
-		t.Fatal(err)
-	}
-	frozen.frozen.Store(true)
+// asks sends a request that is no check, on a connection of its own; the status of its answer comes later.
+func asks(d *DataPlane) <-chan string {
 	answered := make(chan string, 1)
 	go func() {
 		client := http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -125,6 +132,61 @@ func TestWhatWaitsForAFrozenServerIsAnsweredByAnother(t *testing.T) {
 		response.Body.Close()
 		answered <- response.Status
 	}()
+	return answered
+}
+
+// The same in a worker that a reload has replaced meanwhile, where the slots have others than in the new one: who waits
+// for another server is left alone.
+func TestWhatWaitsInAnOldWorkerForAFrozenServerIsAnsweredByAnother(t *testing.T) {
+	d, _ := start(t, 2)
+	listening(t, d)
+	frozen, slow := newFreezing(t), newFreezing(t)
+	slow.release = make(chan struct{})
+	if err := set(t, d, []haproxy.Server{frozen.in("slot-001"), {Name: "slot-002", Admin: haproxy.Maint}}); err != nil {
+		t.Fatal(err)
+	}
+	frozen.slow.Store(true) // its checks are good until it freezes
+	first := asks(d)
+	<-frozen.asked
+	slow.slow.Store(true)
+	before := []haproxy.Server{frozen.in("slot-001"), slow.in("slot-002")}
+	before[0].Admin = haproxy.Drain
+	if err := set(t, d, before); err != nil {
+		t.Fatal(err)
+	}
+	second := asks(d)
+	<-slow.asked
+	before[0].Admin = haproxy.Ready // for the try that follows, the old worker has to know another that is up
+	if err := set(t, d, before); err != nil {
+		t.Fatal(err)
+	}
+	must(t, errorOf(d.Rebuild(t.Context(), []haproxy.Server{slow.in("slot-001"), frozen.in("slot-002")}, haproxy.ReloadToRepair)))
+	slow.slow.Store(false)
+	frozen.frozen.Store(true)
+	if status := <-first; status != "200 OK" {
+		t.Errorf("the answer is %s", status)
+	}
+	select {
+	case status := <-second:
+		t.Errorf("who waited for the other was cut off: %s", status)
+	default:
+	}
+	close(slow.release)
+	if status := <-second; status != "200 OK" {
+		t.Errorf("the other answer is %s", status)
+	}
+}
+
+// A request that waits for a server that froze is answered by another one, long before the server's time is up.
+func TestWhatWaitsForAFrozenServerIsAnsweredByAnother(t *testing.T) {
+	d, _ := start(t, 2)
+	told := listening(t, d)
+	frozen, well := newFreezing(t), newFreezing(t)
+	if err := set(t, d, []haproxy.Server{frozen.in("slot-001"), {Name: "slot-002", Admin: haproxy.Maint}}); err != nil {
+		t.Fatal(err)
+	}
+	frozen.frozen.Store(true)
+	answered := asks(d)
 	<-frozen.asked
 	if err := set(t, d, []haproxy.Server{frozen.in("slot-001"), well.in("slot-002")}); err != nil {
 		t.Fatal(err)

@@ -199,24 +199,49 @@ func askOld(ctx context.Context, master string, commands []string) (all []Old, e
 	return all, nil
 }
 
-// EndOld ends the sessions that old workers have with a server. HAProxy takes no command about the server itself there.
-func EndOld(ctx context.Context, master, backend, server string) error {
-	all, err := AskOld(ctx, master, "show sess")
+// Ask puts a runtime command to one worker. Of one that has ended meanwhile the master says so, which tells of nothing.
+type Ask func(command string) (answer string, err error)
+
+// EachOld has each old worker asked in several steps, as AskOld asks them in one. An error ends it.
+func EachOld(ctx context.Context, master string, each func(Ask) error) error {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	found, err := showProc(ctx, master)
+	for err != nil && pause(ctx, 5*time.Millisecond) {
+		found, err = showProc(ctx, master)
+	}
 	if err != nil {
 		return err
 	}
-	for _, old := range all {
-		for line := range strings.Lines(old.Answer) {
+	for _, pid := range found.Old {
+		err := each(func(command string) (string, error) {
+			return ask(ctx, master, fmt.Sprintf("@!%d %s", pid, command))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// EndOld ends the sessions that old workers have with a server. HAProxy takes no command about the server itself there.
+func EndOld(ctx context.Context, master, backend, server string) error {
+	return EachOld(ctx, master, func(ask Ask) error {
+		sessions, err := ask("show sess")
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(sessions) {
 			id, about, _ := strings.Cut(line, ": ")
 			if !strings.Contains(about, " be="+backend+" srv="+server+" ") {
 				continue
 			}
-			if _, err := ask(ctx, master, fmt.Sprintf("@!%d shutdown session %s", old.PID, id)); err != nil {
+			if _, err := ask("shutdown session " + id); err != nil {
 				return err
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // serves says whether the runtime socket is answered by this very worker.
