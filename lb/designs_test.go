@@ -36,7 +36,7 @@ func TestOthersAreToldOfTheDesignInPlace(t *testing.T) {
 	tells(started("B", haproxy.Placed{Design: "a", RolledBack: now}), haproxy.Placed{Design: "a", RolledBack: now}, "A")
 
 	for i := range 3 * keptDesigns {
-		d = started(fmt.Sprint("F", i), haproxy.Placed{Design: fmt.Sprint("f", i)})
+		started(fmt.Sprint("F", i), haproxy.Placed{Design: fmt.Sprint("f", i)})
 	}
 	started("last", haproxy.Placed{Design: fmt.Sprint("f", 3*keptDesigns-1)}) // named by another version
 	text, err := os.ReadFile(filepath.Join(dir, "designs"))

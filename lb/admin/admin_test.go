@@ -201,7 +201,7 @@ func TestMetricsFollowTheStatus(t *testing.T) {
 		`zatoha_lb_haproxy_reloads_total{reason="grow"} 1`, `zatoha_lb_haproxy_reloads_total{reason="settings"} 0`,
 		`zatoha_lb_drift_total{where="file"} 2`, `zatoha_lb_drift_total{where="runtime"} 3`, `zatoha_lb_changes_total 2`, `zatoha_lb_in_sync 1`,
 		`zatoha_lb_propagation_seconds_count 1`, `zatoha_lb_build_info{version="test"} 1`, `zatoha_lb_slots_free_for_seconds +Inf`,
-		`zatoha_lb_data_plane_up{kind="embedded"} 1`, `zatoha_lb_front_open 1`, `zatoha_lb_front_full 0`,
+		`zatoha_lb_data_plane_up{kind="embedded"} 1`, `zatoha_lb_front_open 1`, `zatoha_lb_front_full 0`, `zatoha_lb_rolled_back 0`,
 		`zatoha_lb_haproxy_frontend_sessions{proxy="front_http_plain"} 4`,
 		`zatoha_lb_haproxy_frontend_responses_total{code="5xx",proxy="front_http_plain"} 1`,
 		`zatoha_lb_haproxy_backend_retries_total{proxy="bck_http_plain"} 2`,
@@ -217,11 +217,11 @@ func TestMetricsFollowTheStatus(t *testing.T) {
 	}
 }
 
-func TestTheMetricsSayWhetherClientsCanConnect(t *testing.T) {
+func TestTheMetricsSayWhatIsWrong(t *testing.T) {
 	f := healthy()
-	f.stats.Frontend.Status, f.stats.Full = haproxy.Paused, true
+	f.stats.Frontend.Status, f.stats.Full, f.rolledBack = haproxy.Paused, true, time.Now()
 	_, body := f.get(t, "/metrics")
-	for _, line := range []string{"zatoha_lb_front_open 0", "zatoha_lb_front_full 1"} {
+	for _, line := range []string{"zatoha_lb_front_open 0", "zatoha_lb_front_full 1", "zatoha_lb_rolled_back 1"} {
 		if !strings.Contains(body, line+"\n") {
 			t.Errorf("no line %s in\n%s", line, body)
 		}
