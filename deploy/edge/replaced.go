@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -33,8 +34,12 @@ func (g *grammar) masters(ctx context.Context, usual string) []string {
 	if _, err := os.Stat(usual); err != nil {
 		return nil
 	}
-	if _, err := process.AskOld(ctx, usual, showStates); errors.Is(err, syscall.ECONNREFUSED) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", usual)
+	if errors.Is(err, syscall.ECONNREFUSED) {
 		return nil // left by one that has ended
+	}
+	if err == nil {
+		conn.Close()
 	}
 	return []string{usual}
 }
