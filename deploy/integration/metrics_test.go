@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -145,7 +146,11 @@ func outside(t *testing.T, c *cluster.Cluster) *cluster.Edge {
 // the alarms that a dead server raises, a cluster that is down and a dead outer load balancer are raised.
 func TestDashboardAndAlarmsAreAboutRealMetrics(t *testing.T) {
 	config := withHosts(t, newConfig(t, 2), 2)
-	config.LBArgs = append(config.LBArgs, "--virtual-address", "127.0.0.1")
+	_, port, err := net.SplitHostPort(config.Front)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.LBArgs = append(config.LBArgs, "--listen", "0.0.0.0:"+port, "--virtual-address", "127.0.0.1")
 	c := started(t, config)
 	outer := outside(t, c)
 	s := startPrometheus(t, c, outer)
