@@ -81,8 +81,8 @@ func (c *competitor) lookOut(ctx context.Context) {
 	}
 }
 
-// glance is the time until the next look: about half a second while the holder's traces come, and a tenth of a beat when
-// they have ceased to come, growing to a whole one when that is half a minute ago. No election is over by then.
+// glance is the time until the next look: what is left of three beats since the holder's last trace, behind which no
+// election is over sooner, and from then on a tenth of a beat, growing to a whole one within half a minute.
 func (c *competitor) glance() time.Duration {
 	last := c.began
 	if seen, known, _ := c.trace.get(); known {
