@@ -26,7 +26,8 @@ func killController(ctx context.Context, p *play) error {
 	if err := p.StartLB(); err != nil {
 		return err
 	}
-	if err := p.timed(ctx, "started and in step", 0, inRotation(servers)); err != nil {
+	inStep := func(s cluster.Status) bool { return len(s.Rotation) == servers && s.HAProxy.Worker != 0 }
+	if err := p.timed(ctx, "started and in step", 0, inStep); err != nil {
 		return err
 	}
 	after, err := p.Status(ctx)
