@@ -35,7 +35,7 @@ func Latency(ctx context.Context, o Options, rates []int) (outcome Outcome, err 
 		return outcome, err
 	}
 	defer func() { err = errors.Join(err, l.close(ctx)) }()
-	contenders, stop, err := l.contenders()
+	contenders, stop, err := l.contenders(ctx)
 	defer stop()
 	if err != nil {
 		return outcome, err

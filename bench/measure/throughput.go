@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -71,7 +72,7 @@ func (o Options) throughput(ctx context.Context) (all []contender, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, l.close(ctx)) }()
-	all, stop, err := l.contenders()
+	all, stop, err := l.contenders(ctx)
 	defer stop()
 	if err != nil {
 		return nil, err
@@ -87,7 +88,7 @@ func (o Options) throughput(ctx context.Context) (all []contender, err error) {
 }
 
 // contenders are ours, the static one, the static one again, and the bare one. Stop ends what was started.
-func (l *lab) contenders() (all []contender, stop func(), err error) {
+func (l *lab) contenders(ctx context.Context) (all []contender, stop func(), err error) {
 	var started []*cluster.Process
 	stop = func() {
 		for _, p := range started {
@@ -116,9 +117,23 @@ func (l *lab) contenders() (all []contender, stop func(), err error) {
 			return nil, stop, err
 		}
 		started = append(started, p)
+		if err := listening(ctx, free.Front); err != nil {
+			return nil, stop, fmt.Errorf("%s: %w", name, err)
+		}
 		all = append(all, contender{name: other.name, front: free.Front})
 	}
 	return all, stop, nil
+}
+
+// listening waits until somebody listens there.
+func listening(ctx context.Context, address string) error {
+	return poll(ctx, 10*time.Millisecond, func() (bool, error) {
+		conn, err := net.DialTimeout("tcp", address, time.Second)
+		if err != nil {
+			return false, nil
+		}
+		return true, conn.Close()
+	})
 }
 
 // frontMark stands for the front's address in a configuration.
