@@ -98,7 +98,8 @@ func sayUnseen(out io.Writer, sockets, masters []string) {
 // endReplaced ends the sessions that they have with a cluster.
 func endReplaced(ctx context.Context, masters []string, cluster string) error {
 	for _, master := range masters {
-		if err := process.EndOld(ctx, master, haproxy.EdgeBackend, cluster); err != nil {
+		end := func(ask process.Ask) error { return ask.End(haproxy.EdgeBackend, cluster) }
+		if err := process.EachOld(ctx, master, end); err != nil {
 			return fmt.Errorf("the master of HAProxy at %s: %w", master, err)
 		}
 	}

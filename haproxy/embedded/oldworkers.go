@@ -2,10 +2,8 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"zatoha/haproxy"
@@ -44,37 +42,24 @@ func (e *Events) endpoints(ctx context.Context, names []string) (map[string]bool
 	return all, err
 }
 
-// cutIn ends the sessions of one worker with servers at these endpoints: one by one, as a worker that stops refuses
-// "shutdown sessions server".
+// cutIn ends the sessions of one worker with servers at these endpoints.
 func cutIn(ask process.Ask, gone map[string]bool) error {
-	states, stateErr := ask("show servers state " + haproxy.Backend)
-	sessions, err := ask("show sess")
-	if err := errors.Join(stateErr, err); err != nil {
+	states, err := ask("show servers state " + haproxy.Backend)
+	if err != nil {
 		return err
 	}
 	servers, err := parseServers(states)
 	if err != nil {
 		return fmt.Errorf("the servers of an old worker: %w", err)
 	}
+	var names []string
 	for _, server := range servers {
-		if !gone[server.Endpoint()] {
-			continue
-		}
-		for _, id := range sessionsWith(server.Name, sessions) {
-			if _, err := ask("shutdown session " + id); err != nil { // one that has ended meanwhile is none
-				return err
-			}
+		if gone[server.Endpoint()] {
+			names = append(names, server.Name)
 		}
 	}
-	return nil
-}
-
-// sessionsWith are the names of a server's sessions in an answer to "show sess", see parseSessions.
-func sessionsWith(server, answer string) (ids []string) {
-	for line := range strings.SplitSeq(answer, "\n") {
-		if id, rest, found := strings.Cut(line, ": "); found && strings.Contains(rest, " be="+haproxy.Backend+" srv="+server+" ") {
-			ids = append(ids, id)
-		}
+	if names == nil {
+		return nil
 	}
-	return ids
+	return ask.End(haproxy.Backend, names...)
 }

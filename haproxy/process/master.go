@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -224,24 +225,24 @@ func EachOld(ctx context.Context, master string, each func(Ask) error) error {
 	return nil
 }
 
-// EndOld ends the sessions that old workers have with a server. HAProxy takes no command about the server itself there.
-func EndOld(ctx context.Context, master, backend, server string) error {
-	return EachOld(ctx, master, func(ask Ask) error {
-		sessions, err := ask("show sess")
-		if err != nil {
+// End ends the sessions that the worker has with servers of a backend, one by one: one that a reload has replaced takes
+// no command about the servers themselves.
+func (ask Ask) End(backend string, servers ...string) error {
+	sessions, err := ask("show sess")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(sessions) {
+		id, about, _ := strings.Cut(line, ": ")
+		_, rest, _ := strings.Cut(about, " be="+backend+" srv=")
+		if server, _, found := strings.Cut(rest, " "); !found || !slices.Contains(servers, server) {
+			continue
+		}
+		if _, err := ask("shutdown session " + id); err != nil { // one that has ended meanwhile is none
 			return err
 		}
-		for line := range strings.Lines(sessions) {
-			id, about, _ := strings.Cut(line, ": ")
-			if !strings.Contains(about, " be="+backend+" srv="+server+" ") {
-				continue
-			}
-			if _, err := ask("shutdown session " + id); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // serves says whether the runtime socket is answered by this very worker.
