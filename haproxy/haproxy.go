@@ -98,9 +98,9 @@ func (s Server) Differs(running Server) bool {
 type Change struct {
 	From Server // as it runs
 	To   Server // as it shall run
-	// Anew says that the program behind it has just been registered. What checks of the one before it have found, at the
-	// same address, is not held against it: it is up until its own fail, as one in another slot would be. Package remote
-	// has no command for that, and leaves it to the checks.
+	// Anew says that the program behind it has just been registered. What checks of the one before it have found, or are
+	// about to find, is not held against it: it is up until its own fail. The same holds for one that moves. Package
+	// remote has no command for that, and leaves it to the checks.
 	Anew bool
 }
 

@@ -3,6 +3,7 @@ package embedded
 import (
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -60,24 +61,59 @@ func awaitStatus(t *testing.T, d *DataPlane, want string) {
 	}
 }
 
-func TestOnlyWhoIsThereAnewIsDeclaredUp(t *testing.T) {
+func TestWhoIsThereAnewOrElsewhereIsDeclaredUp(t *testing.T) {
 	at := func(port int, admin haproxy.Admin) haproxy.Server {
 		return haproxy.Server{Name: "slot-001", Address: "127.0.0.1", Port: port, Weight: 1, Admin: admin}
 	}
+	free := haproxy.Server{Name: "slot-001", Admin: haproxy.Maint}
 	for name, c := range map[string]struct {
 		change haproxy.Change
 		up     bool
 	}{
 		"back from drain":                  {haproxy.Change{From: at(1, haproxy.Drain), To: at(1, haproxy.Ready), Anew: true}, true},
 		"another in its place":             {haproxy.Change{From: at(1, haproxy.Ready), To: at(1, haproxy.Ready), Anew: true}, true},
-		"by way of maintenance":            {haproxy.Change{From: at(1, haproxy.Drain), To: at(2, haproxy.Ready), Anew: true}, false},
-		"in a free slot":                   {haproxy.Change{From: haproxy.Server{Name: "slot-001", Admin: haproxy.Maint}, To: at(1, haproxy.Ready), Anew: true}, false},
+		"by way of maintenance":            {haproxy.Change{From: at(1, haproxy.Drain), To: at(2, haproxy.Ready), Anew: true}, true},
+		"in a free slot":                   {haproxy.Change{From: free, To: at(1, haproxy.Ready), Anew: true}, true},
+		"at another address":               {haproxy.Change{From: at(1, haproxy.Ready), To: at(2, haproxy.Ready)}, true},
 		"registered, and asked to drain":   {haproxy.Change{From: at(1, haproxy.Drain), To: at(1, haproxy.Drain), Anew: true}, false},
 		"ready again, not registered anew": {haproxy.Change{From: at(1, haproxy.Drain), To: at(1, haproxy.Ready)}, false},
 	} {
 		commands := setCommands("b", c.change)
 		if up := slices.Contains(commands, "set server b/slot-001 health up"); up != c.up {
 			t.Errorf("%s: %q", name, commands)
+		}
+	}
+}
+
+// TestACheckOfTheOneBeforeCountsForNobody has a slot taken by another while a check of the one before it, which hangs, is
+// under way.
+func TestACheckOfTheOneBeforeCountsForNobody(t *testing.T) {
+	d, _ := start(t, 1)
+	checked := make(chan struct{}, 100)
+	end := make(chan struct{})
+	before := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		checked <- struct{}{}
+		<-end
+	}))
+	defer before.Close()
+	defer close(end)
+	after := httptest.NewServer(http.NotFoundHandler())
+	defer after.Close()
+	at := func(server *httptest.Server, admin haproxy.Admin) haproxy.Server {
+		port := server.Listener.Addr().(*net.TCPAddr).Port
+		return haproxy.Server{Name: "slot-001", Address: "127.0.0.1", Port: port, Weight: 1, Admin: admin}
+	}
+	must(t, set(t, d, []haproxy.Server{at(before, haproxy.Drain)}))
+	<-checked
+	must(t, errorOf(d.Set(t.Context(), []haproxy.Change{{From: at(before, haproxy.Drain), To: at(after, haproxy.Ready), Anew: true}})))
+	for settled := time.After(time.Second); ; {
+		select {
+		case <-settled:
+			return
+		case <-time.After(5 * time.Millisecond):
+			if status := statusOf(t, d); !strings.HasPrefix(status, "UP") {
+				t.Fatalf("the one that came is %s", status)
+			}
 		}
 	}
 }

@@ -151,8 +151,9 @@ func setCommands(backend string, change haproxy.Change) (commands []string) {
 	if from.Admin != to.Admin {
 		set("state %s", to.Admin)
 	}
-	// Who leaves maintenance is up at once. By way of that it would go too, but whoever is not down would be cut off.
-	if change.Anew && to.Admin == haproxy.Ready && from.Admin != haproxy.Maint {
+	// Who leaves maintenance is up at once, but only until one check fails, which may be one of the server before, that
+	// was under way. Who is declared up can bear that.
+	if to.Admin == haproxy.Ready && (change.Anew || change.Moves()) {
 		set("health up")
 	}
 	if from.Unchecked {
