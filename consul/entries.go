@@ -17,7 +17,8 @@ import (
 // one that stands where it stood then, or moved up by one because another is gone, is not even looked through for its
 // end. That is most of the time between a change and its being known.
 type entries struct {
-	known []knownEntry // those of the last answer, in its order
+	known  []knownEntry // those of the last answer, in its order
+	buffer []byte       // that it was read into
 }
 
 type knownEntry struct {
@@ -31,7 +32,8 @@ func newEntries() *entries { return &entries{} }
 func (e *entries) decode(answer io.Reader) ([]Instance, error) {
 	seen := make([]knownEntry, 0, len(e.known)+1)
 	place := 0 // in known, of the entry that comes next if nothing has changed
-	err := splitArray(answer, func(s *splitter) error {
+	s := &splitter{r: answer, held: e.buffer[:0]}
+	err := s.array(func() error {
 		next, i, err := e.take(s, place)
 		if i >= 0 {
 			place = i + 1
@@ -42,7 +44,7 @@ func (e *entries) decode(answer io.Reader) ([]Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.known = seen
+	e.known, e.buffer = seen, s.held
 	instances := make([]Instance, len(seen))
 	for i, entry := range seen {
 		instances[i] = *entry.instance
@@ -104,10 +106,9 @@ const (
 	unexpectEOF = "the answer ends in the middle: %w"
 )
 
-// splitArray calls take at the beginning of every element of a JSON array of objects; it must take that object, and may
-// before it has arrived whole. Whether an element is valid JSON is for whoever decodes it to find.
-func splitArray(r io.Reader, take func(*splitter) error) error {
-	s := &splitter{r: r}
+// array reads a JSON array of objects, and calls take at the beginning of each, which must take that object, and may
+// before it has arrived whole. Whether an object is valid JSON is for whoever decodes it to find.
+func (s *splitter) array(take func() error) error {
 	switch c, err := s.next(); {
 	case err != nil:
 		return err
@@ -126,7 +127,7 @@ func splitArray(r io.Reader, take func(*splitter) error) error {
 			return errNoArray
 		}
 		s.at-- // the brace
-		if err := take(s); err != nil {
+		if err := take(); err != nil {
 			return err
 		}
 		switch c, err = s.next(); {

@@ -45,7 +45,8 @@ func TestAnArrayFallsIntoItsElements(t *testing.T) {
 			reader = iotest.OneByteReader(reader)
 		}
 		var got []string
-		err := splitArray(reader, func(s *splitter) error {
+		s := &splitter{r: reader}
+		err := s.array(func() error {
 			text, err := s.object()
 			got = append(got, string(text))
 			return err
@@ -61,23 +62,26 @@ func TestWhatIsNoArrayOfObjectsIsRefused(t *testing.T) {
 		"": io.ErrUnexpectedEOF, "[": io.ErrUnexpectedEOF, `[{"a`: io.ErrUnexpectedEOF, "[{}": io.ErrUnexpectedEOF, "[{},": io.ErrUnexpectedEOF,
 		"null": errNoArray, "{}": errNoArray, "[1]": errNoArray, "[{} {}]": errNoArray, "[,]": errNoArray, "[{},]": errNoArray, "[] []": errNoArray,
 	} {
-		if err := splitArray(strings.NewReader(text), anyObject); !errors.Is(err, want) {
+		if err := readArray(strings.NewReader(text)); !errors.Is(err, want) {
 			t.Errorf("%q: %v, want %v", text, err, want)
 		}
 	}
 	endless := io.MultiReader(strings.NewReader(`[{"a":"`), repeating('x'))
-	if err := splitArray(endless, anyObject); !errors.Is(err, errTooLarge) {
+	if err := readArray(endless); !errors.Is(err, errTooLarge) {
 		t.Errorf("an endless element: %v", err)
 	}
 	broken := io.MultiReader(strings.NewReader("[{}"), iotest.ErrReader(io.ErrClosedPipe))
-	if err := splitArray(broken, anyObject); !errors.Is(err, io.ErrClosedPipe) {
+	if err := readArray(broken); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("a connection that breaks: %v", err)
 	}
 }
 
-func anyObject(s *splitter) error {
-	_, err := s.object()
-	return err
+func readArray(r io.Reader) error {
+	s := &splitter{r: r}
+	return s.array(func() error {
+		_, err := s.object()
+		return err
+	})
 }
 
 // repeating is a reader of one byte for ever.

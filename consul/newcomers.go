@@ -17,8 +17,9 @@ import (
 // could not before. So it is first asked for those that are not known as passing, which is answered by any change, with
 // hardly anything in it; then for all.
 //
-// An agent answers from what the servers stream to it, which reaches it some time after they know. So where that is
-// urgent and the answer short they are asked themselves, though it is more to do for them.
+// An agent answers from what the servers stream to it, which reaches it some time after they know, and keeps it in step
+// for each question by itself. So where it is urgent, and instances are few enough, the servers are asked themselves,
+// though it is more to do for them.
 //
 // One case. A hundred instances are known, at index 50, and another registers at index 51. The answer to the question for
 // newcomers is that one; ask returns the hundred and it, as the state of index 51. The next ask gets all of them, which
@@ -26,7 +27,8 @@ import (
 type serviceQuery struct {
 	client  *Client
 	service string
-	entries *entries
+	entries *entries // of the answers with all
+	fresh   *entries // of those with newcomers
 	urgent  bool
 	last    Snapshot // that ask has returned
 	told    bool     // of newcomers, while the rest is to be asked for
@@ -39,9 +41,12 @@ func (q *serviceQuery) ask(ctx context.Context, index uint64) (Snapshot, uint64,
 	if q.doubted != nil {
 		return q.verify(ctx)
 	}
-	if filter := notPassing(q.last.Instances); filter != "" && index != 0 && !q.told && q.filters.may(filter, time.Now()) {
-		newcomers, err := q.client.snapshot(ctx, q.service, question{index: index, filter: filter}, newEntries())
-		q.filters[filter] = time.Now()
+	direct := q.urgent && len(q.last.Instances) < maxDirect
+	if filter := notPassing(q.last.Instances); filter != "" && index != 0 && !q.told && (direct || q.filters.may(filter, time.Now())) {
+		newcomers, err := q.client.snapshot(ctx, q.service, question{index: index, filter: filter, direct: direct}, q.fresh)
+		if !direct {
+			q.filters[filter] = time.Now()
+		}
 		switch {
 		case errors.Is(err, context.DeadlineExceeded): // the other question would only wait as long again
 			q.last = Snapshot{}
@@ -59,7 +64,6 @@ func (q *serviceQuery) ask(ctx context.Context, index uint64) (Snapshot, uint64,
 	if q.told && !sleep(ctx, breather) {
 		return Snapshot{}, 0, ctx.Err()
 	}
-	direct := q.urgent && len(q.last.Instances) < minInstances
 	all, err := q.client.snapshot(ctx, q.service, question{index: index, direct: direct}, q.entries)
 	if before := q.last; err == nil && index != 0 && !direct && before.loses(all) {
 		q.doubted = &before
@@ -114,7 +118,8 @@ func (s Snapshot) with(later Snapshot) Snapshot {
 const breather = 4 * time.Millisecond
 
 const (
-	minInstances = 16        // with fewer, the answer with all is as quick, and quickest from Consul's servers
+	minInstances = 16        // with fewer, the answer with all is as quick
+	maxDirect    = 128       // with more, what the agent is streamed is as quick
 	maxUnsettled = 16        // with more that do not pass, both answers are long
 	maxFilter    = 256 << 10 // bytes; Consul takes a megabyte of headers, a long URL among them
 )
@@ -152,14 +157,15 @@ func anyOf(texts []string) string {
 	return "`^(?:" + strings.Join(quoted, "|") + ")$`"
 }
 
-// filters are those of the last questions for newcomers, by when they were answered last. For each of them, so for each
-// set of instances that pass, the agent follows the service anew, and goes on so for a while after the last answer.
-// It takes memory of some forty times the filter's length.
+// filters are those of the last questions for newcomers to the agent, by when they were answered last. For each of them,
+// so for each set of instances that pass, the agent follows the service anew, and goes on so for a while after the last
+// answer. It takes memory of some forty times the filter's length, and makes each change known some 15 µs later.
 type filters map[string]time.Time
 
 const (
 	followed    = 21 * time.Minute // Consul's own 20, and some
-	maxFollowed = 4 << 20          // bytes of filters; a thousand instances that restart one by one would have more
+	maxFilters  = 64               // instances that restart one by one would have more
+	maxFollowed = 4 << 20          // bytes of filters
 )
 
 // may says whether a question by a filter leaves the agent with no more to follow than it should have.
@@ -172,5 +178,5 @@ func (f filters) may(filter string, now time.Time) bool {
 	for other := range f {
 		size += len(other)
 	}
-	return size <= maxFollowed
+	return size <= maxFollowed && len(f) < maxFilters
 }

@@ -168,14 +168,41 @@ func TestNotTooManyFiltersAreAskedBy(t *testing.T) {
 		t.Error("one that is forgotten makes room for more or less than one")
 	}
 
+	many := filters{}
+	for i := range maxFilters {
+		many[strconv.Itoa(i)] = now
+	}
+	if many.may("y", now) || !many.may("1", now) {
+		t.Error("so many short ones make room for another, or are too many themselves")
+	}
+
 	client := twoQuestions(t, inTurn(says(http.StatusOK, answerOf(20), index(50)), says(http.StatusOK, answerOf(21), index(51))), func(http.ResponseWriter, *http.Request) {
 		t.Error("newcomers were asked for")
 	})
 	f[large(4)] = now
-	q := serviceQuery{client: client, service: "web", entries: newEntries(), filters: f}
+	q := serviceQuery{client: client, service: "web", entries: newEntries(), fresh: newEntries(), filters: f}
 	for i, want := range []int{20, 21} {
 		if state, _, err := q.ask(t.Context(), uint64(50*i)); err != nil || len(state.Instances) != want {
 			t.Errorf("%d instances, %v; want %d", len(state.Instances), err, want)
+		}
+	}
+}
+
+// Where it is urgent, who is asked for newcomers is who knows first, unless that is too much to ask.
+func TestNewcomersAreAskedForWhereTheyAreKnownFirst(t *testing.T) {
+	for n, want := range map[int]string{maxDirect - 1: "_agent", maxDirect: ""} {
+		asked := make(chan string, 2)
+		near := func(w http.ResponseWriter, r *http.Request) { asked <- r.URL.Query().Get("near") }
+		client := twoQuestions(t, says(http.StatusOK, answerOf(n), index(50)), func(w http.ResponseWriter, r *http.Request) {
+			near(w, r)
+			hangs(w, r)
+		})
+		observations := startWatchBy(t, client.WatchClosely)
+		if o := next(t, observations); o.Err != nil || len(o.Snapshot.Instances) != n {
+			t.Errorf("observed %+v", o)
+		}
+		if got := next(t, asked); got != want {
+			t.Errorf("of %d instances newcomers are asked for near %q, want %q", n, got, want)
 		}
 	}
 }

@@ -45,7 +45,8 @@ const service = "zato-server"
 // bound is generous: whatever takes longer is broken.
 const bound = 2 * time.Minute
 
-// lab is a running cluster in a folder of its own.
+// lab is a running cluster in a folder of its own, with the priorities of an installed one: what decides who serves goes
+// before the clients and servers on the same machine.
 type lab struct {
 	*cluster.Cluster
 	dir string
@@ -61,6 +62,7 @@ func (o Options) lab(ctx context.Context, servers int, lbArgs ...string) (*lab, 
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	config.Bin, config.ConsulBin, config.HAProxyBin, config.Dir, config.LBArgs = o.Bin, o.Consul, o.HAProxy, dir, lbArgs
+	config.AsUnits = true
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	c, err := cluster.Start(ctx, config)

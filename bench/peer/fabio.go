@@ -62,6 +62,9 @@ func StartFabio(ctx context.Context, c *cluster.Cluster, binary string) (*Fabio,
 	for _, setting := range fabioSettings {
 		args = append(args, "-"+setting)
 	}
+	if c.AsUnits {
+		binary, args = cluster.Ahead(binary, args...)
+	}
 	if f.process, err = c.Launch(FabioName, binary, args...); err != nil {
 		return nil, err
 	}

@@ -18,7 +18,15 @@ func AsUnit(binary string, args ...string) (string, []string) {
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		command += " " + args[0]
 	}
-	if os.Geteuid() != 0 || !slices.Contains(ahead, command) {
+	if !slices.Contains(ahead, command) {
+		return binary, args
+	}
+	return Ahead(binary, args...)
+}
+
+// Ahead changes how a program is started, so that it has the priority of those: for one that stands in for one of them.
+func Ahead(binary string, args ...string) (string, []string) {
+	if os.Geteuid() != 0 {
 		return binary, args
 	}
 	return "nice", append([]string{"-n", "-10", binary}, args...)
