@@ -1,5 +1,7 @@
 package haproxy
 
+import "time"
+
 // Rewrite is what a call to a [DataPlane] did beside what it was called for. It counts also beside an error: the call may
 // have failed only after that. The zero value is nothing.
 type Rewrite struct {
@@ -10,6 +12,8 @@ type Rewrite struct {
 	Reload Reload
 	// Opened says that somebody had stopped the front by the runtime socket, and that it takes connections again.
 	Opened bool
+	// InEffect is since when all changes of a Set are, where it had more to do after that; zero else.
+	InEffect time.Time
 }
 
 // Reload is a reason to reload HAProxy.

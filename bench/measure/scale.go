@@ -42,7 +42,7 @@ func Scale(ctx context.Context, o Options, sizes []int) (Outcome, error) {
 	page := report.New("Scale", o.Circumstances)
 	page.Paragraph("Instances are registered in one Consul agent, without checks; nobody listens at their addresses, so HAProxy's own " +
 		"checks are refused. A change is a new weight, a newcomer one instance more, each time another; it has arrived when HAProxy's runtime socket says so. \"In hand\" is the " +
-		"controller's own zatoha_lb_propagation_seconds: from Consul's answer decoded to HAProxy set, with the 3 ms, of a newcomer, for which it is given more than its weight. Changes are made \"at once\" while the controller is " +
+		"controller's own zatoha_lb_propagation_seconds: from Consul's answer decoded to HAProxy set. Changes are made \"at once\" while the controller is " +
 		"stopped, by SIGSTOP, and their time begins at its SIGCONT.")
 	var all []target
 	var rows [][]string

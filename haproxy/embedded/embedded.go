@@ -149,9 +149,10 @@ func (d *DataPlane) Set(ctx context.Context, changes []haproxy.Change) (haproxy.
 	if err := d.runtime.set(ctx, haproxy.Backend, first); err != nil || len(second) == 0 {
 		return haproxy.Rewrite{}, err
 	}
+	done := haproxy.Rewrite{InEffect: time.Now()}
 	select {
 	case <-time.After(entranceTime):
 	case <-ctx.Done():
 	}
-	return haproxy.Rewrite{}, d.runtime.set(ctx, haproxy.Backend, second)
+	return done, d.runtime.set(ctx, haproxy.Backend, second)
 }

@@ -3,6 +3,7 @@ package embedded
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -77,4 +78,24 @@ func TestAnEntranceEndsWhereTheChangesDo(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Who asks how long a change took is told when the newcomer was there, not when its entrance was over.
+func TestANewcomerIsThereBeforeItsEntranceIsOver(t *testing.T) {
+	d, _ := start(t, longRound+1)
+	want := freeSlots(longRound + 1)
+	for i := range longRound {
+		want[i] = member(i+1, haproxy.Ready)
+	}
+	must(t, set(t, d, want))
+	same(t, d, want) // by which the round is known
+	newcomer := haproxy.Change{From: want[longRound], To: member(longRound+1, haproxy.Ready)}
+	newcomer.To.Weight = 1
+	want[longRound] = newcomer.To
+	done, err := d.Set(t.Context(), []haproxy.Change{newcomer})
+	must(t, err)
+	if ago := time.Since(done.InEffect); done.InEffect.IsZero() || ago < entranceTime {
+		t.Errorf("it is there since %v", done.InEffect)
+	}
+	same(t, d, want)
 }

@@ -10,6 +10,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -235,7 +236,7 @@ func (l *Loop) round(ctx context.Context) error {
 	// The running HAProxy first, it is the one that serves; then the file, also while none is running.
 	set, err := l.converge(ctx, next, plan)
 	if set {
-		l.arrive()
+		l.arrive(time.Now())
 		l.drains.update(next, time.Now())
 		l.publishDrained()
 	}
@@ -251,17 +252,18 @@ func (l *Loop) hurry(ctx context.Context, changes []haproxy.Change, seen *catalo
 	if !late {
 		l.underWay = seen.at
 	}
-	if err := l.noting(l.plane.Set(ctx, changes)); err != nil {
+	done, err := l.plane.Set(ctx, changes)
+	if err := l.noting(done, err); err != nil {
 		l.log.Debug().Err(err).Msg("the planned changes could not be made at once")
 	} else if !late {
-		l.arrive()
+		l.arrive(cmp.Or(done.InEffect, time.Now()))
 	}
 }
 
-// arrive says that HAProxy has all changes.
-func (l *Loop) arrive() {
+// arrive says since when HAProxy has all changes.
+func (l *Loop) arrive(at time.Time) {
 	if !l.underWay.IsZero() {
-		l.options.Propagated(time.Since(l.underWay))
+		l.options.Propagated(at.Sub(l.underWay))
 		l.underWay = time.Time{}
 	}
 }

@@ -298,10 +298,13 @@ func TestWhatEachChangeTookIsMeasured(t *testing.T) {
 		pass(300 * time.Millisecond)
 		w.plane.change(func() { w.plane.down = nil })
 		pass(time.Minute)
+		const inEffect = 5 * time.Millisecond // before the data plane is done with it
+		w.plane.change(func() { w.plane.done = haproxy.Rewrite{InEffect: time.Now().Add(inEffect)} })
+		w.catalog(t, "web-1 passing", "web-2 passing")
 		server := &resolver{hangs: true}
 		w.convert.names.lookup = server.lookup
 		w.named(t, "web.local")
-		if want := []time.Duration{0, 600 * time.Millisecond, lookupTimeout}; !slices.Equal(w.took, want) {
+		if want := []time.Duration{0, 600 * time.Millisecond, inEffect, lookupTimeout}; !slices.Equal(w.took, want) {
 			t.Errorf("the changes took %v, want %v", w.took, want)
 		}
 	})
