@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,6 +44,7 @@ var passedOn = []passed{
 // exporter shows the counters of one frontend, backend or server.
 type exporter struct {
 	of        int
+	labels    []string           // their names, in order
 	descs     []*prometheus.Desc // in the order of passedOn; nil for what it does not have
 	responses *prometheus.Desc
 	inUse     *prometheus.Desc // servers only
@@ -51,7 +53,7 @@ type exporter struct {
 var (
 	frontendExporter = newExporter(ofFrontend, "haproxy_frontend_", "proxy")
 	backendExporter  = newExporter(ofBackend, "haproxy_backend_", "proxy")
-	serverExporter   = newExporter(ofServer, "haproxy_server_", "slot", "instance")
+	serverExporter   = newExporter(ofServer, "haproxy_server_", "instance", "slot")
 
 	descOpen        = desc("front_open", "1 while HAProxy's front takes connections, 0 while somebody has stopped that; absent while it cannot be asked.")
 	descFull        = desc("front_full", "1 while HAProxy has as many connections as it may have, and more clients wait; absent while it cannot be asked.")
@@ -62,7 +64,7 @@ var (
 const countedSince = " Counts since HAProxy's last reload"
 
 func newExporter(of int, prefix string, labels ...string) exporter {
-	e := exporter{of: of, descs: make([]*prometheus.Desc, len(passedOn))}
+	e := exporter{of: of, labels: labels, descs: make([]*prometheus.Desc, len(passedOn))}
 	since := countedSince + "."
 	if of == ofServer {
 		since = countedSince + ", whichever instance had the slot."
@@ -78,21 +80,32 @@ func newExporter(of int, prefix string, labels ...string) exporter {
 		}
 		e.descs[i] = desc(prefix+p.name, help, labels...)
 	}
-	e.responses = desc(prefix+"responses_total", "Answers by class of status."+since, append(labels, "code")...)
+	e.responses = desc(prefix+"responses_total", "Answers by class of status."+since, slices.Concat(labels, []string{"code"})...)
 	return e
 }
 
-// classes are the label values of [haproxy.Responses].
-var classes = [...]string{"other", "1xx", "2xx", "3xx", "4xx", "5xx"}
+// labelled are the labels with these values.
+func (e exporter) labelled(values ...string) labels {
+	all := make(labels, len(values))
+	for i, value := range values {
+		all[i] = label(e.labels[i], value)
+	}
+	return all
+}
 
-func (e exporter) export(out chan<- prometheus.Metric, counters haproxy.Counters, labels ...string) {
+// codes are the labels for [haproxy.Responses].
+var codes = labels{
+	label("code", "other"), label("code", "1xx"), label("code", "2xx"), label("code", "3xx"), label("code", "4xx"), label("code", "5xx"),
+}
+
+func (e exporter) export(out chan<- prometheus.Metric, counters haproxy.Counters, labels labels) {
 	for i, p := range passedOn {
 		if e.descs[i] != nil {
-			out <- prometheus.MustNewConstMetric(e.descs[i], p.kind, float64(p.read(counters)), labels...)
+			out <- figure{e.descs[i], p.kind, float64(p.read(counters)), labels}
 		}
 	}
 	for class, n := range counters.Responses {
-		out <- prometheus.MustNewConstMetric(e.responses, prometheus.CounterValue, float64(n), append(labels, classes[class])...)
+		out <- figure{e.responses, prometheus.CounterValue, float64(n), slices.Concat(codes[class:class+1], labels)}
 	}
 }
 
@@ -103,13 +116,13 @@ func exportHAProxy(out chan<- prometheus.Metric, s Status) {
 	}
 	out <- prometheus.MustNewConstMetric(descOpen, prometheus.GaugeValue, truth(!s.closed()))
 	out <- prometheus.MustNewConstMetric(descFull, prometheus.GaugeValue, truth(s.HAProxy.Full))
-	frontendExporter.export(out, s.HAProxy.Frontend, haproxy.Frontend)
-	backendExporter.export(out, s.HAProxy.Backend, haproxy.Backend)
+	frontendExporter.export(out, s.HAProxy.Frontend, frontendExporter.labelled(haproxy.Frontend))
+	backendExporter.export(out, s.HAProxy.Backend, backendExporter.labelled(haproxy.Backend))
 	out <- prometheus.MustNewConstMetric(descDroppedLogs, prometheus.CounterValue, float64(s.HAProxy.DroppedLogs))
 	for _, slot := range s.Slots {
 		// What an instance calls itself need not be text that a label may have.
-		instance := strings.ToValidUTF8(slot.Instance, "\uFFFD")
-		serverExporter.export(out, slot.counters, slot.Slot, instance)
-		out <- prometheus.MustNewConstMetric(serverExporter.inUse, prometheus.GaugeValue, truth(slot.TakesTraffic), slot.Slot, instance)
+		labels := serverExporter.labelled(strings.ToValidUTF8(slot.Instance, "\uFFFD"), slot.Slot)
+		serverExporter.export(out, slot.counters, labels)
+		out <- figure{serverExporter.inUse, prometheus.GaugeValue, truth(slot.TakesTraffic), labels}
 	}
 }
