@@ -192,7 +192,7 @@ func TestServersGoAndComeAfterSoManyChecks(t *testing.T) {
 	server := &checked{}
 	c := fronted(t, server.ServeHTTP, "--check-fall=4", "--check-rise=3", "--check-interval=4s", "--check-fastinter=20ms", "--check-downinter=4s", "--check-timeout=2s")
 	alive := "http://" + c.Front + "/zato-lb-alive"
-	// Before its first good check a newcomer goes at the first bad one.
+	// The first check is not to be counted.
 	eventually(t, func() error {
 		if server.checks() == 0 {
 			return errors.New("HAProxy has not checked it")
