@@ -119,7 +119,7 @@ const breather = 4 * time.Millisecond
 
 const (
 	minInstances = 16        // with fewer, the answer with all is as quick
-	maxDirect    = 128       // with more, what the agent is streamed is as quick
+	maxDirect    = 128       // with more, it would be much to do for Consul's servers
 	maxUnsettled = 16        // with more that do not pass, both answers are long
 	maxFilter    = 256 << 10 // bytes; Consul takes a megabyte of headers, a long URL among them
 )
