@@ -31,7 +31,7 @@ import (
 // with such a file, though.
 type Certificates struct {
 	path    string // of a file or a directory; "" for none
-	runtime *socket
+	runtime socket
 	log     zerolog.Logger
 
 	mu    sync.Mutex
@@ -220,31 +220,31 @@ func (c *Certificates) serve(ctx context.Context, path string, b bundle, first b
 }
 
 func (c *Certificates) exchange(path string, b bundle, first bool) (changed bool, err error) {
-	all, err := c.runtime.api.ShowCerts()
+	all, err := c.runtime.api().ShowCerts()
 	if err != nil || len(all) == 0 {
 		return false, errNoAnswer // the library has one error for all
 	}
 	name := escape(path)
 	if !slices.ContainsFunc(all, func(s *models.SslCertificate) bool { return s.StorageName == path }) {
-		if err := c.runtime.api.NewCertEntry(name); err != nil {
+		if err := c.runtime.api().NewCertEntry(name); err != nil {
 			return false, brief(err)
 		}
 	}
-	entry, err := c.runtime.api.ShowCertEntry(name)
+	entry, err := c.runtime.api().ShowCertEntry(name)
 	if err != nil {
 		return false, errNoAnswer
 	}
 	if first && entry.Status == "Used" && entry.Sha1FingerPrint == b.fingerprint() {
 		return false, nil
 	}
-	if err := c.runtime.api.SetCertEntry(name, b.text); err != nil {
+	if err := c.runtime.api().SetCertEntry(name, b.text); err != nil {
 		return false, brief(err)
 	}
-	if err := c.runtime.api.CommitCertEntry(name); err != nil {
-		return false, brief(errors.Join(err, c.runtime.api.AbortCertEntry(name)))
+	if err := c.runtime.api().CommitCertEntry(name); err != nil {
+		return false, brief(errors.Join(err, c.runtime.api().AbortCertEntry(name)))
 	}
 	if entry.Status != "Used" {
-		if err := c.runtime.api.AddCrtListEntry(escape(c.path), runtime.CrtListEntry{File: name}); err != nil {
+		if err := c.runtime.api().AddCrtListEntry(escape(c.path), runtime.CrtListEntry{File: name}); err != nil {
 			return false, brief(err)
 		}
 	}

@@ -25,7 +25,7 @@ type DataPlane struct {
 	binary  string
 	paths   process.Paths
 	options haproxy.Options
-	runtime *socket
+	runtime socket
 	process *process.Process
 	round   atomic.Int64 // see entrance; as the servers were when they were read last
 	memory  *rollback.Memory
@@ -39,7 +39,7 @@ type DataPlane struct {
 func New(binary string, paths process.Paths, options haproxy.Options, process *process.Process) *DataPlane {
 	options.StatsSocket, options.EventSocket, options.RelaySocket = paths.Stats(), paths.Events(), paths.Relay()
 	return &DataPlane{
-		binary: binary, paths: paths, options: options, runtime: newSocket(paths.Stats()), process: process,
+		binary: binary, paths: paths, options: options, runtime: socket(paths.Stats()), process: process,
 		memory: rollback.New(paths.Config, design),
 	}
 }

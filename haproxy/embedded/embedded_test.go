@@ -251,7 +251,7 @@ func TestAnAnswerCutShortIsAnError(t *testing.T) {
 			conn.Close()
 		}
 	}()
-	s := newSocket(path)
+	s := socket(path)
 	if stats, err := s.stats(t.Context(), haproxy.Frontend, haproxy.Backend); err == nil {
 		t.Errorf("nothing was answered, and read as %+v", stats)
 	}

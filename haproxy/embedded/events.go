@@ -22,7 +22,7 @@ import (
 type Events struct {
 	path    string
 	paths   process.Paths
-	runtime *socket
+	runtime socket
 	log     zerolog.Logger
 	told    func(haproxy.Event)
 	connect time.Duration        // the longest that connecting to a server may take

@@ -219,7 +219,7 @@ func TestAnEventSocketThatCannotBeIsAnError(t *testing.T) {
 func TestTheEndOfListeningIsNoFailureWhateverComesThen(t *testing.T) {
 	folder := t.TempDir()
 	for range 50 {
-		e := &Events{path: filepath.Join(folder, "events"), runtime: newSocket(filepath.Join(folder, "nobody")), told: func(haproxy.Event) {}}
+		e := &Events{path: filepath.Join(folder, "events"), runtime: socket(filepath.Join(folder, "nobody")), told: func(haproxy.Event) {}}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- e.Run(ctx) }()

@@ -26,15 +26,15 @@ func (d *DataPlane) Open(ctx context.Context, servers []haproxy.Server) (haproxy
 }
 
 // front are the counters of our frontend.
-func (s *socket) front(ctx context.Context) (haproxy.Counters, error) {
+func (s socket) front(ctx context.Context) (haproxy.Counters, error) {
 	const frontends = " 1 -1"
 	stats, err := s.counted(ctx, "show stat "+haproxy.Frontend+frontends, haproxy.Frontend, haproxy.Backend)
 	return stats.Frontend, err
 }
 
 // enable has our frontend take connections again.
-func (s *socket) enable(ctx context.Context) error {
-	answer, err := within(ctx, func() (string, error) { return s.api.ExecuteRaw("enable frontend " + haproxy.Frontend) })
+func (s socket) enable(ctx context.Context) error {
+	answer, err := within(ctx, func() (string, error) { return s.api().ExecuteRaw("enable frontend " + haproxy.Frontend) })
 	if err := errors.Join(err, refusals(answer)); err != nil {
 		return fmt.Errorf("enabling %s: %w", haproxy.Frontend, err)
 	}

@@ -12,7 +12,7 @@ import (
 // says has somebody say something at the runtime socket of a running HAProxy.
 func says(t *testing.T, d *DataPlane, command string) {
 	t.Helper()
-	if _, err := d.runtime.api.ExecuteRaw(command); err != nil {
+	if _, err := d.runtime.api().ExecuteRaw(command); err != nil {
 		t.Fatal(err)
 	}
 }

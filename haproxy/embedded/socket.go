@@ -15,17 +15,17 @@ import (
 	"zatoha/haproxy"
 )
 
-// socket is HAProxy's runtime API. The library takes no context, so each call runs on its own goroutine, which ends
-// with the library's own deadline at the latest.
-type socket struct {
-	api *runtime.SingleRuntime
-}
+// socket is HAProxy's runtime API, at this path. The library takes no context, so each call runs on its own goroutine,
+// which ends with the library's own deadline at the latest.
+type socket string
 
-func newSocket(path string) *socket {
+// api is the library's client, for one call: one client has its calls wait for each other, so that a change would come
+// after all statistics that somebody reads, which take tens of milliseconds with thousands of servers.
+func (s socket) api() *runtime.SingleRuntime {
 	api := &runtime.SingleRuntime{}
 	// Init only notes the path when it is told not to check: HAProxy need not be running yet.
-	_ = api.Init(path, 0, 0, options.RuntimeOptions{DoNotCheckRuntimeOnInit: true})
-	return &socket{api: api}
+	_ = api.Init(string(s), 0, 0, options.RuntimeOptions{DoNotCheckRuntimeOnInit: true})
+	return api
 }
 
 // within runs a call of the library and gives up waiting for it when ctx ends. The library takes an answer apart
@@ -59,7 +59,7 @@ func within[T any](ctx context.Context, call func() (T, error)) (T, error) {
 const batch = 50
 
 // set makes each server what it shall be, in the order given.
-func (s *socket) set(ctx context.Context, backend string, changes []haproxy.Change) error {
+func (s socket) set(ctx context.Context, backend string, changes []haproxy.Change) error {
 	for batched := range slices.Chunk(changes, batch) {
 		var commands []string
 		for _, change := range batched {
@@ -71,7 +71,7 @@ func (s *socket) set(ctx context.Context, backend string, changes []haproxy.Chan
 		if len(commands) == 0 {
 			continue
 		}
-		answer, err := within(ctx, func() (string, error) { return s.api.ExecuteRaw(strings.Join(commands, ";")) })
+		answer, err := within(ctx, func() (string, error) { return s.api().ExecuteRaw(strings.Join(commands, ";")) })
 		if err != nil {
 			return fmt.Errorf("setting servers of %s: %w", backend, err)
 		}
@@ -83,13 +83,13 @@ func (s *socket) set(ctx context.Context, backend string, changes []haproxy.Chan
 }
 
 // cut ends the sessions of servers.
-func (s *socket) cut(ctx context.Context, backend string, servers []string) error {
+func (s socket) cut(ctx context.Context, backend string, servers []string) error {
 	for batched := range slices.Chunk(servers, batch) {
 		var commands []string
 		for _, server := range batched {
 			commands = append(commands, fmt.Sprintf("shutdown sessions server %s/%s", backend, server))
 		}
-		answer, err := within(ctx, func() (string, error) { return s.api.ExecuteRaw(strings.Join(commands, ";")) })
+		answer, err := within(ctx, func() (string, error) { return s.api().ExecuteRaw(strings.Join(commands, ";")) })
 		if err := errors.Join(err, refusals(answer)); err != nil {
 			return fmt.Errorf("ending the sessions of servers of %s: %w", backend, err)
 		}
@@ -105,7 +105,7 @@ func Announce(ctx context.Context, statsSocket string, address netip.Addr) error
 		text = address.String()
 	}
 	command := fmt.Sprintf("experimental-mode on; set var %s str(%s)", haproxy.YieldVariable, text)
-	answer, err := within(ctx, func() (string, error) { return newSocket(statsSocket).api.ExecuteRaw(command) })
+	answer, err := within(ctx, func() (string, error) { return socket(statsSocket).api().ExecuteRaw(command) })
 	if err := errors.Join(err, refusals(answer)); err != nil {
 		return fmt.Errorf("tell haproxy to close the connections to %s: %w", text, err)
 	}
@@ -115,7 +115,7 @@ func Announce(ctx context.Context, statsSocket string, address netip.Addr) error
 // Yields says whether the HAProxy behind a runtime socket has a configuration by which it can be told so.
 func Yields(ctx context.Context, statsSocket string) (bool, error) {
 	answer, err := within(ctx, func() (string, error) {
-		return newSocket(statsSocket).api.ExecuteRaw("get var " + haproxy.YieldVariable)
+		return socket(statsSocket).api().ExecuteRaw("get var " + haproxy.YieldVariable)
 	})
 	if err != nil {
 		return false, fmt.Errorf("ask haproxy whether it can close the connections to an address: %w", err)
@@ -174,8 +174,8 @@ func refusals(answer string) error {
 }
 
 // structure is which structure of ours the running HAProxy has, or "".
-func (s *socket) structure(ctx context.Context) (string, error) {
-	answer, err := within(ctx, func() (string, error) { return s.api.ExecuteRaw(haproxy.AskStructure) })
+func (s socket) structure(ctx context.Context) (string, error) {
+	answer, err := within(ctx, func() (string, error) { return s.api().ExecuteRaw(haproxy.AskStructure) })
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", haproxy.AskStructure, err)
 	}
@@ -185,10 +185,10 @@ func (s *socket) structure(ctx context.Context) (string, error) {
 // servers reads "show servers state", and the limits of connections, which are only in "show stat". The library's own
 // reading has no weights and takes the decimal state for a hexadecimal one, which turns a drained slot into one in
 // maintenance.
-func (s *socket) servers(ctx context.Context, backend string) ([]haproxy.Server, error) {
+func (s socket) servers(ctx context.Context, backend string) ([]haproxy.Server, error) {
 	const allServers = " 4 -1"
 	command := "show servers state " + backend + ";show stat " + backend + allServers
-	answer, err := within(ctx, func() (string, error) { return s.api.ExecuteWithResponse(command) })
+	answer, err := within(ctx, func() (string, error) { return s.api().ExecuteWithResponse(command) })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", command, err)
 	}

@@ -68,13 +68,13 @@ func (d *DataPlane) Counters(ctx context.Context) (haproxy.Stats, error) {
 
 // stats reads "show stat". The library's own reading takes a second or more for some thousand servers, too long for a
 // page that asks every second.
-func (s *socket) stats(ctx context.Context, frontend, backend string) (haproxy.Stats, error) {
+func (s socket) stats(ctx context.Context, frontend, backend string) (haproxy.Stats, error) {
 	return s.counted(ctx, "show stat", frontend, backend)
 }
 
 // counted reads as much of "show stat" as is asked for.
-func (s *socket) counted(ctx context.Context, command, frontend, backend string) (haproxy.Stats, error) {
-	answer, err := within(ctx, func() (string, error) { return s.api.ExecuteWithResponse(command) })
+func (s socket) counted(ctx context.Context, command, frontend, backend string) (haproxy.Stats, error) {
+	answer, err := within(ctx, func() (string, error) { return s.api().ExecuteWithResponse(command) })
 	if err != nil {
 		return haproxy.Stats{}, fmt.Errorf("%s: %w", command, err)
 	}
@@ -183,9 +183,9 @@ func (r row) check() string {
 }
 
 // info is what the worker that answers says about itself.
-func (s *socket) info(ctx context.Context) (*models.ProcessInfoItem, error) {
+func (s socket) info(ctx context.Context) (*models.ProcessInfoItem, error) {
 	info, err := within(ctx, func() (*models.ProcessInfoItem, error) {
-		answer := s.api.GetInfo()
+		answer := s.api().GetInfo()
 		if answer.Error != "" {
 			return nil, errors.New(answer.Error)
 		}
