@@ -173,7 +173,10 @@ func (r *converter) address(host string) (address, fault string) {
 	case ip.Zone() != "": // it may hold any text, also commands for HAProxy
 		return "", fmt.Sprintf("its address %q has an IPv6 zone, which means nothing to HAProxy", host)
 	}
-	return ip.String(), ""
+	if usual := ip.AppendTo(make([]byte, 0, 64)); string(usual) != host {
+		return string(usual), ""
+	}
+	return host, ""
 }
 
 // Look reads the service once, as a loop that starts from the pool would see it.

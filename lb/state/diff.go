@@ -36,42 +36,64 @@ func Diff(pool Pool, members []Member, policy Policy) Plan {
 
 // seating is a pool in the middle of being rearranged.
 type seating struct {
-	before   Pool
-	after    []Member // the occupant of each slot, the pool's and then the new ones
-	unseated map[string]Member
-	order    []Member // the members as given
-	gone     []int    // slots whose member is no longer wanted
-	held     []Change // what the guard refused
-	waiting  []Member // who finds no slot
+	before  Pool
+	after   []Member       // the occupant of each slot, the pool's and then the new ones
+	order   []Member       // the members as given
+	place   map[string]int // of each in the order, by key
+	seated  []bool         // in the order
+	gone    []int          // slots whose member is no longer wanted
+	held    []Change       // what the guard refused
+	waiting []Member       // who finds no slot
 }
 
 func newSeating(pool Pool, members []Member) *seating {
 	s := &seating{
 		before: pool, order: members,
-		after: make([]Member, 0, len(pool.Slots)), unseated: make(map[string]Member, len(members)),
+		after: make([]Member, 0, len(pool.Slots)), place: make(map[string]int, len(members)), seated: make([]bool, len(members)),
 	}
 	for _, slot := range pool.Slots {
 		s.after = append(s.after, slot.Member)
 	}
-	for _, member := range members {
-		s.unseated[member.Key] = member
+	for i := range members {
+		s.place[members[i].Key] = i
 	}
 	return s
 }
 
+// seat gives a slot to an unseated member.
+func (s *seating) seat(slot, member int) {
+	s.after[slot] = s.order[member]
+	s.seated[member] = true
+}
+
+// unseated is the member with the key, if there is one that has no slot yet.
+func (s *seating) unseated(key string) (member int, is bool) {
+	member, wanted := s.place[key]
+	return member, wanted && !s.seated[member]
+}
+
+// rest are the unseated members, in order.
+func (s *seating) rest() (members []int) {
+	for i, seated := range s.seated {
+		if !seated {
+			members = append(members, i)
+		}
+	}
+	return members
+}
+
 // keep leaves every member that is still wanted where it sits and notes who is gone.
 func (s *seating) keep() {
-	for i, slot := range s.before.Slots {
+	for i := range s.before.Slots {
+		slot := &s.before.Slots[i]
 		if slot.Free() {
 			continue
 		}
-		member, wanted := s.unseated[slot.Member.Key]
-		if !wanted {
+		if member, wanted := s.unseated(slot.Member.Key); wanted {
+			s.seat(i, member)
+		} else {
 			s.gone = append(s.gone, i)
-			continue
 		}
-		s.after[i] = member
-		delete(s.unseated, member.Key)
 	}
 }
 
@@ -82,18 +104,17 @@ func (s *seating) takeOver() {
 		address string
 		port    int
 	}
-	newcomers := map[endpoint]Member{}
-	for _, member := range s.order {
-		if _, free := s.unseated[member.Key]; free && !member.missing() {
-			newcomers[endpoint{member.Address, member.Port}] = member
+	newcomers := map[endpoint]int{}
+	for _, i := range s.rest() {
+		if member := s.order[i]; !member.missing() {
+			newcomers[endpoint{member.Address, member.Port}] = i
 		}
 	}
 	s.gone = slices.DeleteFunc(s.gone, func(i int) bool {
 		left := s.before.Slots[i].Member
 		member, found := newcomers[endpoint{left.Address, left.Port}]
 		if found {
-			s.after[i] = member
-			delete(s.unseated, member.Key)
+			s.seat(i, member)
 			delete(newcomers, endpoint{left.Address, left.Port})
 		}
 		return found
@@ -126,7 +147,7 @@ func (s *seating) leave(policy Policy) {
 func (s *seating) restore() {
 	lately := map[string]int{}
 	for i, slot := range s.before.Slots {
-		if _, returns := s.unseated[slot.Last]; !returns || !slot.Free() {
+		if _, returns := s.unseated(slot.Last); !returns || !slot.Free() {
 			continue
 		}
 		if other, known := lately[slot.Last]; !known || s.before.Slots[other].Freed < slot.Freed {
@@ -134,8 +155,7 @@ func (s *seating) restore() {
 		}
 	}
 	for key, i := range lately {
-		s.after[i] = s.unseated[key]
-		delete(s.unseated, key)
+		s.seat(i, s.place[key])
 	}
 }
 
@@ -148,7 +168,10 @@ func (s *seating) fill(policy Policy) {
 		}
 	}
 	slices.SortStableFunc(free, func(a, b int) int { return cmp.Compare(s.freed(a), s.freed(b)) })
-	rest := slices.DeleteFunc(slices.Clone(s.order), func(m Member) bool { _, unseated := s.unseated[m.Key]; return !unseated })
+	var rest []Member
+	for _, i := range s.rest() {
+		rest = append(rest, s.order[i])
+	}
 	missing := len(rest) - len(free)
 	switch {
 	case missing > 0 && policy.NoGrowth:

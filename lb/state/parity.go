@@ -50,16 +50,12 @@ func (p Parity) Split() bool { return len(p.Groups) > 1 && p.Majority == "" }
 // starts anew in the middle of this has not seen who was in rotation, and may hold whom its peer does not; they tell that
 // of each other.
 func Compare(pool Pool, catalog Catalog, members []Member, policy ParityPolicy) ([]Member, Parity) {
-	services := make(map[string]string, len(catalog.Instances))
-	for _, instance := range catalog.Instances {
-		services[instance.Key] = instance.Services
-	}
 	parity := Parity{Policy: policy}
 	votes := map[string]int{}
 	total := 0
-	for _, member := range members {
-		if hash := services[member.Key]; hash != "" && member.serves() {
-			votes[hash]++
+	for _, instance := range catalog.Instances {
+		if instance.votes() {
+			votes[instance.Services]++
 			total++
 		}
 	}
@@ -75,11 +71,20 @@ func Compare(pool Pool, catalog Catalog, members []Member, policy ParityPolicy) 
 	if parity.Majority == "" || len(parity.Groups) < 2 {
 		return members, parity
 	}
-	return parity.hold(pool, members, services)
+	return parity.hold(pool, catalog, members)
+}
+
+// votes says whether the instance could take traffic, and publishes a hash of its services.
+func (i *Instance) votes() bool {
+	return i.Services != "" && i.mode() == Ready && i.weight() > 0 && i.unusable() == ""
 }
 
 // hold notes who differs from the majority, and takes those out that the policy holds.
-func (p Parity) hold(pool Pool, members []Member, services map[string]string) ([]Member, Parity) {
+func (p Parity) hold(pool Pool, catalog Catalog, members []Member) ([]Member, Parity) {
+	services := make(map[string]string, len(catalog.Instances))
+	for _, instance := range catalog.Instances {
+		services[instance.Key] = instance.Services
+	}
 	inRotation := make(map[string]bool, len(pool.Slots))
 	for _, slot := range pool.Slots {
 		inRotation[slot.Member.Key] = slot.Member.Mode == Ready

@@ -30,16 +30,14 @@ func (p Plan) ApplyTo(pool Pool) Pool {
 	if p.Grow > 0 {
 		pool.grow(p.Grow)
 	}
-	changes := make(map[string]Change, len(p.Changes))
-	for _, change := range p.Changes {
-		changes[change.Slot] = change
-	}
+	changes := p.Changes
 	for i := range pool.Slots {
 		slot := &pool.Slots[i]
-		change, changed := changes[slot.Name]
-		if !changed {
+		if len(changes) == 0 || changes[0].Slot != slot.Name {
 			continue
 		}
+		change := changes[0]
+		changes = changes[1:]
 		slot.Member, slot.Last = change.After, ""
 		if slot.Free() {
 			pool.Frees++
