@@ -26,8 +26,6 @@ type knownEntry struct {
 	instance *Instance
 }
 
-func newEntries() *entries { return &entries{} }
-
 // decode reads a whole answer, as it arrives. The order is ours, so that equal states compare equal.
 func (e *entries) decode(answer io.Reader) ([]Instance, error) {
 	seen := make([]knownEntry, 0, len(e.known)+1)

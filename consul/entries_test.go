@@ -109,7 +109,7 @@ func manyInstances(n, weight int) []byte {
 
 func TestOnlyWhatHasChangedIsDecoded(t *testing.T) {
 	const n = 1000
-	entries, answers := newEntries(), [][]byte{manyInstances(n, 1), manyInstances(n, 2)}
+	entries, answers := new(entries), [][]byte{manyInstances(n, 1), manyInstances(n, 2)}
 	decode := func(weight int) []Instance {
 		instances, err := entries.decode(bytes.NewReader(answers[weight-1]))
 		if err != nil || len(instances) != n || instances[0].WeightPassing != weight {
@@ -134,7 +134,7 @@ func TestAnAnswerDecodesAsIfItWereTheFirst(t *testing.T) {
 		pieces = append(pieces, bytes.SplitAfter(bytes.Trim(manyInstances(4, weight), "[]"), []byte("}]},"))...)
 	}
 	rapid.Check(t, func(r *rapid.T) {
-		entries := newEntries()
+		var after, alone entries
 		for range rapid.IntRange(1, 5).Draw(r, "answers") {
 			chosen := rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 9).Draw(r, "entries")
 			for i, piece := range chosen {
@@ -145,8 +145,9 @@ func TestAnAnswerDecodesAsIfItWereTheFirst(t *testing.T) {
 			if rapid.Bool().Draw(r, "byte by byte") {
 				reader = iotest.OneByteReader(reader)
 			}
-			got, err := entries.decode(reader)
-			want, wantErr := newEntries().decode(strings.NewReader(answer))
+			alone = entries{}
+			got, err := after.decode(reader)
+			want, wantErr := alone.decode(strings.NewReader(answer))
 			if err != nil || wantErr != nil || !slices.EqualFunc(got, want, Instance.equal) {
 				r.Fatalf("%s\ndecodes into %+v, %v, and alone into %+v, %v", answer, got, err, want, wantErr)
 			}
@@ -155,7 +156,7 @@ func TestAnAnswerDecodesAsIfItWereTheFirst(t *testing.T) {
 }
 
 func BenchmarkDecodeOneChangeOf5000(b *testing.B) {
-	entries, answers := newEntries(), [][]byte{manyInstances(5000, 1), manyInstances(5000, 2)}
+	entries, answers := new(entries), [][]byte{manyInstances(5000, 1), manyInstances(5000, 2)}
 	b.SetBytes(int64(len(answers[0])))
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

@@ -57,12 +57,12 @@ func (m mortal) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // Newcomers asks for the instances that have none of some IDs, on this node.
 func (c *Client) Newcomers(ctx context.Context, service string, known []string) (ids []string, err error) {
-	whole, err := c.snapshot(ctx, service, question{}, newEntries())
+	whole, err := c.snapshot(ctx, service, question{}, new(entries))
 	if err != nil {
 		return nil, err
 	}
 	all := slices.DeleteFunc(whole.Instances, func(i Instance) bool { return !slices.Contains(known, i.ID) })
-	early, err := c.snapshot(ctx, service, question{filter: notPassing(all)}, newEntries())
+	early, err := c.snapshot(ctx, service, question{filter: notPassing(all)}, new(entries))
 	for _, i := range early.Instances {
 		ids = append(ids, i.ID)
 	}

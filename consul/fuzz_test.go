@@ -31,7 +31,7 @@ func decode(t *testing.T, body []byte) (Snapshot, error) {
 		t.Fatal(err)
 	}
 	c := Client{address: "consul.test", api: client, timeout: defaultTimeout, wait: defaultWait}
-	return c.snapshot(t.Context(), "web", question{}, newEntries())
+	return c.snapshot(t.Context(), "web", question{}, new(entries))
 }
 
 // FuzzSnapshot reads any body of /v1/health/service as a watch does. The corpus holds an answer of a real agent, and much
@@ -60,7 +60,7 @@ func FuzzSnapshot(f *testing.F) {
 // remembers wants the same from who has seen another answer, or this one, before.
 func remembers(t *testing.T, body []byte, want []Instance) {
 	t.Helper()
-	entries := newEntries()
+	entries := new(entries)
 	for _, answer := range [][]byte{body, []byte(oneInstance), []byte("[{]"), body, body} {
 		got, err := entries.decode(bytes.NewReader(answer))
 		if bytes.Equal(answer, body) && (err != nil || !reflect.DeepEqual(got, want)) {

@@ -27,8 +27,8 @@ import (
 type serviceQuery struct {
 	client  *Client
 	service string
-	entries *entries // of the answers with all
-	fresh   *entries // of those with newcomers
+	entries entries // of the answers with all
+	fresh   entries // of those with newcomers
 	urgent  bool
 	last    Snapshot // that ask has returned
 	told    bool     // of newcomers, while the rest is to be asked for
@@ -42,8 +42,11 @@ func (q *serviceQuery) ask(ctx context.Context, index uint64) (Snapshot, uint64,
 		return q.verify(ctx)
 	}
 	direct := q.urgent && len(q.last.Instances) < maxDirect
+	if (q.told || index != 0 && !direct) && !sleep(ctx, breather(len(q.last.Instances))) {
+		return Snapshot{}, 0, ctx.Err()
+	}
 	if filter := notPassing(q.last.Instances); filter != "" && index != 0 && !q.told && (direct || q.filters.may(filter, time.Now())) {
-		newcomers, err := q.client.snapshot(ctx, q.service, question{index: index, filter: filter, direct: direct}, q.fresh)
+		newcomers, err := q.client.snapshot(ctx, q.service, question{index: index, filter: filter, direct: direct}, &q.fresh)
 		if !direct {
 			q.filters[filter] = time.Now()
 		}
@@ -61,10 +64,7 @@ func (q *serviceQuery) ask(ctx context.Context, index uint64) (Snapshot, uint64,
 			return q.last, index, nil
 		}
 	}
-	if q.told && !sleep(ctx, breather) {
-		return Snapshot{}, 0, ctx.Err()
-	}
-	all, err := q.client.snapshot(ctx, q.service, question{index: index, direct: direct}, q.entries)
+	all, err := q.client.snapshot(ctx, q.service, question{index: index, direct: direct}, &q.entries)
 	if before := q.last; err == nil && index != 0 && !direct && before.loses(all) {
 		q.doubted = &before
 		if all.Index == index { // nothing was written down, so it is no removal
@@ -80,7 +80,7 @@ func (q *serviceQuery) ask(ctx context.Context, index uint64) (Snapshot, uint64,
 // without does. What was lacking was observed at once, since it mostly is a removal; if it is none, what was before is
 // observed again, and then the error.
 func (q *serviceQuery) verify(ctx context.Context) (Snapshot, uint64, error) {
-	all, err := q.client.snapshot(ctx, q.service, question{}, q.entries)
+	all, err := q.client.snapshot(ctx, q.service, question{}, &q.entries)
 	switch {
 	case errors.Is(err, errHidden):
 		q.last, q.doubted = *q.doubted, nil
@@ -113,9 +113,12 @@ func (s Snapshot) with(later Snapshot) Snapshot {
 	return Snapshot{Service: s.Service, Index: later.Index, Instances: instances}
 }
 
-// breather is the time between the two answers. The second keeps Consul and this program busy for some milliseconds, just
-// when a newcomer is to get its first request, on what may be the same machine.
-const breather = 4 * time.Millisecond
+// breather is the time that whoever was told of an answer with so many instances has to act on it, before Consul and this
+// program are busy with the next one, on what may be the same machine: for some milliseconds with the rest, behind
+// newcomers, and where there are many also with the question alone.
+func breather(instances int) time.Duration {
+	return max(4*time.Millisecond, time.Duration(instances)*4*time.Microsecond)
+}
 
 const (
 	minInstances = 16        // with fewer, the answer with all is as quick
@@ -159,13 +162,13 @@ func anyOf(texts []string) string {
 
 // filters are those of the last questions for newcomers to the agent, by when they were answered last. For each of them,
 // so for each set of instances that pass, the agent follows the service anew, and goes on so for a while after the last
-// answer. It takes memory of some forty times the filter's length, and makes each change known some 15 µs later.
+// answer. It takes memory of up to three hundred times the filter's length, and makes each change known some 15 µs later.
 type filters map[string]time.Time
 
 const (
 	followed    = 21 * time.Minute // Consul's own 20, and some
 	maxFilters  = 64               // instances that restart one by one would have more
-	maxFollowed = 4 << 20          // bytes of filters
+	maxFollowed = 512 << 10        // bytes of filters
 )
 
 // may says whether a question by a filter leaves the agent with no more to follow than it should have.

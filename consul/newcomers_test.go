@@ -180,7 +180,7 @@ func TestNotTooManyFiltersAreAskedBy(t *testing.T) {
 		t.Error("newcomers were asked for")
 	})
 	f[large(4)] = now
-	q := serviceQuery{client: client, service: "web", entries: newEntries(), fresh: newEntries(), filters: f}
+	q := serviceQuery{client: client, service: "web", filters: f}
 	for i, want := range []int{20, 21} {
 		if state, _, err := q.ask(t.Context(), uint64(50*i)); err != nil || len(state.Instances) != want {
 			t.Errorf("%d instances, %v; want %d", len(state.Instances), err, want)

@@ -77,7 +77,7 @@ func decoded(answer []*api.ServiceEntry) ([]Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newEntries().decode(bytes.NewReader(text))
+	return new(entries).decode(bytes.NewReader(text))
 }
 
 // Whatever differs between two instances, they are not equal.

@@ -43,7 +43,7 @@ func (c *Client) WatchClosely(ctx context.Context, service string, observe func(
 }
 
 func (c *Client) watch(ctx context.Context, pace pace, service string, observe func(Observation)) {
-	q := &serviceQuery{client: c, service: service, entries: newEntries(), fresh: newEntries(), filters: filters{}, urgent: pace == closely}
+	q := &serviceQuery{client: c, service: service, filters: filters{}, urgent: pace == closely}
 	equal := func(a, b Snapshot) bool { return slices.EqualFunc(a.Instances, b.Instances, Instance.equal) }
 	watch(ctx, pace, q.ask, equal, func(s Snapshot, err error) { observe(Observation{Snapshot: s, Err: err}) })
 }
