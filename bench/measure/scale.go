@@ -41,7 +41,8 @@ const (
 func Scale(ctx context.Context, o Options, sizes []int) (Outcome, error) {
 	page := report.New("Scale", o.Circumstances)
 	page.Paragraph("Instances are registered in one Consul agent, without checks; nobody listens at their addresses, so HAProxy's own " +
-		"checks are refused. A change is a new weight, a newcomer one instance more, each time another; it has arrived when HAProxy's runtime socket says so. \"In hand\" is the " +
+		"checks are refused. A change is a new weight, a newcomer one instance more, each time another; it has arrived when HAProxy's runtime socket says so. " +
+		"Between two of them all comes to rest. \"In hand\" is the " +
 		"controller's own zatoha_lb_propagation_seconds: from Consul's answer decoded to HAProxy set. Changes are made \"at once\" while the controller is " +
 		"stopped, by SIGSTOP, and their time begins at its SIGCONT.")
 	var all []target
@@ -235,7 +236,10 @@ func (s *scaled) change(ctx context.Context, l *lab, id, slot string, weight int
 		return err
 	}
 	s.endToEnd.add(time.Since(began))
-	return l.applied(ctx, counted, &s.inHand)
+	if err := l.applied(ctx, counted, &s.inHand); err != nil {
+		return err
+	}
+	return wait(ctx, s.rest())
 }
 
 // poll asks until it is so, fails, or takes too long.
