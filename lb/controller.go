@@ -42,6 +42,7 @@ func (c *controller) equip(pool state.Pool, r *runCommand, files address.Files) 
 	if r.VirtualAddress.IsValid() {
 		exportAddress(registry, r.VirtualAddress, files)
 	}
+	takeProcessors(len(pool.Slots))
 	c.loop = reconcile.New(pool, c.plane, c.agent, c.log, reconcile.Options{
 		Policy:     r.policy(),
 		MaxConn:    r.ServerMaxConn,
@@ -50,6 +51,7 @@ func (c *controller) equip(pool state.Pool, r *runCommand, files address.Files) 
 		LastSeen:   c.seen.at(),
 		LastWhole:  c.whole.at(),
 		Propagated: admin.Propagation(registry),
+		Grown:      takeProcessors,
 		Drained:    func() { c.peers.Changed() },
 		Agreed:     func(key string) bool { return c.peers.Drained(key) },
 	})

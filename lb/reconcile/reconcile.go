@@ -58,6 +58,7 @@ type Options struct {
 	LastWhole  time.Time           // likewise, when what it said was last followed whole: see [Report]
 	Propagated func(time.Duration) // is told how long each change took from Consul's answer to HAProxy
 
+	Grown   func(slots int)       // is called when the backend has got so many slots
 	Drained func()                // is called when [Loop.Drained] has changed
 	Agreed  func(key string) bool // whether the other load balancers have drained the member too
 }
@@ -311,6 +312,7 @@ func (l *Loop) grow(ctx context.Context, pool state.Pool, plan state.Plan) error
 		return l.growths.failed(time.Now(), fmt.Errorf("growing the backend to %d slots, without which newcomers wait: %w", plan.Grow, err))
 	}
 	l.growths.succeeded()
+	l.options.Grown(plan.Grow)
 	return nil
 }
 

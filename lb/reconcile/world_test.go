@@ -220,6 +220,7 @@ func inWorld(t *testing.T, n int, test func(t *testing.T, w *world)) {
 			Policy:     state.Policy{Headroom: 2, Guard: 0.5},
 			Cluster:    "main",
 			Resync:     5 * time.Second,
+			Grown:      func(int) {},
 			Propagated: func(took time.Duration) { w.took = append(w.took, took) },
 			Drained:    func() { w.published = append(w.published, fmt.Sprint(w.Drained())) },
 			Agreed: func(key string) bool {
