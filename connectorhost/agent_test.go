@@ -15,6 +15,7 @@ import (
 	"zatoha/connectorhost/supervise"
 	"zatoha/consul"
 	"zatoha/deploy/consultest"
+	"zatoha/deploy/freeport"
 )
 
 // trio is three connector hosts at a real Consul.
@@ -51,7 +52,7 @@ func (w *trio) start(id string) *process {
 	if before := w.hosts[id]; before != nil {
 		address = before.address
 	} else {
-		address = freeAddress(w.t)
+		address = freeport.For(w.t)
 	}
 	w.hosts[id] = launch(w.t, w.agent.Address(), id, address, w.args...)
 	return w.hosts[id]
@@ -415,7 +416,7 @@ func TestAHostWithTheIDOfAnotherIsRefused(t *testing.T) {
 	w := newTrio(t, "--lease-ttl", "500ms", "--lease-beat", "100ms")
 	w.define("orders", "")
 	active, r := w.active(0, 1)
-	second := launch(t, w.agent.Address(), active.id, freeAddress(t), w.args...)
+	second := launch(t, w.agent.Address(), active.id, freeport.For(t), w.args...)
 	select {
 	case <-second.done:
 	case <-time.After(20 * time.Second):

@@ -22,6 +22,7 @@ import (
 
 	"zatoha/connectorhost/connector"
 	"zatoha/connectorhost/supervise"
+	"zatoha/deploy/freeport"
 )
 
 // TestMain lets the test binary play the connector host, and its children, with a kind of the tests' own.
@@ -197,16 +198,6 @@ func metrics(t *testing.T, address string) string {
 	return readAll(t, response)
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 func TestBadConfigurationIsOneLineAndStatus2(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -237,8 +228,8 @@ func TestBadConfigurationIsOneLineAndStatus2(t *testing.T) {
 		{[]string{"validate", "/no/such/file"}, "no such file or directory: give a file that can be read"},
 		{[]string{"validate", bad}, bad + `: name: "a b": must be of letters, digits and . _ - and begin with one of the first two; log: is empty: name a file`},
 		{[]string{"--invoke-url", "lb:11223"}, `--invoke-url: "lb:11223": must be like http://HOST:PORT`},
-		{[]string{"--listen", freeAddress(t), "--invoke-token-file", "/no/such/file"}, "--invoke-token-file: "},
-		{[]string{"--listen", freeAddress(t), "--invoke-token", "short"}, "the token has less than 16 characters: make one by: openssl rand -hex 32"},
+		{[]string{"--listen", freeport.For(t), "--invoke-token-file", "/no/such/file"}, "--invoke-token-file: "},
+		{[]string{"--listen", freeport.For(t), "--invoke-token", "short"}, "the token has less than 16 characters: make one by: openssl rand -hex 32"},
 		{[]string{"move", "a b"}, `"a b": must be of letters`},
 		{[]string{"move", "a", "--wait", "0s"}, "--wait: 0s: must be positive"},
 	} {
@@ -257,7 +248,7 @@ func TestBadConfigurationIsOneLineAndStatus2(t *testing.T) {
 func TestCommandsWithoutAHostSayWhatToLookAt(t *testing.T) {
 	for _, args := range [][]string{{"status"}, {"move", "host-b"}} {
 		var stderr bytes.Buffer
-		cmd := command(nil, append(args, "--admin", freeAddress(t))...)
+		cmd := command(nil, append(args, "--admin", freeport.For(t))...)
 		cmd.Stderr = &stderr
 		if err := cmd.Run(); cmd.ProcessState.ExitCode() != 1 || !strings.Contains(stderr.String(), "is it running, and is this its --listen?") {
 			t.Errorf("%v: %v, %s", args, err, stderr.String())

@@ -25,6 +25,7 @@ import (
 	"zatoha/connectorhost/connector"
 	"zatoha/connectorhost/supervise"
 	"zatoha/connectorhost/zmtp"
+	"zatoha/deploy/freeport"
 )
 
 func TestAChildHasHalfOfTheProcessorsAndNoneOfTheSettings(t *testing.T) {
@@ -169,7 +170,7 @@ func TestAChannelCallsItsServiceOnTheActiveHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newTrio(t, append(patient, "--invoke-url", lb.URL, "--invoke-token-file", token)...)
-	address := "tcp://" + freeAddress(t)
+	address := "tcp://" + freeport.For(t)
 	w.put("ticks", fmt.Sprintf(`{"name": "ticks", "kind": "zmq", "role": "channel", "service": "tick.new", "socket_type": "PULL", "socket_method": "bind", "address": %q}`, address))
 	w.put("out", `{"name": "out", "kind": "zmq", "role": "outgoing", "socket_type": "PUB", "socket_method": "bind", "address": "tcp://127.0.0.1:1"}`)
 	active, r := w.active(0, 1)
@@ -204,7 +205,7 @@ func TestAChannelThatIsToldOfALaterEpochStopsUntilThereIsOne(t *testing.T) {
 	}))
 	defer lb.Close()
 	w := newTrio(t, append(patient, "--invoke-url", lb.URL)...)
-	address := "tcp://" + freeAddress(t)
+	address := "tcp://" + freeport.For(t)
 	w.put("ticks", fmt.Sprintf(`{"name": "ticks", "kind": "zmq", "role": "channel", "service": "tick.new", "socket_type": "PULL", "socket_method": "bind", "address": %q}`, address))
 	active, r := w.active(0, 1)
 	push(t, address, "one")

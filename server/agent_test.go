@@ -10,6 +10,7 @@ import (
 
 	"zatoha/consul"
 	"zatoha/deploy/consultest"
+	"zatoha/deploy/freeport"
 )
 
 // consulState asks the agent for what it answers at an API path, by plain HTTP.
@@ -40,7 +41,7 @@ func TestWithARealConsul(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
+	address := freeport.For(t)
 	env := []string{"CONSUL_HTTP_ADDR=" + agent.Address()}
 	args := []string{"--listen", address, "--id", "s-1", "--drain-timeout", "30s", "--deregister-after", "1m"}
 	inRotation := func() bool { return passing(t, agent) == 1 }
@@ -107,7 +108,7 @@ func TestRealMaintenanceByAnOperatorStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := []string{"CONSUL_HTTP_ADDR=" + agent.Address()}
-	args := []string{"--listen", freeAddress(t), "--id", "s-1", "--drain-timeout", "0s"}
+	args := []string{"--listen", freeport.For(t), "--id", "s-1", "--drain-timeout", "0s"}
 	first := launch(t, env, args...)
 	first.await(t, "registered in Consul")
 	if err := client.SetMaintenance(t.Context(), "s-1", true, "new disk"); err != nil {

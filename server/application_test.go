@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"zatoha/deploy/freeport"
 	"zatoha/deploy/program"
 	"zatoha/server/service"
 )
@@ -86,7 +87,7 @@ func TestAChannelMayLeadToTheApplication(t *testing.T) {
 }
 
 func TestBadProxySettingsAreRefused(t *testing.T) {
-	p := launch(t, nil, "--proxy-upstream", "127.0.0.1", "--listen", freeAddress(t))
+	p := launch(t, nil, "--proxy-upstream", "127.0.0.1", "--listen", freeport.For(t))
 	if log, status := p.end(t); status != 2 || !strings.Contains(log, "--proxy-upstream") || !strings.Contains(log, "give a base URL") {
 		t.Errorf("status %d: %s", status, log)
 	}

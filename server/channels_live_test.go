@@ -10,6 +10,7 @@ import (
 
 	"zatoha/consul"
 	"zatoha/deploy/consultest"
+	"zatoha/deploy/freeport"
 )
 
 func TestStaleConnectorsAreRefusedByTheLockAlone(t *testing.T) {
@@ -66,7 +67,7 @@ func TestRealChannelsAreLive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
+	address := freeport.For(t)
 	p := launch(t, []string{"CONSUL_HTTP_ADDR=" + agent.Address()}, "--listen", address, "--id", "s-1", "--drain-timeout", "0s")
 	p.await(t, "registered in Consul")
 	c := client(t)
@@ -109,8 +110,8 @@ func TestChannelsInTheConfigurationFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
-	p := launch(t, []string{"CONSUL_HTTP_ADDR=" + freeAddress(t)}, "--config", file, "--listen", address)
+	address := freeport.For(t)
+	p := launch(t, []string{"CONSUL_HTTP_ADDR=" + freeport.For(t)}, "--config", file, "--listen", address)
 	p.await(t, "listening")
 	eventually(t, "serves", func() bool { status, _, _ := fetch(client(t), "http://"+address+"/a"); return status == 200 })
 	terminate(t, p)
@@ -120,8 +121,8 @@ func TestChannelsInTheConfigurationFile(t *testing.T) {
 }
 
 func TestInvocationsOnAListenerOfTheirOwn(t *testing.T) {
-	public, private := freeAddress(t), freeAddress(t)
-	p := launch(t, []string{"CONSUL_HTTP_ADDR=" + freeAddress(t)}, "--listen", public, "--invoke-listen", private)
+	public, private := freeport.For(t), freeport.For(t)
+	p := launch(t, []string{"CONSUL_HTTP_ADDR=" + freeport.For(t)}, "--listen", public, "--invoke-listen", private)
 	p.await(t, "listening")
 	c := client(t)
 	send := func(address string) int {

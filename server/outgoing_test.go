@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"zatoha/deploy/consultest"
+	"zatoha/deploy/freeport"
 )
 
 func TestServicesSendByTheActiveConnectorHost(t *testing.T) {
@@ -34,7 +35,7 @@ func TestServicesSendByTheActiveConnectorHost(t *testing.T) {
 		"ID": "host-a", "Name": "my-connectors", "Tags": []string{"active"}, "Address": address, "Port": port,
 	}, nil)
 
-	listen := freeAddress(t)
+	listen := freeport.For(t)
 	env := []string{"CONSUL_HTTP_ADDR=" + agent.Address(), "ZATOHA_SERVER_INVOKE_TOKEN=0123456789abcdef"}
 	p := launch(t, env, "--listen", listen, "--id", "s-1", "--connector-service", "my-connectors",
 		"--channels", `[{"name": "send", "method": "POST", "path": "/send", "service": "demo.send"}]`)

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"zatoha/deploy/freeport"
 )
 
 // process is the server as a process of its own.
@@ -69,25 +71,13 @@ func (p process) end(t *testing.T) (log string, status int) {
 	return string(rest), p.ProcessState.ExitCode()
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return listener.Addr().String()
-}
-
 func TestBadConfigurationIsOneLineAndStatus2(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer busy.Close()
-	free := freeAddress(t)
+	free := freeport.For(t)
 	for _, c := range []struct {
 		args []string
 		want string
@@ -129,8 +119,8 @@ func TestBadConfigurationIsOneLineAndStatus2(t *testing.T) {
 }
 
 func TestProcessWithoutConsulSaysSoAndStopsCleanly(t *testing.T) {
-	address := freeAddress(t)
-	p := launch(t, []string{"CONSUL_HTTP_ADDR=" + freeAddress(t)}, "--listen", address)
+	address := freeport.For(t)
+	p := launch(t, []string{"CONSUL_HTTP_ADDR=" + freeport.For(t)}, "--listen", address)
 	p.await(t, "Consul cannot be asked; serving anyway")
 	if status, err := ping(address); status != http.StatusOK {
 		t.Errorf("status %d, %v", status, err)

@@ -20,6 +20,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 )
 
 // Broker is a RabbitMQ that keeps what it has when it is started again.
@@ -36,7 +37,7 @@ const (
 
 // Start starts a node of RabbitMQ's start script, with a new folder in dir.
 func Start(ctx context.Context, binary, dir string) (*Broker, error) {
-	address, err := cluster.FreeAddress()
+	address, err := freeport.Address()
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 )
 
 const (
@@ -88,7 +89,7 @@ func (s *stage) startClusters(ctx context.Context) error {
 }
 
 func (s *stage) startOuters(ctx context.Context) error {
-	ports, err := cluster.FreePorts(outers)
+	ports, err := freeport.Some(outers)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"zatoha/bench/load"
 	"zatoha/bench/report"
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 )
 
 // Broker says which RabbitMQ messages go through, and how the peer is started that sends or receives them as plainly as
@@ -82,7 +83,7 @@ func (o *Outcome) beside(kind string, ours, bare Sample, more ...string) (row []
 
 // rabbitMQ starts a broker of the lab's own.
 func (l *lab) rabbitMQ(ctx context.Context, b Broker) (*cluster.RabbitMQNode, string, error) {
-	address, err := cluster.FreeAddress()
+	address, err := freeport.Address()
 	if err != nil {
 		return nil, "", err
 	}

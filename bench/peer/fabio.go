@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 )
 
 // FabioName is what fabio is called in reports.
@@ -49,11 +50,11 @@ type Fabio struct {
 // StartFabio starts the fabio at a path beside a cluster, and waits until it serves, at most until ctx ends. Whoever
 // starts it stops it.
 func StartFabio(ctx context.Context, c *cluster.Cluster, binary string) (*Fabio, error) {
-	front, err := cluster.FreeAddress()
+	front, err := freeport.Address()
 	if err != nil {
 		return nil, err
 	}
-	ui, err := cluster.FreeAddress()
+	ui, err := freeport.Address()
 	if err != nil {
 		return nil, err
 	}

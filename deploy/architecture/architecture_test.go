@@ -61,7 +61,7 @@ var mayImport = map[string][]string{
 }
 
 // testsMayImport are the folders that any test may import too.
-var testsMayImport = []string{"deploy/consultest", "deploy/rabbittest", "deploy/tools/find"}
+var testsMayImport = []string{"deploy/consultest", "deploy/freeport", "deploy/rabbittest", "deploy/tools/find"}
 
 var (
 	topFolders = []string{"bench", "connectorhost", "consul", "deploy", "haproxy", "lb", "server"}

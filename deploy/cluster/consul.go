@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"zatoha/deploy/freeport"
 )
 
 // StartConsul starts a real Consul agent, a cluster of one with its UI, that keeps everything in memory, and waits until
@@ -27,7 +29,7 @@ func startConsul(ctx context.Context, asUnit bool, binary, address, log string, 
 	if err != nil {
 		return nil, fmt.Errorf("consul's address: %w", err)
 	}
-	internal, err := FreePorts(3)
+	internal, err := freeport.Some(3)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +112,7 @@ func get(ctx context.Context, client *http.Client, url string) (body []byte, res
 // FreeConfig is a config of n servers whose addresses are free ones of the loopback. Its programs and folder are left to
 // the caller.
 func FreeConfig(n int) (Config, error) {
-	ports, err := FreePorts(3 + n)
+	ports, err := freeport.Some(3 + n)
 	if err != nil {
 		return Config{}, err
 	}

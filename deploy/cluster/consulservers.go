@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"zatoha/deploy/freeport"
 )
 
 // ConsulServers are the servers of one Consul datacenter, each a process of its own with ports of its own on the
@@ -102,7 +104,7 @@ func tryConsulServers(ctx context.Context, config ConsulServersConfig) (*ConsulS
 
 func agentsAtFreePorts(dir string, names ...string) (all []*ConsulServer, err error) {
 	const each = 3
-	ports, err := FreePorts(each * len(names))
+	ports, err := freeport.Some(each * len(names))
 	if err != nil {
 		return nil, err
 	}

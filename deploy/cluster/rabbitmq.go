@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"zatoha/deploy/freeport"
 )
 
 // RabbitMQ says where a node keeps its state and listens. It shares nothing with a node that runs as the system's
@@ -43,7 +45,7 @@ func StartRabbitMQ(ctx context.Context, r RabbitMQ) (*RabbitMQNode, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rabbitmq's address: %w", err)
 	}
-	internal, err := FreePorts(2)
+	internal, err := freeport.Some(2)
 	if err != nil {
 		return nil, err
 	}

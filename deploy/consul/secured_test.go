@@ -21,6 +21,7 @@ import (
 
 	"zatoha/bench/pause"
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 	"zatoha/deploy/tools/find"
 )
 
@@ -244,7 +245,7 @@ func (s *secured) tokensAreSetOnce(t *testing.T) {
 		t.Errorf("with another folder's authority: %v", err)
 	}
 	nobody := short
-	ports, err := cluster.FreePorts(1)
+	ports, err := freeport.Some(1)
 	if err != nil {
 		t.Fatal(err)
 	}

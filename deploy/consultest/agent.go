@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 	"zatoha/deploy/tools/find"
 )
 
@@ -48,7 +49,7 @@ func start(t testing.TB, arguments ...string) *Agent {
 	if err != nil {
 		t.Skipf("needs a real Consul: %v", err)
 	}
-	address, err := cluster.FreeAddress()
+	address, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"zatoha/deploy/freeport"
 	"zatoha/deploy/tools/find"
 	"zatoha/haproxy"
 	"zatoha/haproxy/edit"
@@ -84,7 +84,7 @@ func startOuter(t *testing.T, change func(*haproxy.Edge)) outer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	o := outer{socket: filepath.Join(dir, "edge.sock"), masterSocket: filepath.Join(dir, "master.sock"), state: filepath.Join(dir, "edge.state"), front: freeAddress(t), metrics: freeAddress(t), a: newMadeUp(t, "a"), b: newMadeUp(t, "b")}
+	o := outer{socket: filepath.Join(dir, "edge.sock"), masterSocket: filepath.Join(dir, "master.sock"), state: filepath.Join(dir, "edge.state"), front: freeport.For(t), metrics: freeport.For(t), a: newMadeUp(t, "a"), b: newMadeUp(t, "b")}
 	e := haproxy.DefaultEdge()
 	e.Bind, e.StatsSocket, e.ReturnAfter, e.StateFile = o.front, o.socket, 200*time.Millisecond, o.state
 	e.MetricsListen = o.metrics
@@ -123,16 +123,6 @@ func startOuter(t *testing.T, change func(*haproxy.Edge)) outer {
 		return err
 	})
 	return o
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 func eventually(t *testing.T, condition func() error) {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 )
 
 func TestTheStatusPageShowsWhoRunsTheConnectors(t *testing.T) {
@@ -16,7 +16,7 @@ func TestTheStatusPageShowsWhoRunsTheConnectors(t *testing.T) {
 		t.Skip("no chromium on PATH: install the package chromium to run this test")
 	}
 	c := started(t, withHosts(t, newConfig(t, 1), 3))
-	ports, err := cluster.FreePorts(1)
+	ports, err := freeport.Some(1)
 	if err != nil {
 		t.Fatal(err)
 	}

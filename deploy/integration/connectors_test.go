@@ -15,13 +15,14 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 	"zatoha/deploy/rabbittest"
 )
 
 // withHosts adds connector hosts to a config.
 func withHosts(t *testing.T, config cluster.Config, n int) cluster.Config {
 	t.Helper()
-	ports, err := cluster.FreePorts(n)
+	ports, err := freeport.Some(n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +110,7 @@ func goesThrough(t *testing.T, c *cluster.Cluster, kind, name, payload string) t
 
 func TestMessagesOutliveTheirConnectorAndItsHost(t *testing.T) {
 	c := started(t, withHosts(t, newConfig(t, 2), 3))
-	ports, err := cluster.FreePorts(1)
+	ports, err := freeport.Some(1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +168,7 @@ func TestAMessageThatIsTooMuchForItsServiceIsPutAside(t *testing.T) {
 	config := withHosts(t, newConfig(t, 2), 1)
 	config.Environ = func(string) []string { return []string{"ZATOHA_SERVER_SERVICE_TIMEOUT=300ms"} }
 	c := started(t, config)
-	ports, err := cluster.FreePorts(1)
+	ports, err := freeport.Some(1)
 	if err != nil {
 		t.Fatal(err)
 	}

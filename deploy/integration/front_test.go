@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 )
 
 // fronted is a load balancer with these arguments before one server of ours in Go.
@@ -45,7 +46,7 @@ func fronted(t *testing.T, handler http.HandlerFunc, args ...string) *cluster.Cl
 // freeAddress is one that nobody listens at.
 func freeAddress(t *testing.T) (address string, port int) {
 	t.Helper()
-	ports, err := cluster.FreePorts(1)
+	ports, err := freeport.Some(1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 )
 
 // local is a running `make run`, less the make.
@@ -132,7 +133,7 @@ func freeRange(t *testing.T, n int) cluster.Config {
 // inRow are n addresses that are free, with ports in a row.
 func inRow(t *testing.T, n int) (row []string) {
 	t.Helper()
-	ports, err := cluster.FreeRow(n)
+	ports, err := freeport.Row(n)
 	if err != nil {
 		t.Fatal(err)
 	}

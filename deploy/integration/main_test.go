@@ -20,6 +20,7 @@ import (
 
 	"zatoha/bench/load"
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 	"zatoha/deploy/tools/find"
 )
 
@@ -74,7 +75,7 @@ func newConfig(t *testing.T, servers int) cluster.Config {
 		}
 		os.RemoveAll(dir)
 	})
-	ports, err := cluster.FreePorts(3 + servers)
+	ports, err := freeport.Some(3 + servers)
 	if err != nil {
 		t.Fatal(err)
 	}

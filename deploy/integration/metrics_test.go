@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 	"zatoha/deploy/tools/find"
 )
 
@@ -125,7 +126,7 @@ func dashboard(t *testing.T) (panels []panel) {
 // outside is an outer load balancer before a cluster, and before another that is not there.
 func outside(t *testing.T, c *cluster.Cluster) *cluster.Edge {
 	t.Helper()
-	ports, err := cluster.FreePorts(3)
+	ports, err := freeport.Some(3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +155,7 @@ func TestDashboardAndAlarmsAreAboutRealMetrics(t *testing.T) {
 	c := started(t, config)
 	outer := outside(t, c)
 	s := startPrometheus(t, c, outer)
-	ports, err := cluster.FreePorts(1)
+	ports, err := freeport.Some(1)
 	if err != nil {
 		t.Fatal(err)
 	}

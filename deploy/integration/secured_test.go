@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 )
 
 // secured is a Consul datacenter of three servers by what deploy/consul ships and makes, with TLS, ACLs and encrypted
@@ -126,7 +127,7 @@ func TestEverythingWorksWithASecuredConsul(t *testing.T) {
 	config.ConsulBin, config.ConsulAddr, config.Environ = "", "https://"+agent.HTTP, s.at(t, agent)
 	c := started(t, config)
 
-	ports, err := cluster.FreePorts(1)
+	ports, err := freeport.Some(1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +190,7 @@ func tokensThatDoNotDo(t *testing.T, c *cluster.Cluster, s *secured, agent *clus
 		"not by TLS": {[]string{"--consul-http-addr", agent.HTTP}, []string{"give the address with https://"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ports, err := cluster.FreePorts(1)
+			ports, err := freeport.Some(1)
 			if err != nil {
 				t.Fatal(err)
 			}

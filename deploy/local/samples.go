@@ -8,6 +8,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 )
 
 // sample is a row of the table: connectors that a newcomer can try at once.
@@ -48,7 +49,7 @@ func try(c *cluster.Cluster, kind, name string) string {
 }
 
 func sampleZMQ(ctx context.Context, c *cluster.Cluster) (sample, error) {
-	ports, err := cluster.FreePorts(1)
+	ports, err := freeport.Some(1)
 	if err != nil {
 		return sample{}, err
 	}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 	"zatoha/deploy/tools/find"
 )
 
@@ -48,7 +49,7 @@ func New(config ...string) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	address, err := cluster.FreeAddress()
+	address, err := freeport.Address()
 	if err != nil {
 		return nil, err
 	}
@@ -58,9 +59,6 @@ func New(config ...string) (*Node, error) {
 	}
 	return n, nil
 }
-
-// FreeAddress is [cluster.FreeAddress], for one more listener of a node.
-func FreeAddress() (string, error) { return cluster.FreeAddress() }
 
 // Address is where the node speaks AMQP, host:port, the same for all its runs.
 func (n *Node) Address() string { return n.config.Address }

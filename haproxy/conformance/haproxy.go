@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,8 +24,9 @@ type HAProxy struct {
 	end     func() // stops the supervision
 }
 
-// NewHAProxy prepares one whose haproxy.cfg has the given text, and skips the test where no haproxy is installed.
-func NewHAProxy(t *testing.T, text string) *HAProxy {
+// NewHAProxy prepares one that takes clients at an address, whose haproxy.cfg has the given text, and skips the test
+// where no haproxy is installed.
+func NewHAProxy(t *testing.T, address, text string) *HAProxy {
 	t.Helper()
 	if _, err := exec.LookPath("haproxy"); err != nil {
 		t.Skip("no haproxy on PATH: install the package haproxy to run this test")
@@ -40,22 +40,13 @@ func NewHAProxy(t *testing.T, text string) *HAProxy {
 		changed: make(chan struct{}, 1),
 		end:     func() {},
 	}
-	h.Options.Bind = FreeAddress(t)
+	h.Options.Bind = address
 	h.Options.StatsSocket = h.Paths.Stats()
 	h.Process = process.New("haproxy", h.Paths, zerolog.Nop(), h.signal)
 	if text != "" {
 		h.Overwrite(t, text)
 	}
 	return h
-}
-
-// FreeAddress is a loopback address at which nobody listens.
-func FreeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 func (h *HAProxy) signal() {

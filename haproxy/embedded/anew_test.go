@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"zatoha/deploy/freeport"
 	"zatoha/haproxy"
 )
 
 // TestWhoIsThereAnewIsUpAtOnce has a server leave and end, be found down while its slot is kept, and come back.
 func TestWhoIsThereAnewIsUpAtOnce(t *testing.T) {
 	d, _ := start(t, 1)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", freeport.For(t))
 	must(t, err)
 	first := &http.Server{Handler: http.NotFoundHandler()}
 	go func() { _ = first.Serve(listener) }()

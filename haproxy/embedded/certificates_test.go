@@ -11,7 +11,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"zatoha/deploy/freeport"
 	"zatoha/haproxy"
 )
 
@@ -56,12 +56,7 @@ func newCertificate(t *testing.T, name string, notAfter time.Time) (text []byte,
 func startTLS(t *testing.T, path string) (*DataPlane, *Certificates) {
 	t.Helper()
 	d, paths := newDataPlane(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.options.TLS = haproxy.TLS{Bind: listener.Addr().String(), Certificate: path}
-	listener.Close()
+	d.options.TLS = haproxy.TLS{Bind: freeport.For(t), Certificate: path}
 	serve(t, d, paths, 1)
 	return d, d.Certificates(zerolog.New(zerolog.NewTestWriter(t)))
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"zatoha/deploy/freeport"
 	"zatoha/haproxy/conformance"
 	"zatoha/haproxy/embedded"
 )
@@ -21,7 +22,7 @@ func (s *subject) Redesign(_ *testing.T, seconds int) {
 
 func TestConformance(t *testing.T) {
 	conformance.Run(t, func(t *testing.T, operators string, slots int) conformance.Subject {
-		h := conformance.NewHAProxy(t, operators)
+		h := conformance.NewHAProxy(t, freeport.For(t), operators)
 		plane := embedded.New("haproxy", h.Paths, h.Options, h.Process)
 		if _, err := plane.Prepare(t.Context(), conformance.Free(slots)); err != nil {
 			t.Fatal(err)

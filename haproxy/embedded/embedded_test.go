@@ -15,6 +15,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"zatoha/deploy/freeport"
 	"zatoha/haproxy"
 	"zatoha/haproxy/edit"
 	"zatoha/haproxy/process"
@@ -31,13 +32,8 @@ func newDataPlane(t *testing.T) (*DataPlane, process.Paths) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	options := haproxy.DefaultOptions()
-	options.Bind = listener.Addr().String()
-	listener.Close()
+	options.Bind = freeport.For(t)
 	paths := process.Paths{Config: filepath.Join(dir, "haproxy.cfg"), Dir: dir}
 	supervised := process.New("haproxy", paths, zerolog.New(zerolog.NewTestWriter(t)), func() {})
 	return New("haproxy", paths, options, supervised), paths

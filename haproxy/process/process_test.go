@@ -18,6 +18,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
+
+	"zatoha/deploy/freeport"
 )
 
 // fixture is an HAProxy with a monitor on a free port, its paths, and a channel that tells of every change.
@@ -46,7 +48,7 @@ func newFixture(t *testing.T) *fixture {
 		}
 		os.RemoveAll(dir)
 	})
-	address := freeAddress(t)
+	address := freeport.For(t)
 	f.url = "http://" + address + "/"
 	f.write(t, fmt.Sprintf("global\n\tstats socket %s mode 600 level admin expose-fd listeners\ndefaults\n\tmode http\n\ttimeout connect 1s\n"+
 		"\ttimeout client 5s\n\ttimeout server 5s\nfrontend f\n\tbind %s\n\tmonitor-uri /\n", f.paths.Stats(), address))
@@ -101,16 +103,6 @@ func (f *fixture) serves(t *testing.T) {
 	if response.StatusCode != http.StatusOK {
 		t.Fatalf("haproxy answers %s", response.Status)
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 func up(s Status) bool { return s.Worker != 0 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"zatoha/deploy/freeport"
 	"zatoha/haproxy"
 	"zatoha/haproxy/conformance"
 	"zatoha/haproxy/edit"
@@ -170,7 +171,7 @@ type real struct {
 }
 
 func newReal(t *testing.T, binary, operators string, slots int) conformance.Subject {
-	h := conformance.NewHAProxy(t, operators)
+	h := conformance.NewHAProxy(t, freeport.For(t), operators)
 	h.Overwrite(t, operators+"global\n    stats socket "+filepath.Join(h.Paths.Dir, "api.sock")+" mode 600 level admin\n")
 	h.Start(t)
 	api := startProgram(t, binary, h)
@@ -219,7 +220,7 @@ func startProgram(t *testing.T, binary string, h *conformance.HAProxy) *url.URL 
 			t.Fatal(err)
 		}
 	}
-	address := conformance.FreeAddress(t)
+	address := freeport.For(t)
 	host, port, _ := strings.Cut(address, ":")
 	cmd := exec.Command(binary, "--scheme=http", "--host="+host, "--port="+port,
 		"--haproxy-bin=haproxy", "--config-file="+h.Paths.Config, "-f", filepath.Join(dir, "api.yaml"),

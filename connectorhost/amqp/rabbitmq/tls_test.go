@@ -17,7 +17,7 @@ import (
 
 	"zatoha/connectorhost/conformance"
 	"zatoha/connectorhost/connector"
-	"zatoha/deploy/rabbittest"
+	"zatoha/deploy/freeport"
 )
 
 // certificates and where the node speaks TLS.
@@ -28,7 +28,7 @@ var (
 
 // secure makes certificates, and the lines of rabbitmq.conf by which the node speaks TLS.
 func secure(folder string) ([]string, error) {
-	address, err := rabbittest.FreeAddress()
+	address, err := freeport.Address()
 	if err != nil {
 		return nil, err
 	}

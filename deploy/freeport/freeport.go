@@ -1,4 +1,7 @@
-package cluster
+// Package freeport finds ports for programs that are started beside others: in tests, in benchmarks and in the cluster
+// that `make run` starts. A port that the system gives is not good for that: once it is given up, the next program that
+// listens anywhere, or connects, may get it.
+package freeport
 
 import (
 	"fmt"
@@ -8,13 +11,13 @@ import (
 	"sync"
 )
 
-// FreePorts finds n different TCP ports of the loopback address on which nobody listens now. The system gives none of
+// Some finds n different TCP ports of the loopback address on which nobody listens now. The system gives none of
 // them to somebody who connects, and no other call gets them, in whatever process, while this one lives: they are still
 // free when they are first listened at, and when a program that was killed is started again.
-func FreePorts(n int) ([]int, error) {
+func Some(n int) ([]int, error) {
 	var ports []int
 	for range n {
-		row, err := FreeRow(1)
+		row, err := Row(1)
 		if err != nil {
 			return nil, err
 		}
@@ -23,17 +26,33 @@ func FreePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
-// FreeAddress is 127.0.0.1 with a port that [FreePorts] has found.
-func FreeAddress() (string, error) {
-	ports, err := FreePorts(1)
+// Address is 127.0.0.1 with a port that [Some] has found.
+func Address() (string, error) {
+	ports, err := Some(1)
 	if err != nil {
 		return "", err
 	}
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])), nil
 }
 
-// FreeRow finds n ports as FreePorts does, each one more than the one before.
-func FreeRow(n int) (ports []int, err error) {
+// Test is a *testing.T, or what it has of one.
+type Test interface {
+	Helper()
+	Fatal(args ...any)
+}
+
+// For is an Address for a test, which fails if there is none.
+func For(t Test) string {
+	t.Helper()
+	address, err := Address()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
+
+// Row finds n ports as Some does, each one more than the one before.
+func Row(n int) (ports []int, err error) {
 	const first, beyond, tries = 20_000, 32_000, 1000
 	for range tries {
 		ports = nil
