@@ -112,7 +112,7 @@ func (i *Instance) unusable() string {
 // that the client has asked, which is its own.
 func unspecified(address string) bool {
 	if strings.ContainsAny(address, "123456789") {
-		return false // as good as any, and with thousands of them that is quicker than to read each
+		return false // no such address has one; with thousands of others, to see that is quicker than to read each
 	}
 	ip, err := netip.ParseAddr(address)
 	return err == nil && ip.Unmap().IsUnspecified()
