@@ -162,7 +162,8 @@ func anyOf(texts []string) string {
 
 // filters are those of the last questions for newcomers to the agent, by when they were answered last. For each of them,
 // so for each set of instances that pass, the agent follows the service anew, and goes on so for a while after the last
-// answer. It takes memory of up to three hundred times the filter's length, and makes each change known some 15 µs later.
+// answer. Each makes a change known some 15 µs later, and all together took half a gigabyte of memory with 5,000
+// instances by these limits, 1.2 with eight times as many bytes.
 type filters map[string]time.Time
 
 const (
