@@ -245,11 +245,7 @@ func (s *secured) tokensAreSetOnce(t *testing.T) {
 		t.Errorf("with another folder's authority: %v", err)
 	}
 	nobody := short
-	ports, err := freeport.Some(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody.ACL = fmt.Sprintf("https://127.0.0.1:%d", ports[0])
+	nobody.ACL = "https://" + freeport.For(t)
 	if _, err := applied(t, &nobody, s.kept); err == nil || !strings.Contains(err.Error(), "start Consul on the servers") {
 		t.Errorf("with no Consul: %v", err)
 	}

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"os/exec"
-	"strconv"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -16,13 +15,9 @@ func TestTheStatusPageShowsWhoRunsTheConnectors(t *testing.T) {
 		t.Skip("no chromium on PATH: install the package chromium to run this test")
 	}
 	c := started(t, withHosts(t, newConfig(t, 1), 3))
-	ports, err := freeport.Some(1)
-	if err != nil {
-		t.Fatal(err)
-	}
 	define(t, c, "connectors/ticks", map[string]any{
 		"name": "ticks", "kind": "zmq", "role": "channel", "service": "demo.log",
-		"socket_type": "PULL", "socket_method": "bind", "address": "tcp://127.0.0.1:" + strconv.Itoa(ports[0]),
+		"socket_type": "PULL", "socket_method": "bind", "address": "tcp://" + freeport.For(t),
 	})
 	define(t, c, "connectors/odd", map[string]any{"name": "odd", "kind": "smtp"})
 	host, before := activeHost(t, c, 0, 1)

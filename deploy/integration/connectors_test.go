@@ -110,11 +110,7 @@ func goesThrough(t *testing.T, c *cluster.Cluster, kind, name, payload string) t
 
 func TestMessagesOutliveTheirConnectorAndItsHost(t *testing.T) {
 	c := started(t, withHosts(t, newConfig(t, 2), 3))
-	ports, err := freeport.Some(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := "tcp://127.0.0.1:" + strconv.Itoa(ports[0])
+	address := "tcp://" + freeport.For(t)
 	define(t, c, "channels/send", map[string]any{"method": "POST", "path": "/send", "service": "demo.send"})
 	define(t, c, "connectors/ticks", map[string]any{
 		"name": "ticks", "kind": "zmq", "role": "channel", "service": "demo.log", "socket_type": "PULL", "socket_method": "bind", "address": address,
@@ -168,11 +164,7 @@ func TestAMessageThatIsTooMuchForItsServiceIsPutAside(t *testing.T) {
 	config := withHosts(t, newConfig(t, 2), 1)
 	config.Environ = func(string) []string { return []string{"ZATOHA_SERVER_SERVICE_TIMEOUT=300ms"} }
 	c := started(t, config)
-	ports, err := freeport.Some(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := "tcp://127.0.0.1:" + strconv.Itoa(ports[0])
+	address := "tcp://" + freeport.For(t)
 	define(t, c, "channels/send", map[string]any{"method": "POST", "path": "/send", "service": "demo.send"})
 	define(t, c, "connectors/naps", map[string]any{
 		"name": "naps", "kind": "zmq", "role": "channel", "service": "demo.sleep", "max_attempts": 2,

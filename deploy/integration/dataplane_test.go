@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 )
 
 // The load balancer drives an HAProxy that somebody else runs, through a Data Plane API: the real one where its program
@@ -32,7 +33,7 @@ type foreign struct {
 // newForeign starts both, until the test ends, and gives the config the flags that name them.
 func newForeign(t *testing.T, config *cluster.Config) *foreign {
 	t.Helper()
-	address, _ := freeAddress(t)
+	address := freeport.For(t)
 	f := &foreign{Cluster: &cluster.Cluster{Config: *config}, address: address}
 	password := f.write(t, "password", apiPassword+"\n")
 	f.write(t, "haproxy.cfg", "# somebody else's\nglobal\n  stats socket "+f.socket()+" mode 600 level admin\n")

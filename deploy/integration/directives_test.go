@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 )
 
 // What an operator chooses of HAProxy's directives, as clients and servers see it.
@@ -212,7 +213,7 @@ func TestServersGoAndComeAfterSoManyChecks(t *testing.T) {
 }
 
 func TestTheOldestTLSIsChosen(t *testing.T) {
-	address, _ := freeAddress(t)
+	address := freeport.For(t)
 	path := filepath.Join(t.TempDir(), "front.pem")
 	certificate := writeCertificate(t, path)
 	fronted(t, headerNames, "--tls-listen", address, "--tls-cert", path, "--ssl-min-ver=TLSv1.3")

@@ -14,6 +14,7 @@ import (
 	"zatoha/bench/edge"
 	"zatoha/bench/experiment"
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 	"zatoha/deploy/tools/find"
 )
 
@@ -69,10 +70,10 @@ func TestWhatTheEdgeSaysOfTheClientIsBelieved(t *testing.T) {
 	}
 	c := fronted(t, handler, "--trusted-proxies=127.0.0.1", "--rate-limit=3/10s")
 	wary := fronted(t, handler, "--trusted-proxies=10.0.0.1")
-	address, _ := freeAddress(t)
+	address := freeport.For(t)
 	path := filepath.Join(t.TempDir(), "front.pem")
 	certificate := writeCertificate(t, path)
-	front, _ := freeAddress(t)
+	front := freeport.For(t)
 	outer, err := cluster.StartEdge(t.Context(), cluster.EdgeConfig{
 		Bin: bin, HAProxyBin: haproxyBin, Dir: filepath.Join(c.Dir, "outer"), Front: front,
 		Args: []string{"--clusters", "a=" + c.Front, "--tls-listen", address, "--tls-cert", path},

@@ -43,16 +43,6 @@ func fronted(t *testing.T, handler http.HandlerFunc, args ...string) *cluster.Cl
 	return c
 }
 
-// freeAddress is one that nobody listens at.
-func freeAddress(t *testing.T) (address string, port int) {
-	t.Helper()
-	ports, err := freeport.Some(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])), ports[0]
-}
-
 // writeCertificate makes a PEM file with a self-signed certificate, and returns the certificate.
 func writeCertificate(t *testing.T, path string) *x509.Certificate {
 	t.Helper()
@@ -122,12 +112,16 @@ func ask(t *testing.T, client *http.Client, url string) (*http.Response, string)
 }
 
 func TestTheHTTPSFront(t *testing.T) {
-	address, port := freeAddress(t)
+	address := freeport.For(t)
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(t.TempDir(), "front.pem")
 	certificate := writeCertificate(t, path)
 	c := fronted(t, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %s %q", r.Proto, r.Header.Get("X-Forwarded-Proto"), r.Header.Get("Forwarded"))
-	}, "--tls-listen", address, "--tls-cert", path, "--hsts=1h", "--https-redirect", strconv.Itoa(port))
+	}, "--tls-listen", address, "--tls-cert", path, "--hsts=1h", "--https-redirect", port)
 
 	for name, client := range map[string]*http.Client{"HTTP/2.0": trusting(certificate), "HTTP/1.1": trusting(certificate, "http/1.1")} {
 		response, body := ask(t, client, "https://"+address+"/hello")
@@ -161,7 +155,7 @@ func TestTheHTTPSFront(t *testing.T) {
 }
 
 func TestWebSocketsPass(t *testing.T) {
-	address, _ := freeAddress(t)
+	address := freeport.For(t)
 	path := filepath.Join(t.TempDir(), "front.pem")
 	writeCertificate(t, path)
 	c := fronted(t, echoFrames, "--tls-listen", address, "--tls-cert", path)
@@ -463,7 +457,7 @@ func TestLinesMissingInTheAccessLogAreCounted(t *testing.T) {
 }
 
 func TestACertificateIsReplacedInService(t *testing.T) {
-	address, _ := freeAddress(t)
+	address := freeport.For(t)
 	path := filepath.Join(t.TempDir(), "front.pem")
 	writeCertificate(t, path)
 	c := fronted(t, func(http.ResponseWriter, *http.Request) {}, "--tls-listen", address, "--tls-cert", path)

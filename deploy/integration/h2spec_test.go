@@ -5,19 +5,26 @@ import (
 	"context"
 	"encoding/xml"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"zatoha/deploy/freeport"
 )
 
 // TestHTTP2ConformsAsFarAsHAProxyDoes runs h2spec, the conformance suite for HTTP/2 and HPACK, against the TLS front with
 // one of our servers behind it. Nothing may fail but what testdata/h2spec.txt explains.
 func TestHTTP2ConformsAsFarAsHAProxyDoes(t *testing.T) {
 	program := h2spec(t)
-	address, port := freeAddress(t)
+	address := freeport.For(t)
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
 	folder := t.TempDir()
 	certificate := filepath.Join(folder, "front.pem")
 	writeCertificate(t, certificate)
@@ -28,7 +35,7 @@ func TestHTTP2ConformsAsFarAsHAProxyDoes(t *testing.T) {
 	report := filepath.Join(folder, "report.xml")
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	output, err := exec.CommandContext(ctx, program, "--tls", "--insecure", "--host", "127.0.0.1", "--port", fmt.Sprint(port),
+	output, err := exec.CommandContext(ctx, program, "--tls", "--insecure", "--host", "127.0.0.1", "--port", port,
 		"--path", "/zato/ping", "--timeout", "2", "--junit-report", report).CombinedOutput()
 	results, readErr := readH2Spec(report)
 	if readErr != nil { // its status is 1 already if anything failed

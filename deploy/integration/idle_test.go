@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"zatoha/deploy/freeport"
 )
 
 // TestTenThousandIdleConnections wants a server with 10,000 kept connections, each of which has had an answer, to take
@@ -102,8 +104,8 @@ func pinged(t *testing.T, address string, c net.Conn) net.Conn {
 // serverAlone is a server without a cluster.
 func serverAlone(t *testing.T, args ...string) (address string, pid int) {
 	t.Helper()
-	address, _ = freeAddress(t)
-	nobody, _ := freeAddress(t)
+	address = freeport.For(t)
+	nobody := freeport.For(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	command := exec.CommandContext(ctx, filepath.Join(bin, "server"), append([]string{"--listen", address, "--consul-http-addr", nobody}, args...)...)
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,7 +45,7 @@ func startPrometheus(t *testing.T, c *cluster.Cluster, outer *cluster.Edge) *scr
 			t.Fatal(err)
 		}
 	}
-	address, _ := freeAddress(t)
+	address := freeport.For(t)
 	s := &scraped{address}
 	p, err := c.Launch("prometheus", binary, "--config.file="+filepath.Join(dir, "prometheus-static.yml"),
 		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+s.address, "--log.level=warn")
@@ -155,11 +154,7 @@ func TestDashboardAndAlarmsAreAboutRealMetrics(t *testing.T) {
 	c := started(t, config)
 	outer := outside(t, c)
 	s := startPrometheus(t, c, outer)
-	ports, err := freeport.Some(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := "tcp://127.0.0.1:" + strconv.Itoa(ports[0])
+	address := "tcp://" + freeport.For(t)
 	define(t, c, "channels/send", map[string]any{"method": "POST", "path": "/send", "service": "demo.send"})
 	define(t, c, "connectors/ticks", map[string]any{
 		"name": "ticks", "kind": "zmq", "role": "channel", "service": "demo.log", "socket_type": "PULL", "socket_method": "bind", "address": address,

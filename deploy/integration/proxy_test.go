@@ -18,12 +18,13 @@ import (
 	"time"
 
 	"zatoha/deploy/cluster"
+	"zatoha/deploy/freeport"
 )
 
 // sidecar starts a server in front of an application, on a free port, and stops it when the test ends.
 func sidecar(t *testing.T, c *cluster.Cluster, upstream string) {
 	t.Helper()
-	address, _ := freeAddress(t)
+	address := freeport.For(t)
 	command := exec.CommandContext(t.Context(), filepath.Join(bin, "server"),
 		"--listen", address, "--proxy-upstream", upstream, "--proxy-health-path", "/well")
 	command.Env = append(os.Environ(), "CONSUL_HTTP_ADDR="+c.ConsulAddr)

@@ -127,11 +127,7 @@ func TestEverythingWorksWithASecuredConsul(t *testing.T) {
 	config.ConsulBin, config.ConsulAddr, config.Environ = "", "https://"+agent.HTTP, s.at(t, agent)
 	c := started(t, config)
 
-	ports, err := freeport.Some(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := "tcp://127.0.0.1:" + strconv.Itoa(ports[0])
+	address := "tcp://" + freeport.For(t)
 	s.put(t, agent, "channels/send", map[string]any{"method": "POST", "path": "/send", "service": "demo.send"})
 	s.put(t, agent, "connectors/ticks", map[string]any{
 		"name": "ticks", "kind": "zmq", "role": "channel", "service": "demo.log", "socket_type": "PULL", "socket_method": "bind", "address": address,
@@ -190,12 +186,8 @@ func tokensThatDoNotDo(t *testing.T, c *cluster.Cluster, s *secured, agent *clus
 		"not by TLS": {[]string{"--consul-http-addr", agent.HTTP}, []string{"give the address with https://"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ports, err := freeport.Some(1)
-			if err != nil {
-				t.Fatal(err)
-			}
 			log := "server-with-" + strings.ReplaceAll(name, " ", "-")
-			p, err := c.Launch(log, filepath.Join(bin, "server"), append([]string{"--listen", fmt.Sprintf("127.0.0.1:%d", ports[0]), "--drain-timeout", "0"}, test.args...)...)
+			p, err := c.Launch(log, filepath.Join(bin, "server"), append([]string{"--listen", freeport.For(t), "--drain-timeout", "0"}, test.args...)...)
 			if err != nil {
 				t.Fatal(err)
 			}

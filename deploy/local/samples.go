@@ -49,11 +49,11 @@ func try(c *cluster.Cluster, kind, name string) string {
 }
 
 func sampleZMQ(ctx context.Context, c *cluster.Cluster) (sample, error) {
-	ports, err := freeport.Some(1)
+	address, err := freeport.Address()
 	if err != nil {
 		return sample{}, err
 	}
-	address := fmt.Sprintf("tcp://127.0.0.1:%d", ports[0])
+	address = "tcp://" + address
 	err = define(ctx, c, "sample-zmq", map[string]any{
 		"kind": "zmq", "role": "channel", "service": "demo.log", "socket_type": "PULL", "socket_method": "bind", "address": address,
 	}, map[string]any{
